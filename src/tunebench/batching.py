@@ -1,0 +1,70 @@
+"""Prompts as tensors: which tokens count in the loss, padding, batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tunebench import tokenization
+from tunebench.prompts import Prompt
+from tunebench.tokenization import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORED = -100  # the label that torch's cross-entropy leaves out
+
+
+def examples(
+    prompts: Sequence[Prompt], tokenizer: Tokenizer, *, loss_on: str
+) -> list[dict[str, list[int]]]:
+    """Token ids and labels for training, each ending in the end-of-sequence token.
+
+    Args:
+        loss_on: `completion` counts the answer's tokens in the loss, `all` the prompt's too.
+    """
+    rows = []
+    for prompt in prompts:
+        context, answer = tokenization.encode_pair(
+            tokenizer, prompt.prompt, prompt.completion, prompt.data
+        )
+        answer = [*answer, tokenizer.eos_token_id]
+        masked = [IGNORED] * len(context) if loss_on == "completion" else context
+        rows.append({"input_ids": context + answer, "labels": masked + answer})
+    return rows
+
+
+class Collator:
+    """Pads rows of `examples` on the right to the longest one: tensors of rows × length."""
+
+    def __init__(self, pad_id: int) -> None:
+        self.pad_id = pad_id
+
+    def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        """One batch: `input_ids`, `attention_mask` and `labels`."""
+        batch: dict[str, Any] = pad([row["input_ids"] for row in rows], self.pad_id)
+        batch["labels"] = pad([row["labels"] for row in rows], IGNORED)["input_ids"]
+        return batch
+
+
+def pad(
+    rows: Sequence[Sequence[int]], value: int, *, side: str = "right"
+) -> dict[str, torch.Tensor]:
+    """`input_ids` and `attention_mask`, both rows × longest row, filled up with `value`."""
+    import torch
+
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), value, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for index, row in enumerate(rows):
+        place = slice(0, len(row)) if side == "right" else slice(longest - len(row), longest)
+        ids[index, place] = torch.tensor(row, dtype=torch.long)
+        mask[index, place] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Indices in batches of like length, the longest first, so that memory peaks at once."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

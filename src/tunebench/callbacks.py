@@ -1,0 +1,37 @@
+"""What the Trainer tells while it works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from tunebench.progress import bar
+
+
+class TrainingBar(TrainerCallback):  # type: ignore[misc]
+    """One progress bar with the latest loss, in place of a line for each logged step."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Open the bar, at the step where a resumed run goes on."""
+        self._bar = bar(total=state.max_steps, unit="step")
+        self._bar.update(state.global_step)
+
+    def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Move the bar on."""
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(self, _args: Any, _state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
+        """Show the loss."""
+        if self._bar is not None and logs and "loss" in logs:
+            self._bar.set_postfix_str(f"loss {float(logs['loss']):.3f}", refresh=False)
+
+    def on_train_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()

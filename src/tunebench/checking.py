@@ -1,0 +1,50 @@
+"""Everything that can be known to be wrong before any work: the stage `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tunebench import pins
+from tunebench.config.schema import Params
+from tunebench.errors import ParameterError, SourceError
+from tunebench.sources import source_of
+
+# what `download` reads; the rest of a data set's entry concerns later stages
+SOURCE_FIELDS = (
+    "generator", "path", "rows", "task", "columns", "label_names", "drop_empty", "licence",
+    "test_fraction",
+)  # fmt: skip
+
+
+def check(params: Params) -> dict[str, dict[str, Any]]:
+    """Source and fingerprint of each data set and model that the grid names.
+
+    Raises:
+        ParameterError: with a line for every source that is not there or not usable.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    faults: list[str] = []
+    looks: list[tuple[str, str, Callable[[Params, str], dict[str, Any]]]] = [
+        *(("datasets", name, _dataset) for name in params.grid.datasets),
+        *(("models", name, _model) for name in params.grid.models),
+    ]
+    for section, name, look in looks:
+        try:
+            found[name] = look(params, name)
+        except SourceError as error:
+            faults.append(f"params.yaml: {section}.{name}.{error}")
+    if faults:
+        raise ParameterError(faults)
+    return found
+
+
+def _dataset(params: Params, name: str) -> dict[str, Any]:
+    dataset = params.datasets[name]
+    source = dataset.model_dump(mode="json", include=set(SOURCE_FIELDS), exclude_defaults=True)
+    return {"source": source, "fingerprint": source_of(dataset).fingerprint(dataset)}
+
+
+def _model(params: Params, name: str) -> dict[str, Any]:
+    path = params.models[name].path
+    return {"source": {"path": path}, "files": pins.files(path)}

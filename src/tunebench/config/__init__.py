@@ -1,0 +1,203 @@
+"""params.yaml, read and checked: `load` returns it as frozen objects or reports every fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from tunebench import paths
+from tunebench.config import schema
+from tunebench.config.schema import Params
+from tunebench.errors import ParameterError, suggest
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+
+
+def load(path: Path = paths.PARAMS) -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ParameterError: with a line for every fault: its place, the culprit, the choices.
+    """
+    raw = _read(path)
+    faults = list(_reference_faults(raw))
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        own = [line for detail in error.errors() for line in _describe(detail, raw)]
+        raise _error(path, own + faults) from None
+    if faults:
+        raise _error(path, faults)
+    return params
+
+
+def _error(path: Path, faults: list[str]) -> ParameterError:
+    return ParameterError([f"{path}: {fault}" for fault in dict.fromkeys(faults)])
+
+
+def _read(path: Path) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError([f"{path}: no such file; run from the repository's root"]) from None
+    except UnicodeDecodeError as error:
+        raise ParameterError(
+            [f"{path}: byte {error.start} is not UTF-8; save it as UTF-8"]
+        ) from None
+    except MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ParameterError([f"{path}: {line}{error.problem}"]) from None
+    except YAMLError as error:
+        raise ParameterError([f"{path}: not valid YAML: {error}"]) from None
+
+
+def _place(location: tuple[int | str, ...], raw: Any) -> str:
+    """`grid.tuning[1]` for ('grid', 'tuning', 1), without the tags that pydantic adds."""
+    place, here = "", raw
+    for part in location:
+        if isinstance(here, Mapping) and isinstance(part, str):
+            if part not in here and part != location[-1]:
+                continue
+            here = here.get(part)
+            place += f".{part}" if place else part
+        elif isinstance(here, list) and isinstance(part, int):
+            here = here[part] if part < len(here) else None
+            place += f"[{part}]"
+    return place or "the file"
+
+
+def _describe(detail: ErrorDetails, raw: Any) -> list[str]:
+    place = _place(detail["loc"], raw)
+    given, context = detail["input"], detail.get("ctx", {})
+    match detail["type"]:
+        case "extra_forbidden":
+            hint = suggest(detail["loc"][-1], _siblings(detail["loc"]))
+            return [f"{place}: unknown key; {hint}"]
+        case "missing":
+            key = detail["loc"][-1]
+            remedy = "; write `training: {}` for the defaults" if key == "training" else ""
+            return [f"{place}: is missing{remedy}"]
+        case "union_tag_invalid":
+            choices = re.findall(r"'(\w+)'", str(context["expected_tags"]))
+            hint = suggest(context["tag"], choices)
+            return [f"{place}.kind: {context['tag']!r} is unknown; {hint}"]
+        case "union_tag_not_found":
+            return [f"{place}.kind: is missing; choose from: full, peft, prompting"]
+        case "literal_error":
+            choices = re.findall(r"'([^']+)'", context["expected"])
+            return [f"{place}: {given!r} is unknown; {suggest(given, choices)}"]
+        case "value_error":
+            lines = str(context["error"]).splitlines()
+            return [_join(place, line) for line in lines]
+    return [f"{place}: {given!r} {detail['msg'].replace('Input should', 'should')}"]
+
+
+def _join(place: str, line: str) -> str:
+    """Put a place before a message, which may itself begin with a key below that place."""
+    return f"{place}.{line}" if re.match(r"[a-z_]+: ", line) else f"{place}: {line}"
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section around a refused key does take."""
+    sections: dict[str, type[BaseModel]] = {
+        "grid": schema.Grid,
+        "models": schema.Model,
+        "datasets": schema.Columns if "columns" in location else schema.Dataset,
+        "templates": schema.Template,
+        "prompting": schema.PromptingMethod,
+        "peft": schema.PeftMethod,
+        "full": schema.FullMethod,
+        "evaluation": schema.Evaluation,
+        "inference": schema.Inference,
+        "hardware": schema.Hardware,
+    }
+    # a method's location names its kind third: ('methods', 'qlora', 'peft', 'quantisation')
+    name = location[2] if location[0] == "methods" else location[0]
+    inner = sections.get(str(name)) if len(location) > 1 else None
+    return list((inner or Params).model_fields)
+
+
+def _reference_faults(raw: Any) -> Iterator[str]:
+    """Names that are used but not defined, looked up in the raw file so that all are found."""
+    if not isinstance(raw, Mapping):
+        return
+    section = {key: value for key, value in raw.items() if isinstance(value, Mapping)}
+    grid = {
+        axis: value for axis, value in section.get("grid", {}).items() if isinstance(value, list)
+    }
+    for axis, values in grid.items():
+        for index, value in enumerate(values):
+            if any(value == other and type(value) is type(other) for other in values[:index]):
+                yield f"grid.{axis}[{index}]: {value!r} stands twice"
+    for axis, table in (("models", "models"), ("datasets", "datasets")):
+        for index, name in enumerate(grid.get(axis, [])):
+            yield from _undefined(f"grid.{axis}[{index}]", name, table, section)
+    for axis in ("prompting", "tuning"):
+        for index, name in enumerate(grid.get(axis, [])):
+            place = f"grid.{axis}[{index}]"
+            yield from _undefined(place, name, "methods", section)
+            method = section.get("methods", {}).get(name)
+            kind = method.get("kind") if isinstance(method, Mapping) else None
+            right = "prompting" if kind == "prompting" else "tuning"
+            if kind is not None and right != axis:
+                yield f"{place}: {name!r} is a {kind} method; name it under grid.{right}"
+    yield from _template_faults(section)
+    yield from _name_faults(section)
+    size, sizes = section.get("inference", {}).get("train_size"), grid.get("train_sizes", [])
+    if grid.get("tuning") and str(size) not in map(str, sizes):
+        choices = ", ".join(map(str, sizes))
+        yield f"inference.train_size: {size!r} is none of grid.train_sizes; choose from: {choices}"
+
+
+def _undefined(place: str, name: object, table: str, section: Mapping[str, Any]) -> Iterator[str]:
+    known = [str(key) for key in section.get(table, {})]
+    if str(name) not in known:
+        yield f"{place}: {name!r} is not defined under {table}; {suggest(name, known)}"
+
+
+def _template_faults(section: Mapping[str, Any]) -> Iterator[str]:
+    templates = section.get("templates", {})
+    for table in ("datasets", "methods"):
+        for name, entry in section.get(table, {}).items():
+            chosen = entry.get("template") if isinstance(entry, Mapping) else None
+            if isinstance(chosen, str) and chosen not in templates:
+                hint = suggest(chosen, map(str, templates))
+                yield f"{table}.{name}.template: {chosen!r} is not defined under templates; {hint}"
+    shots = [
+        name
+        for name, method in section.get("methods", {}).items()
+        if isinstance(method, Mapping)
+        and method.get("shots")
+        and name in (section.get("grid", {}).get("prompting") or [])
+    ]
+    for method in shots:
+        own = section["methods"][method].get("template")
+        for name in section.get("grid", {}).get("datasets") or []:
+            chosen = own or section.get("datasets", {}).get(name, {}).get("template")
+            template = templates.get(chosen)
+            if isinstance(template, Mapping) and not (
+                template.get("shot") and "{shots}" in str(template.get("prompt"))
+            ):
+                yield (
+                    f"templates.{chosen}: {method!r} puts examples before the text, which needs a"
+                    " {shots} in prompt and a shot"
+                )
+
+
+def _name_faults(section: Mapping[str, Any]) -> Iterator[str]:
+    for table in ("models", "datasets", "methods"):
+        for name in section.get(table, {}):
+            if not NAME.fullmatch(str(name)):
+                yield f"{table}.{name}: names become paths; use letters, digits, _ and . only"
+    for name in section.get("datasets", {}):
+        if name in section.get("models", {}):
+            yield f"datasets.{name}: a model has this name too; rename one of them"
+    if "test" in section.get("methods", {}):
+        yield "methods.test: is the name of the test prompts' file; rename it"

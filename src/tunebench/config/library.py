@@ -1,0 +1,130 @@
+"""The fields that transformers and PEFT accept, read from their source without importing them.
+
+`check` runs at every `dvc repro` and must answer within a second; importing the Trainer takes
+five. The names come from the installed version itself, so a misspelt one is refused with the
+very choices that this version has.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+Fields = dict[str, ast.expr]
+
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "dict": (dict,),
+    "list": (list,),
+}
+
+
+@cache
+def _folder(package: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} is not installed: pip install -r requirements.txt")
+    return Path(spec.submodule_search_locations[0])
+
+
+@cache
+def _classes(path: Path) -> dict[str, ast.ClassDef]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _dataclass_fields(cls: ast.ClassDef) -> Fields:
+    return {
+        node.target.id: node.annotation
+        for node in cls.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+
+
+@cache
+def training_fields() -> Fields:
+    """Fields of `transformers.TrainingArguments` with their annotations."""
+    path = _folder("transformers") / "training_args.py"
+    return _dataclass_fields(_classes(path)["TrainingArguments"])
+
+
+@cache
+def generation_fields() -> frozenset[str]:
+    """Names that `transformers.GenerationConfig` takes."""
+    path = _folder("transformers") / "generation" / "configuration_utils.py"
+    return frozenset(
+        call.args[0].value
+        for call in ast.walk(_classes(path)["GenerationConfig"])
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "pop"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+        and not call.args[0].value.startswith("_")
+    )
+
+
+@cache
+def _peft_configs() -> dict[str, tuple[Path, str]]:
+    """PEFT type (as in `peft_type`) → the file and the class of its configuration."""
+    found = {}
+    for init in sorted((_folder("peft") / "tuners").glob("*/__init__.py")):
+        for call in ast.walk(ast.parse(init.read_text(encoding="utf-8"))):
+            if not (
+                isinstance(call, ast.Call) and getattr(call.func, "id", "").startswith("regis")
+            ):
+                continue
+            given = {word.arg: word.value for word in call.keywords}
+            name, config = given.get("name"), given.get("config_cls")
+            if isinstance(name, ast.Constant) and isinstance(config, ast.Name):
+                found[str(name.value).upper()] = (init.with_name("config.py"), config.id)
+    return found
+
+
+@cache
+def peft_types() -> frozenset[str]:
+    """Every method that the installed PEFT registers, as `peft_type` names it."""
+    return frozenset(_peft_configs())
+
+
+@cache
+def peft_fields(peft_type: str) -> Fields:
+    """Fields of the PEFT configuration of `peft_type`, inherited ones included."""
+    path, name = _peft_configs()[peft_type]
+    shared = _classes(_folder("peft") / "config.py")
+    lora = _classes(_folder("peft") / "tuners" / "lora" / "config.py")
+    known = shared | lora | (_classes(path) if path.exists() else {})
+    fields: Fields = {}
+    pending = [name]
+    while pending:
+        cls = known.get(pending.pop())
+        if cls is not None:
+            fields = _dataclass_fields(cls) | fields
+            pending += [base.id for base in cls.bases if isinstance(base, ast.Name)]
+    return fields
+
+
+def accepts(annotation: ast.expr, value: object) -> bool:
+    """Whether a YAML value fits a field's annotation; True where the annotation is not plain."""
+    names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
+    constants = {node.value for node in ast.walk(annotation) if isinstance(node, ast.Constant)}
+    plain = names <= {*_PLAIN, "Union", "Optional"} and constants <= {None}
+    if not plain:
+        return True
+    if value is None:
+        return None in constants or "Optional" in names
+    if isinstance(value, bool):  # which Python counts as an int
+        return "bool" in names
+    return any(isinstance(value, kinds) for name, kinds in _PLAIN.items() if name in names)
+
+
+def type_name(annotation: ast.expr) -> str:
+    """The annotation as a person reads it: `float`, `int | str`."""
+    text = ast.unparse(annotation)
+    return text.removeprefix("Optional[").removesuffix("]") if "Optional" in text else text

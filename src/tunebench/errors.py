@@ -1,0 +1,52 @@
+"""What can go wrong, as one tree.
+
+TunebenchError            anything that a user can mend; a stage prints it and exits with 1
+├── ParameterError        params.yaml or a command's options: every fault at once
+├── SourceError           rows or model files that cannot be read as they are
+├── PromptError           a prompt that no cut makes fit the model's context
+└── TrainingError         a run that cannot go on, with the setting to change
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class TunebenchError(Exception):
+    """A fault with a remedy: the message names the place, the culprit and what to do."""
+
+
+class ParameterError(TunebenchError):
+    """One or more faults in params.yaml; `faults` holds a line for each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = list(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class SourceError(TunebenchError):
+    """Rows or model files that are missing, malformed or inconsistent."""
+
+
+class PromptError(TunebenchError):
+    """A prompt that does not fit the context, with the tokens needed and the tokens there are."""
+
+
+class TrainingError(TunebenchError):
+    """A training run that cannot start or go on."""
+
+
+def suggest(name: object, choices: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest choice, or all of them.
+
+    >>> suggest("qlra", ["qlora", "full"])
+    "did you mean 'qlora'?"
+    >>> suggest("x", ["qlora", "full"])
+    'choose from: full, qlora'
+    """
+    known = sorted(choices)
+    near = get_close_matches(str(name), known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"choose from: {', '.join(known)}" if known else "there are none"

@@ -1,0 +1,73 @@
+"""Batched text: what a model writes after each prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunebench import batching, tokenization
+from tunebench.config.schema import Options
+from tunebench.progress import bar
+from tunebench.prompts import Prompt
+from tunebench.tokenization import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Text:
+    """What was written, without its end-of-sequence token, and how many tokens that took."""
+
+    text: str
+    tokens: int
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    options: Options,
+    *,
+    batch_size: int,
+) -> list[Text]:
+    """The text that follows each prompt, in the prompts' order.
+
+    Args:
+        options: GenerationConfig fields.
+    """
+    import torch
+
+    ids = [tokenization.encode(tokenizer, prompt.prompt, prompt.data) for prompt in prompts]
+    padding = tokenization.pad_id(tokenizer)
+    config = generation_config(tokenizer, options)
+    texts = [Text("", 0)] * len(prompts)
+    model.eval()
+    with torch.inference_mode(), bar(total=len(prompts), unit="prompt") as progress:
+        for indices in batching.by_length(list(map(len, ids)), batch_size):
+            batch = batching.pad([ids[index] for index in indices], padding, side="left")
+            tensors = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            written = model.generate(**tensors, generation_config=config)
+            for index, row in zip(indices, written.tolist(), strict=True):
+                texts[index] = _decode(row[tensors["input_ids"].shape[1] :], tokenizer)
+            progress.update(len(indices))
+    return texts
+
+
+def generation_config(tokenizer: Tokenizer, options: Options) -> GenerationConfig:
+    """A GenerationConfig that ends and pads as the tokenizer does, but for what `options` say."""
+    from transformers import GenerationConfig
+
+    ends = {
+        "eos_token_id": tokenizer.eos_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "pad_token_id": tokenization.pad_id(tokenizer),
+    }
+    return GenerationConfig(**ends | options)
+
+
+def _decode(ids: list[int], tokenizer: Tokenizer) -> Text:
+    end = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else len(ids)
+    text = tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
+    return Text(text, min(end + 1, len(ids)))

@@ -1,0 +1,149 @@
+"""Where every file of a run lies, relative to the repository's root.
+
+The one place in Python that spells a path; `dvc.yaml` spells the same ones for DVC, and
+`tests/test_graph.py` holds the two equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DATA = Path("data")
+METRICS = Path("metrics")
+CHECK = DATA / "check"
+FINGERPRINTS = DATA / "fingerprints.json"
+SUMMARY = METRICS / "summary.json"
+TABLES = METRICS / "tables"
+PLOTS = METRICS / "plots"
+PAGE = Path("report") / "index.html"
+
+
+METRIC_FOLDERS = tuple(
+    METRICS / stage
+    for stage in ("format_prompts", "train", "history", "evaluate", "time_inference")
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The options that name one stage's work; empty or None where the stage has no such axis.
+
+    `train_size` is a fraction of the training rows when a float, a number of rows when an int.
+    """
+
+    model: str = ""
+    dataset: str = ""
+    method: str = ""
+    train_size: int | float | None = None
+    seed: int | None = None
+
+    @property
+    def size_and_seed(self) -> str:
+        """`0.1-0` for ten per cent of the rows and seed 0; empty for a prompting run."""
+        return "" if self.train_size is None else f"{self.train_size}-{self.seed}"
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.model, self.dataset, self.method, self.size_and_seed)))
+
+
+def _of(kind: Path, run: Run, suffix: str) -> Path:
+    return kind / f"{run}{suffix}"
+
+
+def check(name: str) -> Path:
+    """Source and fingerprint of one data set or model, as `check` found it."""
+    return CHECK / f"{name}.json"
+
+
+def raw(dataset: str) -> Path:
+    """Folder of a data set's splits as Parquet, with its card."""
+    return DATA / "raw" / dataset
+
+
+def split(dataset: str, name: str) -> Path:
+    """One split: `train`, `validation` or `test`."""
+    return raw(dataset) / f"{name}.parquet"
+
+
+def card(dataset: str) -> Path:
+    """What the data set is and what was done to it."""
+    return raw(dataset) / "card.json"
+
+
+def pin(model: str) -> Path:
+    """Which files a model's name stands for."""
+    return DATA / "models" / f"{model}.json"
+
+
+def subset(run: Run) -> Path:
+    """Folder of the training (and validation) rows of one data set, size and seed."""
+    return DATA / "subsets" / run.dataset / run.size_and_seed
+
+
+def _prompts_name(run: Run) -> str:
+    """Prompts are shared by tuning methods; each prompting method has its own."""
+    return run.size_and_seed or run.method or "test"
+
+
+def prompts(run: Run) -> Path:
+    """Formatted rows: of one subset, of one prompting method, or (neither given) of the test."""
+    return DATA / "prompts" / run.model / run.dataset / f"{_prompts_name(run)}.jsonl"
+
+
+def prompts_metrics(run: Run) -> Path:
+    """How long the prompts of `prompts(run)` are and how many were cut."""
+    folder = METRICS / "format_prompts" / run.model / run.dataset
+    return folder / f"{_prompts_name(run)}.json"
+
+
+def test_prompts(run: Run) -> Path:
+    """The prompts that a run is evaluated on: its own if it prompts, the shared ones if tuned."""
+    method = run.method if run.train_size is None else ""
+    return prompts(Run(run.model, run.dataset, method))
+
+
+def adapter(run: Run) -> Path:
+    """Folder of what training made: adapter or whole model, with `run.json`."""
+    return _of(DATA / "adapters", run, "")
+
+
+def trained(run: Run) -> Path | None:
+    """What an evaluation loads on top of the base model; None for a prompting run."""
+    return adapter(run) if run.size_and_seed else None
+
+
+def checkpoints(run: Run) -> Path:
+    """Where a training run keeps what it needs to go on after a kill; removed when it ends."""
+    return _of(DATA / "checkpoints", run, "")
+
+
+def history(run: Run) -> Path:
+    """Loss and learning rate at each logged step."""
+    return _of(METRICS / "history", run, ".csv")
+
+
+def train(run: Run) -> Path:
+    """Metrics of training: seconds, bytes, parameters, loss."""
+    return _of(METRICS / "train", run, ".json")
+
+
+def predictions(run: Run) -> Path:
+    """One JSON line for each test row: answer, gold, scores or text."""
+    return _of(DATA / "predictions", run, ".jsonl")
+
+
+def predictions_provenance(run: Run) -> Path:
+    """Settings and versions behind the predictions."""
+    return _of(DATA / "predictions", run, ".run.json")
+
+
+def evaluation(run: Run) -> Path:
+    """Metrics of the predictions."""
+    return _of(METRICS / "evaluate", run, ".json")
+
+
+def timing(run: Run) -> Path:
+    """Latency, throughput and memory of one method."""
+    return _of(METRICS / "time_inference", Run(run.model, run.dataset, run.method), ".json")

@@ -1,0 +1,1 @@
+"""Every result as tables, plots and one page."""

@@ -1,0 +1,90 @@
+"""The records as tables: one row a list of cells, one file each under `metrics/`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunebench import paths, results
+from tunebench.config.schema import Params
+from tunebench.paths import Run
+from tunebench.report.summary import Record
+
+Row = dict[str, Any]
+
+
+def build(records: Sequence[Record]) -> dict[str, list[Row]]:
+    """The tables by name: quality of each task, cost of training, cost of inference."""
+    tables = {
+        task: _table(
+            [record for record in records if record.task == task], lambda record: record.quality
+        )
+        for task in dict.fromkeys(record.task for record in records)
+    }
+    tables["training"] = _table(records, lambda record: record.training)
+    tables["inference"] = _table(records, lambda record: record.inference)
+    return {name: rows for name, rows in tables.items() if rows}
+
+
+def plots(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
+    """Data of the DVC plots by name: the headline metric by training rows, the loss by step."""
+    return {"learning_curve": list(_learning_curve(records)), "loss": list(_losses(params))}
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as CSV, atomically; columns that some rows lack are left empty there."""
+    columns = dict.fromkeys(column for row in rows for column in row)
+    with results.replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _table(records: Iterable[Record], values: Callable[[Record], dict[str, float]]) -> list[Row]:
+    return [
+        {
+            "model": record.model,
+            "dataset": record.dataset,
+            "method": record.method,
+            "train_size": record.train_size,
+            "train_rows": record.train_rows,
+            "seeds": record.seeds,
+            **values(record),
+        }
+        for record in records
+        if values(record)
+    ]
+
+
+def _learning_curve(records: Iterable[Record]) -> Iterable[Row]:
+    for record in records:
+        yield {
+            "panel": f"{record.model}, {record.dataset}: {record.headline}",
+            "method": record.method,
+            "train_rows": record.train_rows,
+            "score": record.quality[record.headline],
+        }
+
+
+def _losses(params: Params) -> Iterable[Row]:
+    grid = params.grid
+    runs = [
+        Run(model, dataset, method, size, seed)
+        for model in grid.models
+        for dataset in grid.datasets
+        for method in grid.tuning
+        for size in grid.train_sizes
+        for seed in grid.seeds[:1]  # the seeds' curves lie upon each other
+    ]
+    for run in runs:
+        with paths.history(run).open(newline="") as file:
+            for entry in csv.DictReader(file):
+                if entry["loss"]:
+                    yield {
+                        "panel": f"{run.model}, {run.dataset}: train size {run.train_size}",
+                        "method": run.method,
+                        "step": int(entry["step"]),
+                        "loss": float(entry["loss"]),
+                    }

@@ -1,0 +1,177 @@
+"""The only training loop: `transformers.Trainer` over the completions of formatted prompts."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
+
+from tunebench import batching, memory, models, results, tokenization
+from tunebench.config.schema import Model, Options, PeftMethod, TuningMethod
+from tunebench.prompts import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, Trainer
+
+HISTORY_COLUMNS = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: what to train on, how, and where its files go.
+
+    `settings` are TrainingArguments fields and `loss_on`, already merged for this run.
+    """
+
+    model: Model
+    method: TuningMethod
+    settings: Options
+    seed: int
+    prompts: Sequence[Prompt]
+    checkpoints: Path
+    output: Path
+
+    def described(self) -> dict[str, Any]:
+        """Everything but the rows that decides what comes out."""
+        return {
+            "model": self.model,
+            "method": self.method,
+            "training": self.settings,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Metrics of a finished run and its loss at each logged step."""
+
+    metrics: results.Metrics
+    history: list[dict[str, Any]]
+
+
+def train(job: Job) -> Outcome:
+    """Train, write the adapter (or the whole model) to `job.output`, and measure.
+
+    A run that was killed goes on from its last whole checkpoint, if nothing that it depends on has
+    changed since, and ends in the same weights as one that was not.
+    """
+    from transformers import set_seed
+
+    set_seed(job.seed)  # before the adapter's weights are drawn
+    tokenizer = models.load_tokenizer(job.model)
+    base = models.load(job.model, job.method)
+    model = (
+        models.with_adapter(base, job.method, job.settings)
+        if isinstance(job.method, PeftMethod)
+        else base
+    )
+    memory.reset_peak()
+    trainer = _trainer(job, model, tokenizer)
+    resumed = _last_checkpoint(job)
+    report = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    model.save_pretrained(job.output, **_save_options(model))
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
+    return Outcome(_metrics(job, model, trainer, report.metrics), _history(trainer))
+
+
+def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer) -> Trainer:
+    from transformers import Trainer, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    from tunebench.callbacks import TrainingBar
+
+    own = {"loss_on": "completion"} | job.settings
+    loss_on = own.pop("loss_on")
+    rows = {
+        split: batching.examples(
+            [prompt for prompt in job.prompts if prompt.split == split], tokenizer, loss_on=loss_on
+        )
+        for split in ("train", "validation")
+    }
+    defaults = {
+        "report_to": "none",
+        "save_total_limit": 1,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": models.device() == "cuda",
+    }
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            **defaults | own, output_dir=str(job.checkpoints), seed=job.seed, data_seed=job.seed
+        ),
+        train_dataset=rows["train"],
+        eval_dataset=rows["validation"] or None,
+        data_collator=batching.Collator(tokenization.pad_id(tokenizer)),
+    )
+    for printer in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printer)
+    trainer.add_callback(TrainingBar)
+    return trainer
+
+
+def _last_checkpoint(job: Job) -> Path | None:
+    """The newest whole checkpoint of this very job; others are removed.
+
+    The Trainer writes `trainer_state.json` last, so a checkpoint without it was cut off.
+    """
+    identity = _identity(job)
+    stamp = job.checkpoints / "job.json"
+    if not stamp.exists() or json.loads(stamp.read_text()) != identity:
+        shutil.rmtree(job.checkpoints, ignore_errors=True)
+        results.write(stamp, identity)
+        return None
+    whole = [path.parent for path in job.checkpoints.glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    rows = repr([(prompt.prompt, prompt.completion, prompt.split) for prompt in job.prompts])
+    return {
+        "prompts": hashlib.sha256(rows.encode()).hexdigest(),
+        **to_jsonable_python(job.described()),
+    }
+
+
+def _save_options(model: PreTrainedModel) -> dict[str, Any]:
+    # PEFT would otherwise ask the Hub whether the vocabulary has grown; here it never does
+    return {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+
+
+def _metrics(
+    job: Job, model: PreTrainedModel, trainer: Trainer, measured: Mapping[str, float]
+) -> results.Metrics:
+    trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    files = [path for path in job.output.glob("*.safetensors") if path.is_file()]
+    return {
+        "rows": len(trainer.train_dataset),
+        "steps": trainer.state.global_step,
+        "loss": results.rounded(measured["train_loss"]),
+        "train_s": results.rounded(measured["train_runtime"], 4),
+        "rows_per_s": results.rounded(measured["train_samples_per_second"], 4),
+        "trainable_parameters": trainable,
+        "adapter_bytes": sum(path.stat().st_size for path in files),
+        "peak_memory_bytes": memory.peak_bytes(),
+    }
+
+
+def _history(trainer: Trainer) -> list[dict[str, Any]]:
+    return [
+        {column: entry.get(column, "") for column in HISTORY_COLUMNS}
+        for entry in trainer.state.log_history
+        if "loss" in entry or "eval_loss" in entry
+    ]
+
+
+def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write a run's loss history as CSV, one line for each logged step."""
+    with results.replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)

@@ -1,0 +1,17 @@
+"""Check params.yaml and what it names, before any work: python -m stages.check."""
+
+from tunebench import checking, config, paths, results, stage
+from tunebench.paths import Run
+
+
+def main(_: Run) -> None:
+    """Write the source and the fingerprint of each data set and model of the grid."""
+    params = config.load()
+    for name, found in checking.check(params).items():
+        results.write(paths.check(name), found)
+    for folder in paths.METRIC_FOLDERS:  # the report reads all of them, also of an empty branch
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+if __name__ == "__main__":
+    stage.run(main)

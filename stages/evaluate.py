@@ -1,0 +1,30 @@
+"""Answer the test prompts, tuned or only prompted, and judge the answers:
+python -m stages.evaluate --model tiny --dataset reviews --method qlora --train-size 0.1 --seed 0.
+"""
+
+from tunebench import config, evaluation, models, paths, prompts, results, stage
+from tunebench.paths import Run
+
+
+def main(run: Run) -> None:
+    """Write the predictions with their provenance, and the metrics."""
+    params = config.load()
+    dataset, model = params.dataset(run.dataset), params.model(run.model)
+    method = params.method(run.method)
+    how = evaluation.Answering(
+        labels=results.read(paths.card(run.dataset))["labels"],
+        batch_size=params.evaluation.batch_size,
+        generation=params.generation_for(dataset),
+    )
+    outcome = evaluation.evaluate(
+        model, method, prompts.read(paths.test_prompts(run)), how, trained=paths.trained(run)
+    )
+    settings = {"model": model, "method": method, "evaluation": how}
+    provenance = results.provenance(run, settings, models.device_name())
+    results.write_lines(paths.predictions(run), outcome.predictions)
+    results.write(paths.predictions_provenance(run), provenance)
+    results.write(paths.evaluation(run), outcome.metrics)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,26 @@
+"""Turn rows into prompts that fit the model's context:
+python -m stages.format_prompts --model tiny --dataset reviews --train-size 0.1 --seed 0.
+
+With a size and a seed the rows of that subset, with a method the test rows as that prompting
+method shows them, with neither the test rows as every tuned method sees them.
+"""
+
+from tunebench import config, formatting, paths, prompts, results, stage
+from tunebench.paths import Run
+
+
+def main(run: Run) -> None:
+    """Write prompts, and how long they are."""
+    params = config.load()
+    pin = results.read(paths.pin(run.model))
+    labels = results.read(paths.card(run.dataset))["labels"]
+    if run.size_and_seed:
+        formatted = formatting.training_prompts(params, run, pin, labels)
+    else:
+        formatted = formatting.test_prompts(params, run, pin, labels)
+    prompts.write(paths.prompts(run), formatted)
+    results.write(paths.prompts_metrics(run), prompts.summarize(formatted))
+
+
+if __name__ == "__main__":
+    stage.run(main)

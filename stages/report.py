@@ -1,0 +1,21 @@
+"""Gather every result into tables, plots and one page: python -m stages.report."""
+
+from tunebench import config, paths, results, stage
+from tunebench.paths import Run
+from tunebench.report import page, summary, tables
+
+
+def main(_: Run) -> None:
+    """Write the summary, the tables, the plots' data and the page."""
+    params = config.load()
+    records = summary.collect(params)
+    results.write(paths.SUMMARY, summary.nest(records))
+    for name, rows in tables.build(records).items():
+        tables.write(paths.TABLES / f"{name}.csv", rows)
+    for name, rows in tables.plots(records, params).items():
+        tables.write(paths.PLOTS / f"{name}.csv", rows)
+    page.write(paths.PAGE, params, tables.build(records))
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,30 @@
+"""Tune one model by one method:
+python -m stages.train --model tiny --dataset reviews --method qlora --train-size 0.1 --seed 0.
+"""
+
+from tunebench import config, models, paths, prompts, results, stage, training
+from tunebench.paths import Run
+
+
+def main(run: Run) -> None:
+    """Write the adapter with its provenance, the metrics and the loss history."""
+    params = config.load()
+    method = params.tuning_method(run.method)
+    job = training.Job(
+        model=params.model(run.model),
+        method=method,
+        settings=params.training_for(params.dataset(run.dataset), method),
+        seed=run.seed,
+        prompts=prompts.read(paths.prompts(run)),
+        checkpoints=paths.checkpoints(run),
+        output=paths.adapter(run),
+    )
+    outcome = training.train(job)
+    provenance = results.provenance(run, job.described(), models.device_name())
+    results.write(paths.adapter(run) / "run.json", provenance)
+    results.write(paths.train(run), outcome.metrics)
+    training.write_history(paths.history(run), outcome.history)
+
+
+if __name__ == "__main__":
+    stage.run(main)
