@@ -2,21 +2,25 @@
 python -m stages.time_inference --model tiny --dataset reviews --method few_shot.
 """
 
-from tunebench import config, paths, prompts, results, stage, timing
+from tunebench import config, models, paths, prompts, results, stage, timing
 from tunebench.paths import Run
 
 
 def main(run: Run) -> None:
-    """Write latency, throughput and memory."""
+    """Write latency, throughput and memory, with their provenance."""
     params = config.load()
+    model, method = params.model(run.model), params.method(run.method)
     measured = timing.time_inference(
-        params.model(run.model),
-        params.method(run.method),
+        model,
+        method,
         prompts.read(paths.test_prompts(run)),
         params.inference,
         labels=results.read(paths.card(run.dataset))["labels"],
         trained=paths.trained(run),
     )
+    settings = {"model": model, "method": method, "inference": params.inference}
+    provenance = results.provenance(run, settings, models.device_name())
+    results.write(paths.timing_provenance(run), provenance)
     results.write(paths.timing(run), measured)
 
 

@@ -11,6 +11,7 @@ def main(run: Run) -> None:
     params = config.load()
     method = params.tuning_method(run.method)
     job = training.Job(
+        name=str(run),
         model=params.model(run.model),
         method=method,
         settings=params.training_for(params.dataset(run.dataset), method),

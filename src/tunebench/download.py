@@ -13,8 +13,6 @@ from tunebench.errors import SourceError, suggest
 from tunebench.sources import source_of
 from tunebench.tables import TextRow
 
-SPLIT_SEED = 0
-
 
 @dataclass(frozen=True)
 class Download:
@@ -115,7 +113,7 @@ def _split(rows: list[TextRow], dataset: Dataset) -> dict[str, list[TextRow]]:
     held = max(1, round(dataset.test_fraction * len(rows)))
     if held >= len(rows):
         raise SourceError(f"{len(rows)} rows cannot be split into training and test rows")
-    train, test = sampling.hold_out(labels, held, seed=SPLIT_SEED)
+    train, test = sampling.hold_out(labels, held, seed=sampling.FIXED_SEED)
     return {"train": [rows[index] for index in train], "test": [rows[index] for index in test]}
 
 

@@ -6,8 +6,11 @@ The one place in Python that spells a path; `dvc.yaml` spells the same ones for 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from tunebench.errors import ParameterError
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
@@ -26,6 +29,11 @@ METRIC_FOLDERS = tuple(
 )
 
 
+def parse_size(text: str) -> int | float:
+    """`50` is fifty rows, `0.5` half of them, `1.0` all."""
+    return int(text) if text.isdecimal() else float(text)
+
+
 @dataclass(frozen=True)
 class Run:
     """The options that name one stage's work; empty or None where the stage has no such axis.
@@ -38,6 +46,23 @@ class Run:
     method: str = ""
     train_size: int | float | None = None
     seed: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Run:
+        """The run that `str(run)` names: model/dataset/method[/size-seed].
+
+        Raises:
+            ParameterError: if the text names no run.
+        """
+        match text.strip("/").split("/"):
+            case [model, dataset, method]:
+                return cls(model, dataset, method)
+            case [model, dataset, method, last] if re.fullmatch(r"[\d.e]+(-\d+)?-\d+", last):
+                size, seed = last.rsplit("-", 1)
+                return cls(model, dataset, method, parse_size(size), int(seed))
+        raise ParameterError(
+            [f"{text!r} names no run; write model/dataset/method[/size-seed], as under metrics/"]
+        )
 
     @property
     def size_and_seed(self) -> str:
@@ -147,3 +172,12 @@ def evaluation(run: Run) -> Path:
 def timing(run: Run) -> Path:
     """Latency, throughput and memory of one method."""
     return _of(METRICS / "time_inference", Run(run.model, run.dataset, run.method), ".json")
+
+
+def timing_provenance(run: Run) -> Path:
+    """Settings, versions and machine behind the timing.
+
+    DVC caches this file, unlike the metrics, which come with a clone: so a clone times anew instead
+    of showing another machine's seconds.
+    """
+    return _of(DATA / "timings", Run(run.model, run.dataset, run.method), ".run.json")

@@ -56,7 +56,7 @@ def count_rows(train_size: int | float, available: int) -> int:
                 " rows there are; use at most that, or 1.0 for all"
             ]
         )
-    if rows == 0:
+    if rows < 1:
         raise ParameterError(
             [f"params.yaml: grid.train_sizes: {train_size} of {available} rows is no row at all"]
         )

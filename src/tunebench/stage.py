@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 
 from tunebench.errors import TunebenchError
-from tunebench.paths import Run
+from tunebench.paths import Run, parse_size
 
 
 def run(work: Callable[[Run], None]) -> None:
@@ -31,13 +33,9 @@ def parse(arguments: list[str] | None = None) -> Run:
     parser.add_argument("--model")
     parser.add_argument("--dataset")
     parser.add_argument("--method")
-    parser.add_argument("--train-size", type=_size, help="1.0: all rows, 0.1: a tenth, 50: 50 rows")
+    parser.add_argument("--train-size", type=parse_size, help="1.0: all, 0.1: a tenth, 50: 50 rows")
     parser.add_argument("--seed", type=int)
     return Run(**vars(parser.parse_args(arguments)))
-
-
-def _size(text: str) -> int | float:
-    return int(text) if text.isdecimal() else float(text)
 
 
 def _calm_libraries() -> None:
@@ -49,4 +47,5 @@ def _calm_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    warnings.simplefilter("ignore")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -6,7 +6,8 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from tunebench import batching, memory, models, results, tokenization
 from tunebench.config.schema import Model, Options, PeftMethod, TuningMethod
+from tunebench.errors import TrainingError
 from tunebench.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -27,9 +29,11 @@ HISTORY_COLUMNS = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_
 class Job:
     """One run: what to train on, how, and where its files go.
 
-    `settings` are TrainingArguments fields and `loss_on`, already merged for this run.
+    `name` stands in messages; `settings` are TrainingArguments fields and `loss_on`, already merged
+    for this run.
     """
 
+    name: str
     model: Model
     method: TuningMethod
     settings: Options
@@ -62,23 +66,54 @@ def train(job: Job) -> Outcome:
     A run that was killed goes on from its last whole checkpoint, if nothing that it depends on has
     changed since, and ends in the same weights as one that was not.
     """
+    import torch
     from transformers import set_seed
 
     set_seed(job.seed)  # before the adapter's weights are drawn
     tokenizer = models.load_tokenizer(job.model)
-    base = models.load(job.model, job.method)
-    model = (
-        models.with_adapter(base, job.method, job.settings)
-        if isinstance(job.method, PeftMethod)
-        else base
-    )
+    model = _model(job)
     memory.reset_peak()
     trainer = _trainer(job, model, tokenizer)
     resumed = _last_checkpoint(job)
-    report = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    try:
+        report = trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    except torch.OutOfMemoryError:
+        raise TrainingError(
+            f"{job.name}: out of memory at {memory.peak_bytes() / 1e9:.1f} GB; lower"
+            " per_device_train_batch_size (and raise gradient_accumulation_steps), set"
+            " gradient_checkpointing: true, or shorten max_length"
+        ) from None
+    _refuse_divergence(job, model)
     model.save_pretrained(job.output, **_save_options(model))
     shutil.rmtree(job.checkpoints, ignore_errors=True)
     return Outcome(_metrics(job, model, trainer, report.metrics), _history(trainer))
+
+
+def _model(job: Job) -> PreTrainedModel:
+    base = models.load(job.model, job.method)
+    if not isinstance(job.method, PeftMethod):
+        return base
+    with _blamed_on(f"{job.name}: adapter"):
+        return models.with_adapter(base, job.method, job.settings)
+
+
+@contextmanager
+def _blamed_on(place: str) -> Iterator[None]:
+    """Name the settings that a library refused; its own message tells why."""
+    try:
+        yield
+    except (TypeError, ValueError, ImportError) as error:
+        raise TrainingError(f"{place}: {error}") from error
+
+
+def _refuse_divergence(job: Job, model: PreTrainedModel) -> None:
+    trained = (weight for weight in model.parameters() if weight.requires_grad)
+    if not all(bool(weight.isfinite().all()) for weight in trained):
+        rate = job.settings.get("learning_rate", "TrainingArguments' default")
+        raise TrainingError(
+            f"{job.name}: training diverged: weights are not finite; lower learning_rate ({rate})"
+            " or max_grad_norm"
+        )
 
 
 def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer) -> Trainer:
@@ -101,15 +136,15 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
         "remove_unused_columns": False,
         "dataloader_pin_memory": models.device() == "cuda",
     }
-    trainer = Trainer(
-        model=model,
-        args=TrainingArguments(
-            **defaults | own, output_dir=str(job.checkpoints), seed=job.seed, data_seed=job.seed
-        ),
-        train_dataset=rows["train"],
-        eval_dataset=rows["validation"] or None,
-        data_collator=batching.Collator(tokenization.pad_id(tokenizer)),
-    )
+    managed = {"output_dir": str(job.checkpoints), "seed": job.seed, "data_seed": job.seed}
+    with _blamed_on(f"{job.name}: training"):
+        trainer = Trainer(
+            model=model,
+            args=TrainingArguments(**defaults | own | managed),
+            train_dataset=rows["train"],
+            eval_dataset=rows["validation"] or None,
+            data_collator=batching.Collator(tokenization.pad_id(tokenizer)),
+        )
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
     trainer.add_callback(TrainingBar)

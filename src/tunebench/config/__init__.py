@@ -93,15 +93,18 @@ def _describe(detail: ErrorDetails, raw: Any) -> list[str]:
         case "literal_error":
             choices = re.findall(r"'([^']+)'", context["expected"])
             return [f"{place}: {given!r} is unknown; {suggest(given, choices)}"]
+        case "too_short":
+            return [f"{place}: is empty; name at least one"]
         case "value_error":
             lines = str(context["error"]).splitlines()
             return [_join(place, line) for line in lines]
-    return [f"{place}: {given!r} {detail['msg'].replace('Input should', 'should')}"]
+    expected = re.sub(r"^\w+ should", "should", detail["msg"])
+    return [f"{place}: {given!r} {expected}"]
 
 
 def _join(place: str, line: str) -> str:
     """Put a place before a message, which may itself begin with a key below that place."""
-    return f"{place}.{line}" if re.match(r"[a-z_]+: ", line) else f"{place}: {line}"
+    return f"{place}.{line}" if re.match(r"\w+: ", line) else f"{place}: {line}"
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:
@@ -143,12 +146,11 @@ def _reference_faults(raw: Any) -> Iterator[str]:
         for index, name in enumerate(grid.get(axis, [])):
             place = f"grid.{axis}[{index}]"
             yield from _undefined(place, name, "methods", section)
-            method = section.get("methods", {}).get(name)
-            kind = method.get("kind") if isinstance(method, Mapping) else None
+            kind = _entry(section, "methods", name).get("kind")
             right = "prompting" if kind == "prompting" else "tuning"
             if kind is not None and right != axis:
                 yield f"{place}: {name!r} is a {kind} method; name it under grid.{right}"
-    yield from _template_faults(section)
+    yield from _template_faults(section, grid)
     yield from _name_faults(section)
     size, sizes = section.get("inference", {}).get("train_size"), grid.get("train_sizes", [])
     if grid.get("tuning") and str(size) not in map(str, sizes):
@@ -162,7 +164,13 @@ def _undefined(place: str, name: object, table: str, section: Mapping[str, Any])
         yield f"{place}: {name!r} is not defined under {table}; {suggest(name, known)}"
 
 
-def _template_faults(section: Mapping[str, Any]) -> Iterator[str]:
+def _entry(section: Mapping[str, Any], table: str, name: object) -> Mapping[str, Any]:
+    """One definition, empty where there is none: its own faults are told elsewhere."""
+    entry = section.get(table, {}).get(str(name))
+    return entry if isinstance(entry, Mapping) else {}
+
+
+def _template_faults(section: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> Iterator[str]:
     templates = section.get("templates", {})
     for table in ("datasets", "methods"):
         for name, entry in section.get(table, {}).items():
@@ -171,17 +179,13 @@ def _template_faults(section: Mapping[str, Any]) -> Iterator[str]:
                 hint = suggest(chosen, map(str, templates))
                 yield f"{table}.{name}.template: {chosen!r} is not defined under templates; {hint}"
     shots = [
-        name
-        for name, method in section.get("methods", {}).items()
-        if isinstance(method, Mapping)
-        and method.get("shots")
-        and name in (section.get("grid", {}).get("prompting") or [])
+        name for name in grid.get("prompting", []) if _entry(section, "methods", name).get("shots")
     ]
     for method in shots:
-        own = section["methods"][method].get("template")
-        for name in section.get("grid", {}).get("datasets") or []:
-            chosen = own or section.get("datasets", {}).get(name, {}).get("template")
-            template = templates.get(chosen)
+        own = _entry(section, "methods", method).get("template")
+        for name in grid.get("datasets", []):
+            chosen = own or _entry(section, "datasets", name).get("template")
+            template = templates.get(str(chosen))
             if isinstance(template, Mapping) and not (
                 template.get("shot") and "{shots}" in str(template.get("prompt"))
             ):

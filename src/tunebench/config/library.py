@@ -33,9 +33,29 @@ def _folder(package: str) -> Path:
 
 
 @cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _classes(path: Path) -> dict[str, ast.ClassDef]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    return {node.name: node for node in _tree(path).body if isinstance(node, ast.ClassDef)}
+
+
+def _peft_class(path: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
+    """A class as one of PEFT's files knows it, followed through imports to where it stands."""
+    if name in _classes(path):
+        return path, _classes(path)[name]
+    for node in _tree(path).body:
+        if not (isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}):
+            continue
+        if not node.level and not (node.module or "").startswith("peft"):
+            continue
+        base = path.parents[node.level - 1] if node.level else _folder("peft").parent
+        module = base.joinpath(*(node.module or "").split("."))
+        return _peft_class(
+            module / "__init__.py" if module.is_dir() else Path(f"{module}.py"), name
+        )
+    return None
 
 
 def _dataclass_fields(cls: ast.ClassDef) -> Fields:
@@ -59,7 +79,9 @@ def generation_fields() -> frozenset[str]:
     path = _folder("transformers") / "generation" / "configuration_utils.py"
     return frozenset(
         call.args[0].value
-        for call in ast.walk(_classes(path)["GenerationConfig"])
+        for method in _classes(path)["GenerationConfig"].body
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__"
+        for call in ast.walk(method)
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
         and call.func.attr == "pop"
@@ -72,7 +94,7 @@ def generation_fields() -> frozenset[str]:
 
 @cache
 def _peft_configs() -> dict[str, tuple[Path, str]]:
-    """PEFT type (as in `peft_type`) → the file and the class of its configuration."""
+    """PEFT type (as in `peft_type`) → a file that knows its configuration, and the class."""
     found = {}
     for init in sorted((_folder("peft") / "tuners").glob("*/__init__.py")):
         for call in ast.walk(ast.parse(init.read_text(encoding="utf-8"))):
@@ -83,7 +105,7 @@ def _peft_configs() -> dict[str, tuple[Path, str]]:
             given = {word.arg: word.value for word in call.keywords}
             name, config = given.get("name"), given.get("config_cls")
             if isinstance(name, ast.Constant) and isinstance(config, ast.Name):
-                found[str(name.value).upper()] = (init.with_name("config.py"), config.id)
+                found[str(name.value).upper()] = (init, config.id)
     return found
 
 
@@ -96,17 +118,14 @@ def peft_types() -> frozenset[str]:
 @cache
 def peft_fields(peft_type: str) -> Fields:
     """Fields of the PEFT configuration of `peft_type`, inherited ones included."""
-    path, name = _peft_configs()[peft_type]
-    shared = _classes(_folder("peft") / "config.py")
-    lora = _classes(_folder("peft") / "tuners" / "lora" / "config.py")
-    known = shared | lora | (_classes(path) if path.exists() else {})
     fields: Fields = {}
-    pending = [name]
+    pending = [_peft_configs()[peft_type]]
     while pending:
-        cls = known.get(pending.pop())
-        if cls is not None:
+        found = _peft_class(*pending.pop())
+        if found is not None:
+            path, cls = found
             fields = _dataclass_fields(cls) | fields
-            pending += [base.id for base in cls.bases if isinstance(base, ast.Name)]
+            pending += [(path, base.id) for base in cls.bases if isinstance(base, ast.Name)]
     return fields
 
 

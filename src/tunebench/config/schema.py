@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    field_validator,
+    model_validator,
+)
 
 from tunebench.config import library
 from tunebench.errors import ParameterError, suggest
@@ -21,8 +28,21 @@ MANAGED_TRAINING_FIELDS = {
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 T = TypeVar("T")
-TrainSize = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
 Options = dict[str, Any]
+
+
+def _train_size(value: Any) -> int | float:
+    rows = type(value) is int and value >= 1
+    fraction = type(value) is float and 0 < value <= 1
+    if not (rows or fraction):
+        raise ValueError(
+            f"{value!r} is no train size; write a fraction up to 1.0, or a number of rows"
+        )
+    return value  # type: ignore[no-any-return]
+
+
+# a float is a fraction of the training rows, an int a number of rows
+TrainSize = Annotated[int | float, PlainValidator(_train_size)]
 
 
 def merge(*levels: Mapping[str, Any]) -> Options:
@@ -52,28 +72,31 @@ def _placeholders(text: str, needed: set[str], optional: set[str]) -> str:
     return text
 
 
-def _library_options(value: Options, fields: Mapping[str, Any]) -> Options:
+def _option_faults(value: Options, fields: Mapping[str, Any]) -> list[str]:
     faults = []
     for key, given in value.items():
         if key not in fields:
             faults.append(f"{key}: unknown key; {suggest(key, fields)}")
         elif not library.accepts(fields[key], given):
             faults.append(f"{key}: {given!r} is not of type {library.type_name(fields[key])}")
-    if faults:
-        raise ValueError("\n".join(faults))
-    return value
+    return faults
 
 
 def _training_options(value: Options) -> Options:
-    for key, reason in MANAGED_TRAINING_FIELDS.items():
-        if key in value:
-            raise ValueError(f"{key}: cannot be set here; {reason}")
-    for key, choices in OWN_TRAINING_FIELDS.items():
-        if key in value and value[key] not in choices:
-            raise ValueError(f"{key}: {value[key]!r} is unknown; {suggest(value[key], choices)}")
-    own = {key: value[key] for key in value if key in OWN_TRAINING_FIELDS}
-    rest = {key: value[key] for key in value if key not in own}
-    _library_options(rest, library.training_fields())
+    faults = [
+        f"{key}: cannot be set here; {reason}"
+        for key, reason in MANAGED_TRAINING_FIELDS.items()
+        if key in value
+    ]
+    faults += [
+        f"{key}: {value[key]!r} is unknown; {suggest(value[key], choices)}"
+        for key, choices in OWN_TRAINING_FIELDS.items()
+        if key in value and value[key] not in choices
+    ]
+    rest = {key: value[key] for key in value if key not in OWN_TRAINING_FIELDS}
+    faults += _option_faults(rest, library.training_fields())
+    if faults:
+        raise ValueError("\n".join(faults))
     return value
 
 
@@ -220,11 +243,14 @@ class PeftMethod(TuningMethod):
     def _adapter_fields(cls, value: Options) -> Options:
         known = library.peft_types()
         peft_type = value.get("peft_type")
-        if peft_type not in known:
+        if str(peft_type) not in known:
             raise ValueError(
                 f"peft_type: {peft_type!r} is no PEFT method; {suggest(peft_type, known)}"
             )
-        return _library_options(value, library.peft_fields(str(peft_type)))
+        faults = _option_faults(value, library.peft_fields(str(peft_type)))
+        if faults:
+            raise ValueError("\n".join(faults))
+        return value
 
 
 class FullMethod(TuningMethod):

@@ -1,0 +1,32 @@
+"""The `tunebench` command, for what DVC has no command for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tunebench.errors import TunebenchError
+from tunebench.inspection import describe
+from tunebench.paths import Run
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def main() -> None:
+    """Look at what the pipeline made; `dvc repro` makes it."""
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="e.g. tiny/reviews/qlora/1.0-0, as under metrics/")],
+    rows: Annotated[int, typer.Option(help="how many predictions to print")] = 5,
+) -> None:
+    """Print one run's metrics, settings and predictions, wrong answers first."""
+    try:
+        for line in describe(Run.parse(run), rows=rows):
+            typer.echo(line)
+    except TunebenchError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None

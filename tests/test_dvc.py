@@ -1,0 +1,227 @@
+"""The graph under DVC itself: what runs, what does not run again, and what a kill leaves behind.
+
+One project serves all tests here, in the order in which they stand: each starts from what the one
+before it left, as a user's day goes.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.xdist_group("dvc")  # one worker: the tests share a project
+
+ROWS = [
+    ("the film was good and warm", "positive"),
+    ("the film was bad and cold", "negative"),
+    ("a good story, well told", "positive"),
+    ("a bad story, told at length", "negative"),
+] * 4
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dvc") / "project"
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    for name in filter(None, files.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    write_rows(folder)
+    params = yaml().load(folder / "params.yaml")
+    params["datasets"] = {
+        "reviews": params["datasets"]["reviews"]
+        | {"rows": {"train": 24, "test": 8}, "test_rows": 8},
+        "mine": params["datasets"]["reviews"] | {"path": "rows.csv", "test_rows": None},
+    }
+    for key in ("generator", "rows", "test_rows"):
+        del params["datasets"]["mine"][key]
+    params["grid"] |= {
+        "datasets": ["reviews", "mine"],
+        "prompting": ["zero_shot"],
+        "tuning": ["lora", "prompt_tuning"],
+        "train_sizes": [8],
+    }
+    params["training"] |= {"max_steps": 3, "logging_steps": 1, "save_strategy": "no"}
+    params["inference"] |= {"train_size": 8, "prompts": 2, "warmup": 1, "new_tokens": 2}
+    yaml().dump(params, folder / "params.yaml")
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "start")
+    return folder
+
+
+def yaml() -> YAML:
+    return YAML(typ="safe", pure=True)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, capture_output=True, check=True, text=True
+    )
+    return done.stdout
+
+
+def write_rows(folder: Path, last: str = "good") -> None:
+    lines = [f'"{text}",{label}' for text, label in ROWS]
+    lines.append(f'"the last row is {last}",positive')
+    (folder / "rows.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+
+
+def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    here = Path(sys.executable).parent
+    # the project's own sources, not those that the tests run from
+    return os.environ | {"PATH": f"{here}:{os.environ['PATH']}", "PYTHONPATH": "src"}
+
+
+def repro(folder: Path) -> list[str]:
+    """Run the pipeline; the names of the stages that ran, without `check`, which always does."""
+    done = dvc(folder, "repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = re.findall(r"Running stage '([^']+)'", done.stdout)
+    assert ran[0] == "check"
+    return ran[1:]
+
+
+def edit(folder: Path, section: str, name: str, key: str, value: object) -> None:
+    params = yaml().load(folder / "params.yaml")
+    params[section][name][key] = value
+    yaml().dump(params, folder / "params.yaml")
+
+
+def test_interrupted_run_goes_on_where_it_stopped(project: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=project, env=environment(), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen += re.findall(r"Running stage '([^']+)'", line)
+        if seen and seen[-1].startswith("train@"):
+            break
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C sends: to DVC and to the stage
+    rest = process.stdout.read()
+    assert process.wait() != 0
+    assert "Traceback" not in rest
+
+    ran = repro(project)
+
+    done_before = set(seen[1:-1])
+    assert len(done_before) >= 8
+    assert not done_before & set(ran)
+    assert ran[0] == seen[-1]
+    assert "report" in ran
+
+
+def test_second_run_does_nothing(project: Path) -> None:
+    assert repro(project) == []
+
+
+def test_git_sees_only_results(project: Path) -> None:
+    changed = {line[3:].split("/")[0] for line in git(project, "status", "--short").splitlines()}
+    assert changed == {"dvc.lock", "metrics"}
+
+
+def test_summary_and_page_hold_every_run(project: Path) -> None:
+    summary = json.loads((project / "metrics/summary.json").read_text())
+    assert {
+        dataset: {method: list(sizes) for method, sizes in methods.items()}
+        for dataset, methods in summary["tiny"].items()
+    } == {
+        name: {"zero_shot": ["0"], "lora": ["8"], "prompt_tuning": ["8"]}
+        for name in ("reviews", "mine")
+    }
+    page = (project / "report/index.html").read_text()
+    assert page.count("prompt_tuning") == 6  # quality, training and inference of two data sets
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_editing_a_method_reruns_that_method(project: Path) -> None:
+    edit(project, "methods", "lora", "training", {"learning_rate": 1e-3})
+
+    ran = repro(project)
+
+    assert sorted(ran) == sorted(
+        [
+            *(f"{stage}@tiny-{dataset}-lora-8-0" for stage in ("train", "evaluate")
+              for dataset in ("reviews", "mine")),
+            *(f"time_inference@tiny-{dataset}-lora" for dataset in ("reviews", "mine")),
+            "report",
+        ]
+    )  # fmt: skip
+
+
+def test_editing_the_report_reruns_the_report(project: Path) -> None:
+    page = project / "src/tunebench/report/page.html.jinja"
+    page.write_text(page.read_text().replace("<h1>", "<h1>The study "))
+
+    assert repro(project) == ["report"]
+    assert "<h1>The study demo" in (project / "report/index.html").read_text()
+
+
+def test_editing_a_row_reruns_what_depends_on_it(project: Path) -> None:
+    write_rows(project, last="better")
+
+    ran = repro(project)
+
+    assert "download@mine" in ran
+    assert {stage for stage in ran if "reviews" in stage} == set()
+    assert {"train@tiny-mine-lora-8-0", "evaluate_prompting@tiny-mine-zero_shot"} <= set(ran)
+
+
+def test_a_fault_stops_everything_and_leaves_results_alone(project: Path) -> None:
+    before = {path: path.read_bytes() for path in sorted((project / "metrics").rglob("*.json"))}
+    assert len(before) > 10
+    good = (project / "params.yaml").read_bytes()
+    edit(project, "methods", "lora", "quantisation", "nf4")
+    (project / "rows.csv").write_text("text,label\nfine,positive\n")
+
+    done = dvc(project, "repro")
+
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert "methods.lora.quantisation: unknown key; did you mean 'quantization'?" in output
+    assert "Traceback" not in output
+    assert {path: path.read_bytes() for path in before} == before
+    (project / "params.yaml").write_bytes(good)
+    write_rows(project, last="better")
+    assert repro(project) == []
+
+
+def test_experiments_and_comparison(project: Path) -> None:
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "results")
+
+    run = dvc(project, "exp", "run", "--name", "rank", "-S", "methods.lora.adapter.r=4")
+    assert run.returncode == 0, run.stdout + run.stderr
+    ran = re.findall(r"Running stage '([^']+)'", run.stdout)
+    assert {name for name in ran if name.startswith("train@")} == {
+        "train@tiny-reviews-lora-8-0",
+        "train@tiny-mine-lora-8-0",
+    }
+    shown = dvc(project, "exp", "show", "--csv", "--only-changed")
+    assert "rank" in shown.stdout
+    changed = dvc(project, "metrics", "diff", "--json")
+    metrics = json.loads(changed.stdout)["metrics/train/tiny/mine/lora/8-0.json"]
+    assert metrics["trainable_parameters"]["diff"] < 0
