@@ -22,7 +22,7 @@ def main(names: list[str]) -> None:
         if name not in known:
             sys.exit(f"error: {name!r} is no parameter file; choose from: {', '.join(known)}")
         project = clone(name)
-        subprocess.run(["dvc", "repro", "--quiet"], cwd=project, check=True)
+        subprocess.run(["dvc", "repro"], cwd=project, check=True)
         for table in sorted((project / "metrics" / "tables").glob("*.csv")):
             print(f"\n{name}: {table.stem}\n{table.read_text()}")
 
