@@ -1,0 +1,72 @@
+"""`tunebench show`: one run, wrong answers first."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tunebench import paths, results
+from tunebench.cli import app
+from tunebench.paths import Run
+
+RUN = Run("tiny", "reviews", "qlora", 0.1, 0)
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {
+            "id": f"test-{number}",
+            "answer": answer,
+            "gold": "negative",
+            "prompt": "Is it good?\nIt is.",
+            "scores": {"negative": -1.5, "positive": -0.5},
+        }
+        for number, answer in enumerate(["negative", "positive", "negative"])
+    ]
+    results.write_lines(paths.predictions(RUN), rows)
+    results.write(paths.predictions_provenance(RUN), {"settings": {"method": {"kind": "peft"}}})
+    results.write(paths.evaluation(RUN), {"accuracy": 0.667})
+
+
+@pytest.mark.usefixtures("made")
+def test_show_prints_metrics_settings_and_the_wrong_answer_first() -> None:
+    shown = CliRunner().invoke(app, ["show", str(RUN), "--rows", "1"])
+
+    assert shown.exit_code == 0
+    assert shown.output.splitlines() == [
+        "tiny/reviews/qlora/0.1-0",
+        "  accuracy: 0.667",
+        "settings",
+        '  method: {"kind": "peft"}',
+        "",
+        "test-1",
+        "  Is it good?",
+        "  It is.",
+        "  answer: positive",
+        "  gold:   negative",
+        "  scores: positive -0.500, negative -1.500",
+    ]
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tiny", "'tiny' names no run; write model/dataset/method[/size-seed]"),
+        ("tiny/reviews/lora/0.1-0", "lora/0.1-0.jsonl: is not there yet; run `dvc repro`"),
+    ],
+)
+def test_show_names_the_fault(name: str, message: str) -> None:
+    shown = CliRunner().invoke(app, ["show", name])
+
+    assert shown.exit_code == 1
+    assert message in shown.output
+
+
+@pytest.mark.parametrize("size", [50, 0.1, 1.0, 1e-05])
+def test_a_run_reads_back_from_its_name(size: int | float) -> None:
+    run = Run("m", "d", "x", size, 3)
+    assert Run.parse(str(run)) == run
+    assert type(Run.parse(str(run)).train_size) is type(size)
