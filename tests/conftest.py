@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<pad>", "<|im_start|>", "<|im_end|>"]
 TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-HIDDEN, INNER, VOCABULARY = 32, 64, 340
+# bitsandbytes quantizes 64 weights of a row at a time
+HIDDEN, INNER, VOCABULARY = 64, 128, 340
 
 
 def write_tokenizer(folder: Path) -> None:

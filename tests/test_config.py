@@ -164,12 +164,17 @@ FAULTS: list[tuple[str, Any, str]] = [
     (
         "methods.lora-8",
         {"kind": "full"},
-        "methods.lora-8: names become paths; use letters, digits, _ and . only",
+        "methods.lora-8: names become paths and keys; use letters, digits and _ only",
+    ),
+    (
+        "models",
+        {"llama3.1": {"path": "model"}, "tiny": {"path": "model"}},
+        "models.llama3.1: names become paths and keys; use letters, digits and _ only",
     ),
     (
         "methods.../up",
         {"kind": "full"},
-        "methods.../up: names become paths; use letters, digits, _ and . only",
+        "methods.../up: names become paths and keys; use letters, digits and _ only",
     ),
     (
         "methods.test",

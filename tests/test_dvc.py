@@ -18,8 +18,6 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = pytest.mark.xdist_group("dvc")  # one worker: the tests share a project
-
 ROWS = [
     ("the film was good and warm", "positive"),
     ("the film was bad and cold", "negative"),

@@ -12,8 +12,6 @@ from tunebench.errors import PromptError
 from tunebench.prompts import Prompt, PromptFormat
 from tunebench.tables import TextRow
 
-pytestmark = pytest.mark.xdist_group("transformers")
-
 SHARED = Path(__file__).parents[2] / "shared" / "tokenizers"
 TEMPLATE = Template(
     prompt="{instruction}\n{shots}Text: {text}\nAnswer: ", shot="Text: {text}\nIs: {completion}\n"
@@ -64,9 +62,7 @@ def test_shots_stand_before_the_text(tokenizer: Any) -> None:
     shots = [row("warm", "positive"), row("dull", "negative")]
     prompt = style(tokenizer, shots=shots).format(row("funny"))
     assert prompt.prompt == (
-        "Judge the text.\n"
-        "Text: warm\nIs: positive\nText: dull\nIs: negative\n"
-        "Text: funny\nAnswer: "
+        "Judge the text.\nText: warm\nIs: positive\nText: dull\nIs: negative\nText: funny\nAnswer: "
     )
     assert data_of(prompt) == ["warm", "positive", "dull", "negative", "funny"]
 
@@ -132,14 +128,28 @@ def test_long_text_is_cut_to_fit(side: str, text: str, tokenizer: Any) -> None:
     assert prompt.label == prompt.completion == "positive"
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["llama2", "llama3", "zephyr-mistral"])
+def test_long_text_is_cut_for_a_real_model(name: str) -> None:
+    real = tokenization.load(SHARED / name)
+    cut = 0
+    for text in (LONG * 2, "日本語😀" * 90, "</s>" * 90, "   " * 400, "𒀀" * 90):
+        for side in ("left", "right"):
+            prompt = style(real, truncation_side=side).format(row(text))
+            whole = tokenization.encode_pair(real, prompt.prompt, "positive", prompt.data)
+            kept = data_of(prompt)[-1]
+            assert sum(map(len, whole)) + 1 <= 128
+            assert text.startswith(kept) if side == "right" else text.endswith(kept)
+            cut += prompt.cut
+    assert cut >= 8
+
+
 def test_every_length_around_the_limit_fits(tokenizer: Any) -> None:
     cut = 0
     for length in range(90, 140):
         text = ("weak 😀 end " * 20)[:length]
         prompt = style(tokenizer, reserved=30).format(row(text, "a long completion of its own"))
-        whole = tokenization.encode_pair(
-            tokenizer, prompt.prompt, prompt.completion, prompt.data
-        )
+        whole = tokenization.encode_pair(tokenizer, prompt.prompt, prompt.completion, prompt.data)
         assert sum(map(len, whole)) + 1 <= 128
         assert prompt.cut == (data_of(prompt) != [text])
         cut += prompt.cut

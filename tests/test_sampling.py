@@ -1,5 +1,6 @@
 """Subsets are nested, stratified, seeded and floored; nothing held out is trained on."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -65,7 +66,7 @@ def test_smaller_subsets_are_parts_of_larger_ones() -> None:
         for size in (0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
     ]
     assert [len(subset) for subset in subsets] == [22, 45, 90, 225, 450, 900]
-    for smaller, larger in zip(subsets, subsets[1:], strict=False):
+    for smaller, larger in itertools.pairwise(subsets):
         assert larger[: len(smaller)] == smaller
         assert len(set(larger)) == len(larger)
 

@@ -27,7 +27,7 @@ def test_every_tracked_parameter_is_there(path: Path) -> None:
     checked = 0
     for stage in stages.values():
         for key in stage.get("params", []):
-            for name in names(key, stage["matrix"] if "matrix" in stage else {}, params):
+            for name in names(key, stage.get("matrix", {}), params):
                 value: Any = params
                 for part in name.split("."):
                     assert part in value, f"{name} is missing"

@@ -10,6 +10,22 @@ from transformers import TrainerCallback
 from tunebench.progress import bar
 
 
+class LogAtCheckpoints(TrainerCallback):  # type: ignore[misc]
+    """Log the loss with each checkpoint and at the end.
+
+    The Trainer forgets what it has summed up since its last log when it goes on from a checkpoint:
+    so the loss history of a killed run is that of a whole one.
+    """
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Log before a checkpoint between epochs, and after the last step."""
+        control.should_log |= control.should_save or state.global_step >= state.max_steps
+
+    def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
+        """Log before a checkpoint of a whole epoch."""
+        control.should_log |= control.should_save
+
+
 class TrainingBar(TrainerCallback):  # type: ignore[misc]
     """One progress bar with the latest loss, in place of a line for each logged step."""
 

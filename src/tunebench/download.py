@@ -129,7 +129,8 @@ def _labels(splits: dict[str, list[TextRow]], dataset: Dataset) -> list[str]:
     if len(trained) < 2:
         raise SourceError(f"all training rows have the label {trained.pop()!r}; there is no task")
     names = dataset.label_names
-    order = list(names.values() if isinstance(names, dict) else names or [])
+    # two source labels may share a name
+    order = dict.fromkeys(names.values() if isinstance(names, dict) else names or [])
     return [label for label in order if label in trained] or sorted(trained)
 
 

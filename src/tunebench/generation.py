@@ -41,7 +41,10 @@ def generate(
 
     ids = [tokenization.encode(tokenizer, prompt.prompt, prompt.data) for prompt in prompts]
     padding = tokenization.pad_id(tokenizer)
-    config = generation_config(tokenizer, options)
+    config = configure(model, tokenizer, options)
+    ends = set(
+        config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    )
     texts = [Text("", 0)] * len(prompts)
     model.eval()
     with torch.inference_mode(), bar(total=len(prompts), unit="prompt") as progress:
@@ -50,24 +53,31 @@ def generate(
             tensors = {name: tensor.to(model.device) for name, tensor in batch.items()}
             written = model.generate(**tensors, generation_config=config)
             for index, row in zip(indices, written.tolist(), strict=True):
-                texts[index] = _decode(row[tensors["input_ids"].shape[1] :], tokenizer)
+                texts[index] = _decode(row[batch["input_ids"].shape[1] :], tokenizer, ends)
             progress.update(len(indices))
     return texts
 
 
-def generation_config(tokenizer: Tokenizer, options: Options) -> GenerationConfig:
-    """A GenerationConfig that ends and pads as the tokenizer does, but for what `options` say."""
+def configure(model: PreTrainedModel, tokenizer: Tokenizer, options: Options) -> GenerationConfig:
+    """A GenerationConfig of `options`, which ends and pads as model and tokenizer do.
+
+    It replaces the model's own, whose other fields (`repetition_penalty`, `max_new_tokens`, …)
+    would otherwise hold wherever `options` are silent, and differ from model to model.
+    """
     from transformers import GenerationConfig
 
-    ends = {
-        "eos_token_id": tokenizer.eos_token_id,
+    own = model.generation_config.eos_token_id
+    ends = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    fixed = {
+        "eos_token_id": sorted({end for end in ends if end is not None}),
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": tokenization.pad_id(tokenizer),
     }
-    return GenerationConfig(**ends | options)
+    model.generation_config = GenerationConfig(**fixed | options)
+    return model.generation_config
 
 
-def _decode(ids: list[int], tokenizer: Tokenizer) -> Text:
-    end = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else len(ids)
+def _decode(ids: list[int], tokenizer: Tokenizer, ends: set[int]) -> Text:
+    end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
     text = tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
     return Text(text, min(end + 1, len(ids)))

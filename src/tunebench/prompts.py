@@ -105,10 +105,7 @@ class PromptFormat:
         return max(own + 1, self.reserved)
 
     def _shorten(self, text: str, needed: int, row: str) -> str:
-        ids = self.tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        offsets = ids["offset_mapping"]
+        offsets = tokenization.offsets(self.tokenizer, text)
         keep = len(offsets) - (needed - self.max_length)
         if keep < LEAST_TEXT_TOKENS:
             raise PromptError(
@@ -116,9 +113,10 @@ class PromptFormat:
                 f" text has only {len(offsets)} to give; use fewer shots, a shorter instruction or"
                 " a model with a longer context"
             )
+        # a character may be several tokens: the one that is cut through goes too
         if self.truncation_side == "left":
-            return text[offsets[-keep][0] :]
-        return text[: offsets[keep - 1][1]]
+            return text[max(offsets[-keep][0], offsets[-keep - 1][1]) :]
+        return text[: min(offsets[keep - 1][1], offsets[keep][0])]
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,13 @@ def read(path: Path) -> Metrics:
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write JSON lines atomically."""
+    """Write JSON lines atomically.
+
+    Raises:
+        ValueError: where a number is not finite: NaN is no JSON, and no result.
+    """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ class _Subject:
 
         ids = tokenization.encode(self.tokenizer, prompt.prompt, prompt.data)
         tensor = torch.tensor([ids], device=self.model.device)
-        config = generation.generation_config(self.tokenizer, self._options())
+        config = generation.configure(self.model, self.tokenizer, self._options())
         clock = _TokenClock()
         _synchronize()
         started = perf_counter()

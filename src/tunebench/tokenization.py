@@ -55,6 +55,19 @@ def encode(tokenizer: Tokenizer, text: str, data: Sequence[Span] = ()) -> list[i
     return ids
 
 
+def offsets(tokenizer: Tokenizer, text: str) -> list[Span]:
+    """The characters that each token of a row's text stands for, in the text's order."""
+    found: list[Span] = []
+    at = 0
+    for piece in _harmless_pieces(text, [(0, len(text))], _control_tokens(tokenizer)):
+        tokens = tokenizer(
+            piece, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        found += [(start + at, end + at) for start, end in tokens["offset_mapping"]]
+        at += len(piece)
+    return found
+
+
 def _harmless_pieces(text: str, data: Sequence[Span], control: re.Pattern[str]) -> list[str]:
     """`text` cut inside each control token that stands in its data spans; usually not at all."""
     cuts = [
@@ -78,7 +91,8 @@ def encode_pair(
     spans = [*data, (len(prompt), len(whole))]
     context = encode(tokenizer, bare, data)
     ids = encode(tokenizer, whole, spans)
-    return ids[: len(context)], ids[len(context) :]
+    cut = min(len(context), len(ids) - 1)  # a completion may melt into the prompt's last token
+    return ids[:cut], ids[cut:]
 
 
 def pad_id(tokenizer: Tokenizer) -> int:

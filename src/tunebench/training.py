@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,7 @@ def train(job: Job) -> Outcome:
             " gradient_checkpointing: true, or shorten max_length"
         ) from None
     _refuse_divergence(job, model)
+    shutil.rmtree(job.output, ignore_errors=True)  # an older run's files would be loaded with ours
     model.save_pretrained(job.output, **_save_options(model))
     shutil.rmtree(job.checkpoints, ignore_errors=True)
     return Outcome(_metrics(job, model, trainer, report.metrics), _history(trainer))
@@ -120,7 +122,7 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
     from transformers import Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from tunebench.callbacks import TrainingBar
+    from tunebench.callbacks import LogAtCheckpoints, TrainingBar
 
     own = {"loss_on": "completion"} | job.settings
     loss_on = own.pop("loss_on")
@@ -147,7 +149,8 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
         )
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
-    trainer.add_callback(TrainingBar)
+    for callback in (LogAtCheckpoints, TrainingBar):
+        trainer.add_callback(callback)
     return trainer
 
 
@@ -187,13 +190,20 @@ def _metrics(
     return {
         "rows": len(trainer.train_dataset),
         "steps": trainer.state.global_step,
-        "loss": results.rounded(measured["train_loss"]),
+        "loss": results.rounded(_mean_loss(trainer.state.log_history)),
         "train_s": results.rounded(measured["train_runtime"], 4),
         "rows_per_s": results.rounded(measured["train_samples_per_second"], 4),
         "trainable_parameters": trainable,
         "adapter_bytes": sum(path.stat().st_size for path in files),
         "peak_memory_bytes": memory.peak_bytes(),
     }
+
+
+def _mean_loss(log: Sequence[Mapping[str, Any]]) -> float:
+    """Mean over all steps; the Trainer's own counts from where a killed run went on."""
+    losses = {int(entry["step"]): float(entry["loss"]) for entry in log if "loss" in entry}
+    spans = pairwise([0, *losses])
+    return sum((end - start) * losses[end] for start, end in spans) / max(losses)
 
 
 def _history(trainer: Trainer) -> list[dict[str, Any]]:

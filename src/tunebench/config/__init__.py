@@ -17,7 +17,8 @@ from tunebench.config import schema
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, suggest
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+# DVC reads methods.a.b as b within a, so a name has no dot
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 
 def load(path: Path = paths.PARAMS) -> Params:
@@ -199,7 +200,7 @@ def _name_faults(section: Mapping[str, Any]) -> Iterator[str]:
     for table in ("models", "datasets", "methods"):
         for name in section.get(table, {}):
             if not NAME.fullmatch(str(name)):
-                yield f"{table}.{name}: names become paths; use letters, digits, _ and . only"
+                yield f"{table}.{name}: names become paths and keys; use letters, digits and _ only"
     for name in section.get("datasets", {}):
         if name in section.get("models", {}):
             yield f"datasets.{name}: a model has this name too; rename one of them"

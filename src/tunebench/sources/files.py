@@ -46,8 +46,9 @@ def locate(dataset: Dataset) -> dict[str, Path]:
         found = _in_folder(path) if path.is_dir() else {"train": path}
     for path in found.values():
         if not path.is_file():
-            nearby = [str(other) for other in path.parent.glob("*")] if path.parent.is_dir() else []
-            hint = suggest(path, nearby) if nearby else f"{path.parent} is no folder"
+            folder = path.parent
+            beside = map(str, folder.glob("*"))
+            hint = suggest(path, beside) if folder.is_dir() else f"{folder} is no folder"
             raise SourceError(f"path: {path} is not there; {hint}")
         if path.suffix.lower() not in _readers():
             kinds = ", ".join(sorted(_readers()))
@@ -92,16 +93,18 @@ def _lines(path: Path) -> Iterator[str]:
 def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.DictReader(_lines(path), delimiter=delimiter, strict=True)
-    start = 2
+    reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
     try:
-        for row in reader:
-            if None in row or None in row.values():
+        header = next(filter(None, reader), [])
+        start = reader.line_num + 1
+        for fields in reader:
+            if fields and len(fields) != len(header):
                 raise SourceError(
-                    f"{path}: line {start}: has not the header's {len(reader.fieldnames or [])}"
+                    f"{path}: line {start}: has not the header's {len(header)}"
                     " fields; quote a text that holds the separator"
                 )
-            yield f"{path}: line {start}", row
+            if fields:  # a line with nothing on it is no row
+                yield f"{path}: line {start}", dict(zip(header, fields, strict=True))
             start = reader.line_num + 1
     except csv.Error as error:
         raise SourceError(f"{path}: line {reader.line_num}: {error}; mend the quotes") from None

@@ -23,9 +23,9 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
     """SHA-256 of the generator's file and of the modules beside it in its package."""
     try:
         spec = find_spec(str(dataset.generator))
-    except ModuleNotFoundError:
+    except (ImportError, ValueError):  # no such package; no name at all
         spec = None
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise SourceError(
             f"generator: {dataset.generator!r} is no importable module;"
             " name one with a function generate(rows, *, seed)"
@@ -39,6 +39,8 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
 def read(dataset: Dataset) -> dict[str, Iterable[tuple[str, dict[str, Any]]]]:
     """Each split's rows, each with a name for messages about it."""
     module = import_module(str(dataset.generator))
+    if not callable(getattr(module, "generate", None)):
+        raise SourceError(f"generator: {dataset.generator} has no function generate(rows, *, seed)")
     return {
         split: (
             (f"{dataset.generator} row {index} of {split}", row)

@@ -1,0 +1,91 @@
+"""Greedy text equals a plain reference, token by token, at any batch size."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tunebench import generation, tokenization
+from tunebench.prompts import Prompt
+
+LIMIT = 12
+
+
+def reference(model: Any, tokenizer: Any, prompt: Prompt, end: int) -> list[int]:
+    import torch
+
+    ids = tokenization.encode(tokenizer, prompt.prompt, prompt.data)
+    written: list[int] = []
+    with torch.inference_mode():
+        while len(written) < LIMIT and end not in written:
+            logits = model(input_ids=torch.tensor([ids + written])).logits
+            written.append(int(logits[0, -1].argmax()))
+    return written
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_greedy_text_equals_the_reference(
+    batch_size: int, model: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    prompts = make_prompts(8)
+    options = {"do_sample": False, "max_new_tokens": LIMIT}
+    texts = generation.generate(model, tokenizer, prompts, options, batch_size=batch_size)
+    for prompt, text in zip(prompts, texts, strict=True):
+        written = reference(model, tokenizer, prompt, tokenizer.eos_token_id)
+        assert text.tokens == len(written)
+        assert text.text == tokenizer.decode(written, skip_special_tokens=True).strip()
+    assert len({text.text for text in texts}) > 4
+
+
+def test_text_stops_at_the_end_token(
+    model: Any, model_folder: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    ending = tokenization.load(model_folder)
+    prompts = make_prompts(4)
+    plain = reference(model, ending, prompts[0], ending.eos_token_id)
+    # take a token that the model is known to write for the end of sequence
+    ending.eos_token = ending.convert_ids_to_tokens(plain[4])
+    options = {"do_sample": False, "max_new_tokens": LIMIT}
+    texts = generation.generate(model, ending, prompts, options, batch_size=4)
+    first = plain.index(plain[4])
+    assert texts[0].tokens == first + 1 < LIMIT
+    assert texts[0].text == ending.decode(plain[:first], skip_special_tokens=True).strip()
+
+
+def test_limit_of_new_tokens(
+    model: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    for limit in (1, 5):
+        options = {"do_sample": False, "max_new_tokens": limit}
+        texts = generation.generate(model, tokenizer, make_prompts(2), options, batch_size=2)
+        assert [text.tokens for text in texts] == [limit, limit]
+
+
+def test_options_go_over_what_model_and_tokenizer_say(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "generation_config", model.generation_config)
+    config = generation.configure(model, tokenizer, {"max_new_tokens": 7, "eos_token_id": 9})
+    assert (config.max_new_tokens, config.eos_token_id) == (7, 9)
+    assert (config.bos_token_id, config.pad_token_id) == (1, 3)
+
+
+def test_the_models_own_generation_settings_count_for_its_end_tokens_only(
+    model: Any,
+    tokenizer: Any,
+    make_prompts: Callable[..., list[Prompt]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from transformers import GenerationConfig
+
+    prompts = make_prompts(4)
+    options = {"do_sample": False, "max_new_tokens": LIMIT}
+    plain = reference(model, tokenizer, prompts[0], tokenizer.eos_token_id)
+    own = GenerationConfig(repetition_penalty=9.0, eos_token_id=[plain[4]])
+    monkeypatch.setattr(model, "generation_config", own)
+
+    texts = generation.generate(model, tokenizer, prompts, options, batch_size=4)
+
+    first = plain.index(plain[4])
+    assert texts[0].tokens == first + 1 < LIMIT
+    assert texts[0].text == tokenizer.decode(plain[:first], skip_special_tokens=True).strip()

@@ -1,0 +1,56 @@
+"""Metrics on cases small enough to work out by hand."""
+
+import pytest
+
+from tunebench import cost, metrics
+
+
+def test_accuracy_and_macro_f1() -> None:
+    # a: 2 of 3 found, 2 of 2 right: F1 4/5; b: 1 of 1 found, 1 of 2 right: F1 2/3
+    found = metrics.classification(["a", "a", "a", "b"], ["a", "a", "b", "b"])
+    assert found == pytest.approx({"accuracy": 3 / 4, "macro_f1": (4 / 5 + 2 / 3) / 2})
+
+
+def test_label_that_is_never_answered_counts_as_zero() -> None:
+    found = metrics.classification(["a", "b"], ["a", "a"])
+    assert found == pytest.approx({"accuracy": 1 / 2, "macro_f1": (2 / 3 + 0) / 2})
+
+
+def test_rouge() -> None:
+    # 3 of 4 words and of 5 words: F1 2·(3/4·3/5)/(3/4+3/5) = 2/3; bigrams 1 of 3 and of 4: 2/7
+    found = metrics.summarization(["the cat sat down"], ["the cat has sat on"])
+    assert found == pytest.approx(
+        {"rouge1": 2 / 3, "rouge2": 2 / 7, "rougeL": 2 / 3, "rougeLsum": 2 / 3}
+    )
+
+
+def test_rouge_is_a_mean_without_stemming() -> None:
+    found = metrics.summarization(["a dog", "cats"], ["a dog", "cat"])
+    assert found == {"rouge1": 0.5, "rouge2": 0.5, "rougeL": 0.5, "rougeLsum": 0.5}
+
+
+def test_rouge_lsum_takes_each_line_for_a_sentence() -> None:
+    found = metrics.summarization(["one two\nthree four"], ["three four\none two"])
+    assert found["rougeL"] == pytest.approx(0.5)
+    assert found["rougeLsum"] == pytest.approx(1.0)
+
+
+def test_empty_answer_scores_nothing() -> None:
+    assert set(metrics.summarization(["a b"], [""]).values()) == {0.0}
+
+
+def test_every_task_is_judged_by_a_metric_that_it_has() -> None:
+    found = {
+        "classification": metrics.classification(["a"], ["a"]),
+        "summarization": metrics.summarization(["a"], ["a"]),
+    }
+    assert {task: metrics.HEADLINE[task] in names for task, names in found.items()} == {
+        "classification": True,
+        "summarization": True,
+    }
+    assert {name for names in found.values() for name in names} == set(metrics.QUALITY)
+
+
+def test_costs() -> None:
+    assert cost.usd_to_train(1800, 4.0) == 2.0
+    assert cost.usd_per_1k_requests(10, 3.6) == pytest.approx(0.1)

@@ -1,0 +1,194 @@
+"""The report gathers hand-written metrics: means over seeds, tables, plots, a page that escapes."""
+
+import csv
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunebench import config, paths, results, training
+from tunebench.config.schema import Params
+from tunebench.errors import SourceError
+from tunebench.paths import Run
+from tunebench.report import page, summary, tables
+
+TRAINED = {
+    "rows": 12,
+    "steps": 3,
+    "loss": 0.5,
+    "train_s": 10.0,
+    "rows_per_s": 1.2,
+    "trainable_parameters": 512,
+    "adapter_bytes": 4096,
+    "peak_memory_bytes": 1000,
+}
+TIMED = {
+    "latency_p50_s": 0.02,
+    "latency_p99_s": 0.03,
+    "requests_per_s_batch_1": 50.0,
+    "requests_per_s_batch_8": 200.0,
+    "load_s": 1.0,
+    "peak_memory_bytes": 3000,
+}
+
+
+@pytest.fixture
+def params(project: Any, valid: dict[str, Any]) -> Params:
+    """A grid of two seeds and two sizes, and the metrics that its runs would have left."""
+    valid["study"] = "<script>alert(1)</script>"
+    valid["grid"] |= {"seeds": [0, 1], "prompting": ["zero_shot"]}
+    valid["hardware"] = {"name": "a & b", "usd_per_hour": 3.6}
+    project.write_params(valid)
+    zero = Run("tiny", "reviews", "zero_shot")
+    results.write(paths.evaluation(zero), {"accuracy": 0.5, "macro_f1": 0.25, "rows": 8})
+    results.write(paths.timing(zero), TIMED)
+    for size, rows in ((0.5, 12), (1.0, 24)):
+        for seed in (0, 1):
+            run = Run("tiny", "reviews", "lora", size, seed)
+            quality = {"accuracy": 0.6 + size / 10 + seed / 5, "macro_f1": 0.5, "rows": 8}
+            results.write(paths.evaluation(run), quality)
+            measured = {
+                "rows": rows,
+                "train_s": 10.0 + 10 * seed,
+                "peak_memory_bytes": 1000 + seed,
+            }
+            results.write(paths.train(run), TRAINED | measured)
+            losses = [("loss", 2, 0.75 - seed / 2), ("eval_loss", 2, 0.9), ("loss", 3, 0.5)]
+            history = [{"step": step, name: value} for name, step, value in losses]
+            training.write_history(paths.history(run), history)
+    results.write(paths.timing(Run("tiny", "reviews", "lora")), TIMED)
+    return config.load()
+
+
+def test_summary_holds_means_over_seeds(params: Params) -> None:
+    nested = summary.nest(summary.collect(params))
+    methods = nested["tiny"]["reviews"]
+    assert {name: list(sizes) for name, sizes in methods.items()} == {
+        "zero_shot": ["0"],
+        "lora": ["0.5", "1.0"],
+    }
+    half = methods["lora"]["0.5"]
+    # accuracies 0.65 and 0.85; seconds 10 and 20, at 0.001 dollars a second
+    assert half["accuracy"] == pytest.approx(0.75)
+    assert half["accuracy_stdev"] == pytest.approx(0.141)
+    assert half["macro_f1_stdev"] == 0
+    assert (half["train_s"], half["usd_to_train"]) == (15.0, 0.015)
+    assert half["train_peak_memory_bytes"] == 1001
+    assert "rows" not in half
+
+
+def test_inference_is_told_for_the_size_that_was_timed(params: Params) -> None:
+    methods = summary.nest(summary.collect(params))["tiny"]["reviews"]
+    assert "latency_p50_s" not in methods["lora"]["0.5"]
+    for timed in (methods["lora"]["1.0"], methods["zero_shot"]["0"]):
+        assert timed["latency_p50_s"] == 0.02
+        assert timed["usd_per_1k_requests"] == 0.005  # 0.001 dollars a second, 200 requests in it
+        assert timed["inference_peak_memory_bytes"] == 3000
+    assert "accuracy_stdev" not in methods["zero_shot"]["0"]
+
+
+def test_missing_metric_is_named(params: Params) -> None:
+    path = paths.evaluation(Run("tiny", "reviews", "lora", 1.0, 1))
+    path.unlink()
+    with pytest.raises(SourceError) as caught:
+        summary.collect(params)
+    assert str(caught.value) == f"{path}: is not there yet; run `dvc repro`"
+
+
+def test_tables(params: Params, tmp_path: Path) -> None:
+    built = tables.build(summary.collect(params))
+    found = {
+        name: [(row["method"], row["train_size"], row["train_rows"], row["seeds"]) for row in rows]
+        for name, rows in built.items()
+    }
+    zero, half, whole = ("zero_shot", "0", 0, 1), ("lora", "0.5", 12, 2), ("lora", "1.0", 24, 2)
+    assert found == {
+        "classification": [zero, half, whole],
+        "training": [half, whole],
+        "inference": [zero, whole],
+    }
+    tables.write(tmp_path / "table.csv", built["classification"])
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["accuracy"] for row in rows] == ["0.5", "0.75", "0.8"]
+    assert [row["accuracy_stdev"] for row in rows] == ["", "0.141", "0.141"]
+
+
+def test_plots(params: Params) -> None:
+    plots = tables.plots(summary.collect(params), params)
+    curve = [(row["method"], row["train_rows"], row["score"]) for row in plots["learning_curve"]]
+    assert curve == [("zero_shot", 0, 0.5), ("lora", 12, 0.75), ("lora", 24, 0.8)]
+    assert {row["panel"] for row in plots["learning_curve"]} == {"tiny, reviews: accuracy"}
+    losses = [(row["panel"], row["method"], row["step"], row["loss"]) for row in plots["loss"]]
+    assert losses == [
+        (f"tiny, reviews: train size {size}", "lora", step, loss)
+        for size in (0.5, 1.0)
+        for step, loss in ((2, 0.75), (3, 0.5))
+    ]
+
+
+class Cells(HTMLParser):
+    """The tags of a page, and the text of its cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1] in ("td", "h1", "title") and data.strip():
+            self.texts.append(data)
+
+
+def test_page_shows_the_tables_and_escapes_names(params: Params, tmp_path: Path) -> None:
+    page.write(tmp_path / "page.html", params, tables.build(summary.collect(params)))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    parsed = Cells()
+    parsed.feed(text)
+    assert "script" not in parsed.tags
+    assert "<script>alert(1)</script>" in parsed.texts
+    assert "a &amp; b" in text
+    assert parsed.tags.count("table") == 3
+    assert parsed.tags.count("tr") == 3 + 3 + 2 + 2
+    assert {"75.0", "80.0", "20.0 ms", "0.0 MB", "$0.005"} <= set(parsed.texts)
+    assert "http" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "column", "text"),
+    [
+        (0.8125, "accuracy", "81.2"),
+        (0.5, "rouge1", "50.0"),
+        (3_145_728, "adapter_bytes", "3.1 MB"),
+        (2_500_000_000, "peak_memory_bytes", "2.50 GB"),
+        (0.0123, "latency_p50_s", "12.3 ms"),
+        (3.887, "train_s", "3.89"),
+        (0.0, "usd_to_train", "$0"),
+        (1_148_032, "trainable_parameters", "1,148,032"),
+        ("lora", "method", "lora"),
+        (None, "loss", ""),
+        (0, "train_rows", "0"),
+    ],
+)
+def test_cell(value: Any, column: str, text: str) -> None:
+    assert page.cell(value, column) == text
+
+
+def test_stage_writes_every_file(params: Params, project: Any) -> None:
+    done = project.run("report")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sorted(path for path in project.files() if "/tables/" in path or "/plots/" in path) == [
+        "metrics/plots/learning_curve.csv",
+        "metrics/plots/loss.csv",
+        "metrics/tables/classification.csv",
+        "metrics/tables/inference.csv",
+        "metrics/tables/training.csv",
+    ]
+    assert results.read(paths.SUMMARY)["tiny"]["reviews"]["lora"]["0.5"]["accuracy"] == 0.75
+    first = project.files()
+    assert project.run("report").returncode == 0
+    assert project.files() == first

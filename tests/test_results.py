@@ -1,0 +1,100 @@
+"""Files are written whole or not at all, and hold no number that is none."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from tunebench import results, tables
+from tunebench.errors import SourceError
+from tunebench.tables import TextRow
+
+
+def test_failed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.json"
+    results.write(path, {"a": 1})
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError), results.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_interrupted_lines_leave_the_earlier_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.jsonl"
+    results.write_lines(path, [{"a": "é"}, {"a": 2}])
+
+    def rows():
+        yield {"a": 3}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        results.write_lines(path, rows())
+    assert results.read_lines(path) == [{"a": "é"}, {"a": 2}]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_number_that_is_none_is_refused(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    results.write(path, {"loss": 1.0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        results.write(path, {"loss": value})
+    assert results.read(path) == {"loss": 1.0}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        results.write_lines(tmp_path / "rows.jsonl", [{"score": value}])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_read_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    results.write(path, {"name": "é 😀\u2028", "n": [1, 2.5, None]})
+    assert results.read(path) == {"name": "é 😀\u2028", "n": [1, 2.5, None]}
+    assert path.read_text(encoding="utf-8").endswith("}\n")
+
+
+def test_missing_file_says_what_to_run(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for read in (results.read, results.read_lines, tables.read):
+        with pytest.raises(SourceError) as caught:
+            read(path)
+        assert str(caught.value) == f"{path}: is not there yet; run `dvc repro`"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        (0.123456789, 6, 0.123457),
+        (123456.789, 4, 123500),
+        (0.000012345678, 3, 0.0000123),
+        (-2.71828, 3, -2.72),
+        (0.0, 6, 0.0),
+    ],
+)
+def test_rounded_to_significant_digits(value: float, digits: int, expected: float) -> None:
+    assert results.rounded(value, digits) == expected
+
+
+def test_rounding_hides_no_failure() -> None:
+    assert math.isnan(results.rounded(math.nan))
+    assert results.rounded(math.inf) == math.inf
+
+
+def test_provenance_is_json_and_names_versions() -> None:
+    found = results.provenance("tiny/reviews", {"path": Path("x"), "n": (1, 2)}, "cpu")
+    assert found["settings"] == {"path": "x", "n": [1, 2]}
+    assert set(found) == {"run", "settings", "libraries", "device", "platform"}
+    assert set(found["libraries"]) == {"python", *results.LIBRARIES}
+    json.dumps(found)
+
+
+def test_tables_are_read_as_written(tmp_path: Path) -> None:
+    rows = [TextRow(id=f"train-{n}", text=f"é\n{n}", target="a") for n in range(3)]
+    path = tmp_path / "new" / "train.parquet"
+    tables.write(path, rows)
+    assert tables.read(path) == rows
+    with pytest.raises(KeyboardInterrupt), results.replacing(path):
+        raise KeyboardInterrupt
+    assert tables.read(path) == rows

@@ -1,0 +1,242 @@
+"""Training writes what `models.load` restores, bit for bit the same however often it is killed."""
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunebench import batching, models, scoring, training
+from tunebench.config.schema import FullMethod, Model, PeftMethod, PromptingMethod
+from tunebench.errors import TrainingError
+from tunebench.prompts import Prompt
+from tunebench.training import Job
+
+MakePrompts = Callable[..., list[Prompt]]
+LORA = {"peft_type": "LORA", "r": 4, "lora_dropout": 0.1, "target_modules": ["q_proj", "v_proj"]}
+PROMPTING = PromptingMethod(kind="prompting")
+LABELS = ["positive", "negative"]
+SETTINGS = {
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 0.02,
+    "logging_steps": 3,
+    "save_strategy": "steps",
+    "save_steps": 2,
+}
+STEPS = 8  # 16 rows in batches of 4, twice
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, tiny: Model, make_prompts: MakePrompts) -> Callable[..., Job]:
+    def make(name: str = "run", **changed: Any) -> Job:
+        settings = {
+            "name": f"tiny/reviews/{name}",
+            "model": tiny,
+            "method": PeftMethod(kind="peft", adapter=LORA),
+            "settings": SETTINGS,
+            "seed": 0,
+            "prompts": make_prompts(16),
+            "checkpoints": tmp_path / "checkpoints" / name,
+            "output": tmp_path / "adapters" / name,
+        }
+        return Job(**settings | changed)
+
+    return make
+
+
+def weights(job: Job) -> str:
+    (path,) = job.output.glob("*.safetensors")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def scores(job: Job, tokenizer: Any, prompts: list[Prompt]) -> list[list[float]]:
+    model = models.load(job.model, job.method, trained=job.output)
+    return scoring.score(model, tokenizer, prompts, LABELS, batch_size=4)
+
+
+class Killed(batching.Collator):
+    """A collator that is interrupted at its seventh batch, as by Ctrl-C."""
+
+    calls = 0
+
+    def __call__(self, rows: Any) -> Any:
+        self.calls += 1
+        if self.calls == 7:
+            raise KeyboardInterrupt
+        return super().__call__(rows)
+
+
+def interrupt(job: Job) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batching, "Collator", Killed)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(job)
+    assert [path.name for path in job.checkpoints.glob("checkpoint-*")] != []
+    assert not job.output.exists()
+
+
+def starting_step(job: Job) -> int:
+    last = training._last_checkpoint(job)
+    return int(last.name.split("-")[1]) if last else 0
+
+
+@pytest.mark.parametrize("quantization", [None, "nf4"])
+def test_adapter_is_restored_as_it_was_trained(
+    quantization: str | None,
+    make_job: Callable[..., Job],
+    make_prompts: MakePrompts,
+    tokenizer: Any,
+    model: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    trained: list[Any] = []
+    wrap = models.with_adapter
+    monkeypatch.setattr(
+        models, "with_adapter", lambda *given: trained.append(wrap(*given)) or trained[0]
+    )
+    job = make_job(method=PeftMethod(kind="peft", adapter=LORA, quantization=quantization))
+    outcome = training.train(job)
+    assert sorted(path.name for path in job.output.iterdir()) == [
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    assert not job.checkpoints.exists()
+    prompts = make_prompts(4, start=20)
+    restored = models.load(job.model, job.method, trained=job.output).eval()
+    ids = torch.tensor([[1, 9, 20, 31]])
+    with torch.inference_mode():
+        assert torch.equal(restored(ids).logits, trained[0].eval()(ids).logits)
+    after = scoring.score(trained[0], tokenizer, prompts, LABELS, batch_size=4)
+    assert scores(job, tokenizer, prompts) == after
+    assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_size=4)
+    assert outcome.metrics["rows"] == 16
+    assert outcome.metrics["steps"] == STEPS
+    assert outcome.metrics["trainable_parameters"] == 2 * 2 * (64 * 4 * 2)
+    assert outcome.metrics["adapter_bytes"] > outcome.metrics["trainable_parameters"] * 4
+    assert min(outcome.metrics.values()) > 0
+
+
+def test_seed_decides_the_weights(make_job: Callable[..., Job]) -> None:
+    jobs = [make_job("first"), make_job("again"), make_job("other", seed=1)]
+    for job in jobs:
+        training.train(job)
+    first, again, other = map(weights, jobs)
+    assert first == again != other
+
+
+def test_killed_run_ends_in_the_same_weights(make_job: Callable[..., Job]) -> None:
+    whole, killed = make_job("whole"), make_job("killed")
+    expected = training.train(whole)
+    interrupt(killed)
+    assert starting_step(killed) >= 4
+    resumed = training.train(killed)
+    assert weights(killed) == weights(whole)
+    assert resumed.history == expected.history
+    for name in ("rows", "steps", "loss", "trainable_parameters", "adapter_bytes"):
+        assert resumed.metrics[name] == expected.metrics[name], name
+    assert not killed.checkpoints.exists()
+
+
+def test_checkpoint_that_was_cut_off_is_passed_over(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    interrupt(job)
+    (kept,) = job.checkpoints.glob("checkpoint-*")
+    later = shutil.copytree(kept, job.checkpoints / "checkpoint-99")
+    (later / "trainer_state.json").unlink()
+    assert training._last_checkpoint(job) == kept
+
+
+def test_changed_run_starts_from_the_beginning(
+    make_job: Callable[..., Job], make_prompts: MakePrompts
+) -> None:
+    job = make_job()
+    interrupt(job)
+    spare = shutil.copytree(job.checkpoints, job.checkpoints.with_name("spare"))
+    changes: list[dict[str, Any]] = [
+        {"settings": SETTINGS | {"learning_rate": 0.01}},
+        {"seed": 1},
+        {"prompts": make_prompts(16, start=1)},
+        {"method": PeftMethod(kind="peft", adapter=LORA | {"r": 2})},
+        {"model": job.model.model_copy(update={"dtype": "bfloat16"})},
+    ]
+    for change in changes:
+        assert starting_step(job) >= 4
+        assert starting_step(dataclasses.replace(job, **change)) == 0, change
+        assert [path.name for path in job.checkpoints.iterdir()] == ["job.json"]
+        shutil.rmtree(job.checkpoints)
+        shutil.copytree(spare, job.checkpoints)
+
+
+def test_full_tuning_saves_a_whole_model(
+    make_job: Callable[..., Job], make_prompts: MakePrompts, tokenizer: Any, model: Any
+) -> None:
+    settings = SETTINGS | {"max_steps": 2, "save_strategy": "no"}
+    job = make_job(method=FullMethod(kind="full"), settings=settings)
+    outcome = training.train(job)
+    assert (job.output / "model.safetensors").exists()
+    assert outcome.metrics["trainable_parameters"] == model.num_parameters()
+    prompts = make_prompts(4)
+    after = scores(job, tokenizer, prompts)
+    asked = models.load(job.model.model_copy(update={"path": str(job.output)}), PROMPTING)
+    assert after == scoring.score(asked, tokenizer, prompts, LABELS, batch_size=4)
+    assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_size=4)
+
+
+def test_diverged_run_writes_nothing(make_job: Callable[..., Job]) -> None:
+    wild = SETTINGS | {"learning_rate": 3e38, "max_grad_norm": 0.0, "save_strategy": "no"}
+    job = make_job("wild", settings=wild)
+    with pytest.raises(TrainingError) as caught:
+        training.train(job)
+    assert str(caught.value) == (
+        "tiny/reviews/wild: training diverged: weights are not finite; lower learning_rate (3e+38)"
+        " or max_grad_norm"
+    )
+    assert not job.output.exists()
+
+
+def test_adapter_that_does_not_fit_the_model_is_blamed(make_job: Callable[..., Job]) -> None:
+    adapter = {"peft_type": "LORA", "target_modules": ["no_such_layer"]}
+    job = make_job("odd", method=PeftMethod(kind="peft", adapter=adapter))
+    with pytest.raises(TrainingError, match=r"^tiny/reviews/odd: adapter: .*no_such_layer"):
+        training.train(job)
+
+
+def test_neftune_and_loss_on_change_the_result(make_job: Callable[..., Job]) -> None:
+    short = SETTINGS | {"max_steps": 3, "save_strategy": "no"}
+    found = set()
+    for name, own in (
+        ("plain", {}),
+        ("noisy", {"neftune_noise_alpha": 5}),
+        ("all", {"loss_on": "all"}),
+    ):
+        job = make_job(name, settings=short | own)
+        training.train(job)
+        found.add(weights(job))
+    assert len(found) == 3
+
+
+def test_history_has_step_and_loss(
+    make_job: Callable[..., Job], make_prompts: MakePrompts, tmp_path: Path
+) -> None:
+    rows = make_prompts(8) + make_prompts(4, split="validation", start=50)
+    settings = SETTINGS | {"eval_strategy": "epoch", "save_strategy": "no"}
+    outcome = training.train(make_job(prompts=rows, settings=settings))
+    assert outcome.metrics["rows"] == 8
+    assert [entry["step"] for entry in outcome.history if entry["loss"]] == [3, 4]
+    assert [entry["step"] for entry in outcome.history if entry["eval_loss"]] == [2, 4]
+    assert all(entry["loss"] or entry["eval_loss"] for entry in outcome.history)
+    losses = [entry["loss"] for entry in outcome.history if entry["loss"]]
+    mean = (3 * losses[0] + losses[1]) / 4
+    assert outcome.metrics["loss"] == pytest.approx(mean, rel=1e-5)
+    path = tmp_path / "history.csv"
+    training.write_history(path, outcome.history)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "step,epoch,loss,eval_loss,learning_rate,grad_norm"
+    assert len(lines) == 5
