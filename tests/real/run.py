@@ -4,6 +4,7 @@ Each parameter file runs in a clone of its own under tmp/real/, so that this che
 as they are; what was done there is not done again. Needs the folder ../shared.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,9 @@ def main(names: list[str]) -> None:
         if name not in known:
             sys.exit(f"error: {name!r} is no parameter file; choose from: {', '.join(known)}")
         project = clone(name)
-        subprocess.run(["dvc", "repro"], cwd=project, check=True)
+        # the clone's own sources, not those that are installed here
+        environment = os.environ | {"PYTHONPATH": str(project / "src")}
+        subprocess.run(["dvc", "repro"], cwd=project, env=environment, check=True)
         for table in sorted((project / "metrics" / "tables").glob("*.csv")):
             print(f"\n{name}: {table.stem}\n{table.read_text()}")
 
