@@ -44,18 +44,19 @@ def cell(value: Any, column: str) -> str:
     """A number as a person reads it, by the unit in its column's name.
 
     >>> cell(0.8125, "accuracy"), cell(3_145_728, "adapter_bytes"), cell(None, "loss")
-    ('81.2', '3.1 MB', '')
+    ('81.2', '3.15 MB', '')
     """
     if value is None or value == "":
         return ""
     if column.endswith("_bytes"):
-        return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.1f} MB"
+        unit, size = ("GB", 1e9) if value >= 1e9 else ("MB", 1e6) if value >= 1e6 else ("kB", 1e3)
+        return f"{value / size:.3g} {unit}"
     if column.startswith(("accuracy", "macro_f1", "rouge")):
         return f"{100 * value:.1f}"
     if column.startswith("usd"):
         return f"${value:.4g}"
-    if column.endswith("_s") and column != "train_s":
-        return f"{1000 * value:.1f} ms"
+    if column.endswith("_s"):
+        return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
