@@ -15,4 +15,4 @@ def main(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, needs=("dataset",))

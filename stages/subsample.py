@@ -23,4 +23,4 @@ def main(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, needs=("dataset", "train_size", "seed"))

@@ -18,7 +18,7 @@ STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.ste
     ("text", "size"), [("1.0", 1.0), ("1", 1), ("50", 50), ("0.025", 0.025), ("1e-1", 0.1)]
 )
 def test_train_size_keeps_its_kind(text: str, size: float) -> None:
-    run = stage.parse(["--train-size", text])
+    run = stage.parse(["--train-size", text, "--seed", "0"])
     assert run.train_size == size
     assert type(run.train_size) is type(size)
 
@@ -37,6 +37,22 @@ def test_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         stage.parse(["--modle", "tiny"])
     assert caught.value.code == 2
     assert "--modle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--model tiny", "required: --dataset"),
+        ("--model tiny --dataset d --train-size 5", "--train-size and --seed go together"),
+    ],
+)
+def test_missing_option_is_named(
+    given: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        stage.parse(given.split(), needs=("model", "dataset"))
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_fault_is_one_line_and_exit_code_1(project: Any) -> None:

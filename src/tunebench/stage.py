@@ -8,34 +8,46 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tunebench.errors import TunebenchError
 from tunebench.paths import Run, parse_size
 
 
-def run(work: Callable[[Run], None]) -> None:
-    """Parse a stage's options and do its work; exit with 1 and one clear message on a fault."""
+def run(work: Callable[[Run], None], *, needs: Sequence[str] = ()) -> None:
+    """Parse a stage's options and do its work; exit with 1 and one clear message on a fault.
+
+    Args:
+        needs: the options that this stage cannot do without, as fields of `Run`.
+    """
     _calm_libraries()
     # killed by DVC or the shell, a stage unwinds as on Ctrl-C, so that no temporary file stays
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        work(parse())
+        work(parse(needs=needs))
     except TunebenchError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def parse(arguments: list[str] | None = None) -> Run:
+def parse(arguments: list[str] | None = None, *, needs: Sequence[str] = ()) -> Run:
     """The run that the command line names; every stage takes the same options."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model")
-    parser.add_argument("--dataset")
-    parser.add_argument("--method")
-    parser.add_argument("--train-size", type=parse_size, help="1.0: all, 0.1: a tenth, 50: 50 rows")
-    parser.add_argument("--seed", type=int)
-    return Run(**vars(parser.parse_args(arguments)))
+    parser.add_argument("--model", default="", required="model" in needs)
+    parser.add_argument("--dataset", default="", required="dataset" in needs)
+    parser.add_argument("--method", default="", required="method" in needs)
+    parser.add_argument(
+        "--train-size",
+        type=parse_size,
+        required="train_size" in needs,
+        help="1.0: all rows, 0.1: a tenth, 50: fifty rows",
+    )
+    parser.add_argument("--seed", type=int, required="seed" in needs)
+    run = Run(**vars(parser.parse_args(arguments)))
+    if (run.train_size is None) != (run.seed is None):
+        parser.error("--train-size and --seed go together")
+    return run
 
 
 def _calm_libraries() -> None:
