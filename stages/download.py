@@ -1,4 +1,4 @@
-"""Read one data set's rows from their source: python -m stages.download --dataset reviews."""
+"""Read one data set's rows from their source: python -m stages.download --dataset posts."""
 
 from tunebench import config, download, paths, results, stage, tables
 from tunebench.paths import Run

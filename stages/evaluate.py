@@ -1,5 +1,5 @@
 """Answer the test prompts, tuned or only prompted, and judge the answers:
-python -m stages.evaluate --model tiny --dataset reviews --method qlora --train-size 0.1 --seed 0.
+python -m stages.evaluate --model tiny --dataset posts --method qlora --train-size 0.1 --seed 0.
 """
 
 from tunebench import config, evaluation, models, paths, prompts, results, stage

@@ -1,5 +1,5 @@
 """Turn rows into prompts that fit the model's context:
-python -m stages.format_prompts --model tiny --dataset reviews --train-size 0.1 --seed 0.
+python -m stages.format_prompts --model tiny --dataset posts --train-size 0.1 --seed 0.
 
 With a size and a seed the rows of that subset, with a method the test rows as that prompting
 method shows them, with neither the test rows as every tuned method sees them.

@@ -1,5 +1,5 @@
 """Choose the training rows of one size and seed:
-python -m stages.subsample --dataset reviews --train-size 0.1 --seed 0.
+python -m stages.subsample --dataset posts --train-size 0.1 --seed 0.
 """
 
 from tunebench import config, paths, sampling, stage, tables

@@ -1,5 +1,5 @@
 """Time one method's answers in this process:
-python -m stages.time_inference --model tiny --dataset reviews --method few_shot.
+python -m stages.time_inference --model tiny --dataset posts --method few_shot.
 """
 
 from tunebench import config, models, paths, prompts, results, stage, timing

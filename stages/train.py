@@ -1,5 +1,5 @@
 """Tune one model by one method:
-python -m stages.train --model tiny --dataset reviews --method qlora --train-size 0.1 --seed 0.
+python -m stages.train --model tiny --dataset posts --method qlora --train-size 0.1 --seed 0.
 """
 
 from tunebench import config, models, paths, prompts, results, stage, training
