@@ -11,10 +11,10 @@ from tunebench.demo import corpus
 
 BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
 CONTEXT = 512
-VOCABULARY = 3072  # with 2,304 a third of the topic words fell into pieces
-TOKENS_PER_STEP = 2048  # small steps: here their number matters more than their size
+VOCABULARY = 3072
+TOKENS_PER_STEP = 2048
 LONG_EVERY = 4  # one step in four has rows as long as the context
-ANSWER_WEIGHT = 5.0  # in the loss: most other words are drawn at random, and only add noise
+ANSWER_WEIGHT = 5.0  # in the loss, since most other words are drawn at random
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
