@@ -9,17 +9,17 @@ from tunebench.paths import Run
 def main(run: Run) -> None:
     """Write the predictions with their provenance, and the metrics."""
     params = config.load()
-    dataset, model = params.dataset(run.dataset), params.model(run.model)
-    method = params.method(run.method)
+    base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
+    dataset, method = params.dataset(run.dataset), params.method(run.method)
     how = evaluation.Answering(
         labels=results.read(paths.card(run.dataset))["labels"],
         batch_size=params.evaluation.batch_size,
         generation=params.generation_for(dataset),
     )
     outcome = evaluation.evaluate(
-        model, method, prompts.read(paths.test_prompts(run)), how, trained=paths.trained(run)
+        base, method, prompts.read(paths.test_prompts(run)), how, trained=paths.trained(run)
     )
-    settings = {"model": model, "method": method, "evaluation": how}
+    settings = {"model": base.described(), "method": method, "evaluation": how}
     provenance = results.provenance(run, settings, models.device_name())
     results.write_lines(paths.predictions(run), outcome.predictions)
     results.write(paths.predictions_provenance(run), provenance)

@@ -9,16 +9,17 @@ from tunebench.paths import Run
 def main(run: Run) -> None:
     """Write latency, throughput and memory, with their provenance."""
     params = config.load()
-    model, method = params.model(run.model), params.method(run.method)
+    base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
+    method = params.method(run.method)
     measured = timing.time_inference(
-        model,
+        base,
         method,
         prompts.read(paths.test_prompts(run)),
         params.inference,
         labels=results.read(paths.card(run.dataset))["labels"],
         trained=paths.trained(run),
     )
-    settings = {"model": model, "method": method, "inference": params.inference}
+    settings = {"model": base.described(), "method": method, "inference": params.inference}
     provenance = results.provenance(run, settings, models.device_name())
     results.write(paths.timing_provenance(run), provenance)
     results.write(paths.timing(run), measured)

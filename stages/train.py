@@ -12,7 +12,7 @@ def main(run: Run) -> None:
     method = params.tuning_method(run.method)
     job = training.Job(
         name=str(run),
-        model=params.model(run.model),
+        base=models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model))),
         method=method,
         settings=params.training_for(params.dataset(run.dataset), method),
         seed=run.seed,

@@ -123,13 +123,13 @@ def tokenizer(model_folder: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def tiny(model_folder: Path) -> schema.Model:
-    """The tiny model's entry in params.yaml."""
-    return schema.Model(path=str(model_folder))
+def tiny(model_folder: Path) -> models.Base:
+    """The tiny model as the stages know it."""
+    return models.Base(model_folder, "0" * 40, schema.Model(path=str(model_folder)))
 
 
 @pytest.fixture(scope="session")
-def model(tiny: schema.Model) -> Any:
+def model(tiny: models.Base) -> Any:
     """The tiny model itself, loaded once; no test may change it."""
     return models.load(tiny, schema.PromptingMethod(kind="prompting"))
 

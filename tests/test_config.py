@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tunebench import config
-from tunebench.config.schema import merge
+from tunebench.config.options import merge
 from tunebench.errors import ParameterError, suggest
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +68,7 @@ FAULTS: list[tuple[str, Any, str]] = [
     ),
     ("inference.batch_sizes", [], "inference.batch_sizes: is empty; name at least one"),
     ("hardware.usd_per_hour", -1, "hardware.usd_per_hour: -1 should be greater than or equal to 0"),
-    ("models.tiny.path", REMOVED, "models.tiny.path: is missing"),
+    ("models.tiny.path", REMOVED, "models.tiny: give one source: path or hub"),
     (
         "models.tiny.dtype",
         "float",
@@ -92,14 +92,18 @@ FAULTS: list[tuple[str, Any, str]] = [
     (
         "datasets.reviews.columns.lable",
         "x",
-        "datasets.reviews.columns.lable: unknown key; did you mean 'label'?",
+        "datasets.reviews.columns.lable: no template shows it; did you mean 'label'?",
     ),
     (
         "datasets.reviews.generator",
         "tunebench.demo.reviews",
-        "datasets.reviews: give one source: generator or path",
+        "datasets.reviews: give one source: generator, path or hub",
     ),
-    ("datasets.reviews.path", {"test": "x"}, "datasets.reviews: path names no train file"),
+    (
+        "datasets.reviews.path",
+        {"test": "x"},
+        "datasets.reviews.path: names no train rows; write path: {train: …, test: …}",
+    ),
     (
         "datasets.reviews.rows",
         {"train": -3},
@@ -123,9 +127,14 @@ FAULTS: list[tuple[str, Any, str]] = [
     (
         "templates.short.prompt",
         "{shots}{text}{txt}",
-        "templates.short.prompt: {txt} is no placeholder; did you mean 'text'?",
+        "templates.short: {txt} is no field of the rows of 'reviews';"
+        " name its column under datasets.reviews.columns, or did you mean 'text'?",
     ),
-    ("templates.short.prompt", "{shots}", "templates.short.prompt: {text} is missing"),
+    (
+        "templates.short.prompt",
+        "{shots}",
+        "templates.short.prompt: {text} is missing",
+    ),
     (
         "templates.short.prompt",
         "{shots}{text} {",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tunebench import prompts, tokenization
-from tunebench.config.schema import Template
+from tunebench.config.data import Template
 from tunebench.errors import PromptError
 from tunebench.prompts import Prompt, PromptFormat
 from tunebench.tables import TextRow

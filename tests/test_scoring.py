@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tunebench import models, scoring, tokenization
-from tunebench.config.schema import Model, PeftMethod
+from tunebench.config.schema import PeftMethod
 from tunebench.prompts import Prompt
 
 LABELS = [
@@ -39,7 +39,7 @@ def reference(model: Any, tokenizer: Any, prompt: Prompt, label: str) -> float:
 
 
 @pytest.fixture(params=["plain", *ADAPTERS])
-def answering(request: pytest.FixtureRequest, tiny: Model) -> Iterator[Any]:
+def answering(request: pytest.FixtureRequest, tiny: models.Base) -> Iterator[Any]:
     """The model as it is, or with an adapter that changes its answers."""
     import torch
 

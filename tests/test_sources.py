@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tunebench import checking, config, download, paths, results
-from tunebench.config.schema import Dataset
+from tunebench.config.data import Dataset
 from tunebench.errors import ParameterError, SourceError
 from tunebench.sources import files, generator, source_of
 from tunebench.sources.fingerprints import digests
@@ -33,7 +33,7 @@ def dataset(path: Any, **changed: Any) -> Dataset:
 
 
 def read(path: Path, **changed: Any) -> list[tuple[str, dict[str, Any]]]:
-    return list(source_of(dataset(path)).read(dataset(path, **changed))["train"])
+    return list(source_of(dataset(path)).open_rows(dataset(path, **changed)).splits["train"])
 
 
 def fault(path: Any, **changed: Any) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tunebench import timing
-from tunebench.config.schema import Inference, Model, PromptingMethod
+from tunebench import models, timing
+from tunebench.config.schema import Inference, PromptingMethod
 from tunebench.prompts import Prompt
 
 SETTINGS = Inference(prompts=3, warmup=1, batch_sizes=[1, 2], new_tokens=3)
@@ -25,7 +25,7 @@ TOKENS = {"tokens_per_s_batch_1", "tokens_per_s_batch_2"}
 def test_what_is_measured(
     labels: list[str],
     throughput: set[str],
-    tiny: Model,
+    tiny: models.Base,
     make_prompts: Callable[..., list[Prompt]],
 ) -> None:
     measured: dict[str, Any] = timing.time_inference(

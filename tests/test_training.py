@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tunebench import batching, models, scoring, training
-from tunebench.config.schema import FullMethod, Model, PeftMethod, PromptingMethod
+from tunebench.config.schema import FullMethod, PeftMethod, PromptingMethod
 from tunebench.errors import TrainingError
 from tunebench.prompts import Prompt
 from tunebench.training import Job
@@ -31,11 +31,11 @@ STEPS = 8  # 16 rows in batches of 4, twice
 
 
 @pytest.fixture
-def make_job(tmp_path: Path, tiny: Model, make_prompts: MakePrompts) -> Callable[..., Job]:
+def make_job(tmp_path: Path, tiny: models.Base, make_prompts: MakePrompts) -> Callable[..., Job]:
     def make(name: str = "run", **changed: Any) -> Job:
         settings = {
             "name": f"tiny/reviews/{name}",
-            "model": tiny,
+            "base": tiny,
             "method": PeftMethod(kind="peft", adapter=LORA),
             "settings": SETTINGS,
             "seed": 0,
@@ -54,7 +54,7 @@ def weights(job: Job) -> str:
 
 
 def scores(job: Job, tokenizer: Any, prompts: list[Prompt]) -> list[list[float]]:
-    model = models.load(job.model, job.method, trained=job.output)
+    model = models.load(job.base, job.method, trained=job.output)
     return scoring.score(model, tokenizer, prompts, LABELS, batch_size=4)
 
 
@@ -109,7 +109,7 @@ def test_adapter_is_restored_as_it_was_trained(
     ]
     assert not job.checkpoints.exists()
     prompts = make_prompts(4, start=20)
-    restored = models.load(job.model, job.method, trained=job.output).eval()
+    restored = models.load(job.base, job.method, trained=job.output).eval()
     ids = torch.tensor([[1, 9, 20, 31]])
     with torch.inference_mode():
         assert torch.equal(restored(ids).logits, trained[0].eval()(ids).logits)
@@ -164,7 +164,7 @@ def test_changed_run_starts_from_the_beginning(
         {"seed": 1},
         {"prompts": make_prompts(16, start=1)},
         {"method": PeftMethod(kind="peft", adapter=LORA | {"r": 2})},
-        {"model": job.model.model_copy(update={"dtype": "bfloat16"})},
+        {"base": dataclasses.replace(job.base, revision="1" * 40)},
     ]
     for change in changes:
         assert starting_step(job) >= 4
@@ -184,7 +184,7 @@ def test_full_tuning_saves_a_whole_model(
     assert outcome.metrics["trainable_parameters"] == model.num_parameters()
     prompts = make_prompts(4)
     after = scores(job, tokenizer, prompts)
-    asked = models.load(job.model.model_copy(update={"path": str(job.output)}), PROMPTING)
+    asked = models.load(dataclasses.replace(job.base, folder=job.output), PROMPTING)
     assert after == scoring.score(asked, tokenizer, prompts, LABELS, batch_size=4)
     assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_size=4)
 

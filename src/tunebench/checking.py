@@ -46,5 +46,5 @@ def _dataset(params: Params, name: str) -> dict[str, Any]:
 
 
 def _model(params: Params, name: str) -> dict[str, Any]:
-    path = params.models[name].path
+    path = str(params.models[name].path)
     return {"source": {"path": path}, "files": pins.files(path)}

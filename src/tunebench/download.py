@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunebench import sampling
-from tunebench.config.schema import Dataset
+from tunebench.config.data import Dataset
 from tunebench.errors import SourceError, suggest
 from tunebench.sources import source_of
 from tunebench.tables import TextRow
@@ -81,8 +81,8 @@ def download(dataset: Dataset, fingerprint: dict[str, str]) -> Download:
             label in the test rows that training never has.
     """
     reader = _Reader(dataset)
-    sources = source_of(dataset).read(dataset)
-    splits = {split: reader.rows(split, rows) for split, rows in sources.items()}
+    opened = source_of(dataset).open_rows(dataset)
+    splits = {split: reader.rows(split, rows) for split, rows in opened.splits.items()}
     if "test" not in splits:
         splits |= _split(splits["train"], dataset)
     labels = _labels(splits, dataset) if dataset.labelled else []

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tunebench import generation, memory, metrics, models, results, scoring
-from tunebench.config.schema import Model, Options
+from tunebench.config.options import Options
 from tunebench.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def evaluate(
-    model: Model,
+    base: models.Base,
     method: models.Method,
     prompts: Sequence[Prompt],
     how: Answering,
@@ -47,8 +47,8 @@ def evaluate(
     trained: Path | None,
 ) -> Outcome:
     """Answer every prompt with the untouched or the trained model, and judge the answers."""
-    tokenizer = models.load_tokenizer(model)
-    loaded = models.load(model, method, trained=trained)
+    tokenizer = models.load_tokenizer(base)
+    loaded = models.load(base, method, trained=trained)
     started = perf_counter()
     answer = _score if how.labels else _write
     predictions = answer(loaded, tokenizer, prompts, how)

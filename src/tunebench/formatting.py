@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunebench import models, paths, sampling, tables
-from tunebench.config.schema import Dataset, Params, PromptingMethod
+from tunebench.config.data import Dataset
+from tunebench.config.schema import Params, PromptingMethod
 from tunebench.paths import Run
 from tunebench.progress import bar
 from tunebench.prompts import Prompt, PromptFormat
@@ -21,7 +22,7 @@ def training_prompts(
 ) -> list[Prompt]:
     """The prompts of one subset's training and validation rows."""
     dataset = params.dataset(run.dataset)
-    tokenizer = models.load_tokenizer(params.model(run.model))
+    tokenizer = models.load_tokenizer(models.Base.pinned(params.model(run.model), pin))
     style = _format(params, dataset, None, tokenizer, pin, labels)
     rows = [
         (path.stem, row)
@@ -41,7 +42,7 @@ def test_prompts(
     """
     dataset = params.dataset(run.dataset)
     method = params.prompting_method(run.method) if run.method else None
-    tokenizer = models.load_tokenizer(params.model(run.model))
+    tokenizer = models.load_tokenizer(models.Base.pinned(params.model(run.model), pin))
     shots = _shots(run, dataset, method.shots) if method else []
     style = _format(params, dataset, method, tokenizer, pin, labels, shots)
     rows = tables.read(paths.split(run.dataset, "test"))

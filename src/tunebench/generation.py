@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunebench import batching, tokenization
-from tunebench.config.schema import Options
+from tunebench.config.options import Options
 from tunebench.progress import bar
 from tunebench.prompts import Prompt
 from tunebench.tokenization import Tokenizer

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebench import tokenization
-from tunebench.config.schema import Model, Options, PeftMethod, PromptingMethod, TuningMethod
+from tunebench.config.options import Options
+from tunebench.config.schema import Model, PeftMethod, PromptingMethod, TuningMethod
+from tunebench.errors import SourceError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Method = PromptingMethod | TuningMethod
+
+
+@dataclass(frozen=True)
+class Base:
+    """An untouched model: where its files lie, which they are, and how they are loaded.
+
+    `revision` is the Hub's commit, or for a local folder a hash of its files.
+    """
+
+    folder: Path
+    revision: str
+    settings: Model
+
+    @classmethod
+    def pinned(cls, settings: Model, pin: dict[str, Any]) -> Base:
+        """The model that `fetch_model` pinned."""
+        return cls(_folder(pin), pin["revision"], settings)
+
+    def described(self) -> dict[str, Any]:
+        """What provenance says of it: its settings, with the revision that was resolved."""
+        return self.settings.model_dump(exclude_none=True) | {"revision": self.revision}
 
 
 def device() -> str:
@@ -30,7 +54,7 @@ def device_name() -> str:
     return f"cpu, {torch.get_num_threads()} threads"
 
 
-def load(model: Model, method: Method, *, trained: Path | None = None) -> PreTrainedModel:
+def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrainedModel:
     """The model that a method trains, or with `trained` the one that its training left.
 
     Args:
@@ -40,40 +64,58 @@ def load(model: Model, method: Method, *, trained: Path | None = None) -> PreTra
 
     whole = trained is not None and not (trained / "adapter_config.json").exists()
     quantization = getattr(method, "quantization", None)
-    base = AutoModelForCausalLM.from_pretrained(
-        trained if whole else model.path,
-        dtype=model.dtype,
-        device_map={"": device()},
+    settings = base.settings
+    model = AutoModelForCausalLM.from_pretrained(
+        trained if whole else base.folder,
+        dtype=settings.dtype,
+        device_map=settings.device_map or {"": device()},
         use_safetensors=True,
         local_files_only=True,
-        attn_implementation=model.attn_implementation,
+        attn_implementation=settings.attn_implementation,
         **(
-            {"quantization_config": _quantization(quantization, model.dtype)}
+            {"quantization_config": _quantization(quantization, settings.dtype)}
             if quantization
             else {}
         ),
     )
     if trained is None or whole:
-        return base
+        return model
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(base, trained)
+    return PeftModel.from_pretrained(model, trained)
 
 
-def with_adapter(base: PreTrainedModel, method: PeftMethod, training: Options) -> PreTrainedModel:
-    """The base model with the fresh adapter that `method.adapter` describes, ready to train."""
+def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) -> PreTrainedModel:
+    """The model with the fresh adapter that `method.adapter` describes, ready to train."""
     from peft import get_peft_config, get_peft_model, prepare_model_for_kbit_training
 
     if method.quantization is not None:
-        base = prepare_model_for_kbit_training(
-            base, use_gradient_checkpointing=training.get("gradient_checkpointing", False)
+        model = prepare_model_for_kbit_training(
+            model, use_gradient_checkpointing=training.get("gradient_checkpointing", False)
         )
-    return get_peft_model(base, get_peft_config({"task_type": "CAUSAL_LM", **method.adapter}))
+    return get_peft_model(model, get_peft_config({"task_type": "CAUSAL_LM", **method.adapter}))
 
 
-def load_tokenizer(model: Model) -> tokenization.Tokenizer:
+def load_tokenizer(base: Base) -> tokenization.Tokenizer:
     """The tokenizer of a base model; tuning never changes it."""
-    return tokenization.load(model.path)
+    return tokenization.load(base.folder)
+
+
+def _folder(pin: dict[str, Any]) -> Path:
+    """Where a pin's files lie: a local folder, or a snapshot in the Hugging Face cache."""
+    if pin["source"].get("path"):
+        return Path(pin["source"]["path"])
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    repository, revision = pin["source"]["hub"], pin["revision"]
+    try:
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise SourceError(
+            f"{repository} at {revision} is not in the Hugging Face cache any more; fetch it again:"
+            " dvc repro --force --single-item fetch_model"
+        ) from None
 
 
 def _quantization(wanted: str | Options, dtype: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -12,6 +13,17 @@ from tunebench.errors import SourceError
 from tunebench.sources.fingerprints import digests
 
 CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+
+
+def pin(checked: dict[str, Any]) -> dict[str, Any]:
+    """All that is known of a model: its source, its revision, its files, what they state.
+
+    Args:
+        checked: what the stage `check` found of it.
+    """
+    hashes = "".join(file["sha256"] for file in checked["files"].values())
+    revision = hashlib.sha256(hashes.encode()).hexdigest()
+    return checked | {"revision": revision} | describe(checked["source"]["path"])
 
 
 def files(folder: str) -> dict[str, dict[str, Any]]:

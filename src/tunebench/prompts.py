@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Formatter
 
 from tunebench import results, tokenization
-from tunebench.config.schema import Template
+from tunebench.config.data import Template
 from tunebench.errors import PromptError
 from tunebench.tables import TextRow
 from tunebench.tokenization import Span, Tokenizer
@@ -88,7 +88,7 @@ class PromptFormat:
             "shots": self._solved_examples,
             "text": _Text.from_row(text),
         }
-        return _fill(self.template.prompt, fields)
+        return _fill(str(self.template.prompt), fields)
 
     @cached_property
     def _solved_examples(self) -> _Text:

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tunebench import generation, memory, models, results, scoring, tokenization
-from tunebench.config.schema import Inference, Model
+from tunebench.config.schema import Inference
 from tunebench.progress import bar
 from tunebench.prompts import Prompt
 
@@ -83,7 +83,7 @@ class _Subject:
 
 
 def time_inference(
-    model: Model,
+    base: models.Base,
     method: models.Method,
     prompts: Sequence[Prompt],
     settings: Inference,
@@ -93,9 +93,9 @@ def time_inference(
 ) -> results.Metrics:
     """Percentiles of latency (s), time to and per token (s), throughput by batch size, memory."""
     started = perf_counter()
-    loaded = models.load(model, method, trained=trained).eval()
+    loaded = models.load(base, method, trained=trained).eval()
     load_s = perf_counter() - started
-    subject = _Subject(loaded, models.load_tokenizer(model), labels, settings.new_tokens)
+    subject = _Subject(loaded, models.load_tokenizer(base), labels, settings.new_tokens)
     chosen = [prompts[index % len(prompts)] for index in range(settings.prompts)]
     for index in range(settings.warmup):
         subject.request([chosen[index % len(chosen)]])

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 
 from tunebench import batching, memory, models, results, tokenization
-from tunebench.config.schema import Model, Options, PeftMethod, TuningMethod
+from tunebench.config.options import Options
+from tunebench.config.schema import PeftMethod, TuningMethod
 from tunebench.errors import TrainingError
 from tunebench.prompts import Prompt
 
@@ -35,7 +36,7 @@ class Job:
     """
 
     name: str
-    model: Model
+    base: models.Base
     method: TuningMethod
     settings: Options
     seed: int
@@ -46,7 +47,7 @@ class Job:
     def described(self) -> dict[str, Any]:
         """Everything but the rows that decides what comes out."""
         return {
-            "model": self.model,
+            "model": self.base.described(),
             "method": self.method,
             "training": self.settings,
             "seed": self.seed,
@@ -71,7 +72,7 @@ def train(job: Job) -> Outcome:
     from transformers import set_seed
 
     set_seed(job.seed)  # before the adapter's weights are drawn
-    tokenizer = models.load_tokenizer(job.model)
+    tokenizer = models.load_tokenizer(job.base)
     model = _model(job)
     memory.reset_peak()
     trainer = _trainer(job, model, tokenizer)
@@ -92,11 +93,11 @@ def train(job: Job) -> Outcome:
 
 
 def _model(job: Job) -> PreTrainedModel:
-    base = models.load(job.model, job.method)
+    model = models.load(job.base, job.method)
     if not isinstance(job.method, PeftMethod):
-        return base
+        return model
     with _blamed_on(f"{job.name}: adapter"):
-        return models.with_adapter(base, job.method, job.settings)
+        return models.with_adapter(model, job.method, job.settings)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tunebench import paths
-from tunebench.config import schema
+from tunebench.config import data, schema
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, suggest
 
@@ -113,14 +113,15 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "grid": schema.Grid,
         "models": schema.Model,
-        "datasets": schema.Columns if "columns" in location else schema.Dataset,
-        "templates": schema.Template,
+        "datasets": data.Columns if "columns" in location else data.Dataset,
+        "templates": data.Message if "messages" in location else data.Template,
         "prompting": schema.PromptingMethod,
         "peft": schema.PeftMethod,
         "full": schema.FullMethod,
         "evaluation": schema.Evaluation,
         "inference": schema.Inference,
         "hardware": schema.Hardware,
+        "published": schema.Published,
     }
     # a method's location names its kind third: ('methods', 'qlora', 'peft', 'quantisation')
     name = location[2] if location[0] == "methods" else location[0]
@@ -152,6 +153,7 @@ def _reference_faults(raw: Any) -> Iterator[str]:
             if kind is not None and right != axis:
                 yield f"{place}: {name!r} is a {kind} method; name it under grid.{right}"
     yield from _template_faults(section, grid)
+    yield from _published_faults(section)
     yield from _name_faults(section)
     size, sizes = section.get("inference", {}).get("train_size"), grid.get("train_sizes", [])
     if grid.get("tuning") and str(size) not in map(str, sizes):
@@ -179,21 +181,51 @@ def _template_faults(section: Mapping[str, Any], grid: Mapping[str, list[Any]]) 
             if isinstance(chosen, str) and chosen not in templates:
                 hint = suggest(chosen, map(str, templates))
                 yield f"{table}.{name}.template: {chosen!r} is not defined under templates; {hint}"
-    shots = [
-        name for name in grid.get("prompting", []) if _entry(section, "methods", name).get("shots")
-    ]
-    for method in shots:
-        own = _entry(section, "methods", method).get("template")
-        for name in grid.get("datasets", []):
-            chosen = own or _entry(section, "datasets", name).get("template")
-            template = templates.get(str(chosen))
-            if isinstance(template, Mapping) and not (
-                template.get("shot") and "{shots}" in str(template.get("prompt"))
-            ):
+    prompting = {str(name): _entry(section, "methods", name) for name in grid.get("prompting", [])}
+    for name in map(str, grid.get("datasets", [])):
+        dataset = _entry(section, "datasets", name)
+        used = set()
+        for method, entry in {"": dataset, **prompting}.items():
+            chosen = str(entry.get("template") or dataset.get("template"))
+            template = _valid_template(templates.get(chosen))
+            if template is None:
+                return  # its own faults are told elsewhere
+            used |= template.fields
+            if entry.get("shots") and not template.takes_shots:
                 yield (
                     f"templates.{chosen}: {method!r} puts examples before the text, which needs a"
                     " {shots} in prompt and a shot"
                 )
+            for field in sorted(template.fields - {*data.RESERVED_FIELDS, *_columns(dataset)}):
+                known = {*data.RESERVED_FIELDS, *_columns(dataset)}
+                yield (
+                    f"templates.{chosen}: {{{field}}} is no field of the rows of {name!r}; name its"
+                    f" column under datasets.{name}.columns, or {suggest(field, known)}"
+                )
+        for field in sorted(_columns(dataset) - {*data.Columns.model_fields} - used):
+            hint = suggest(field, data.Columns.model_fields)
+            yield f"datasets.{name}.columns.{field}: no template shows it; {hint}"
+
+
+def _columns(dataset: Mapping[str, Any]) -> set[str]:
+    columns = dataset.get("columns")
+    return set(map(str, columns)) if isinstance(columns, Mapping) else set()
+
+
+def _valid_template(raw: object) -> data.Template | None:
+    try:
+        return data.Template.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _published_faults(section: Mapping[str, Any]) -> Iterator[str]:
+    published = section.get("published", {}).get("results")
+    for index, row in enumerate(published if isinstance(published, list) else []):
+        for key in ("model", "dataset", "method"):
+            if isinstance(row, Mapping) and row.get(key) is not None:
+                place = f"published.results[{index}].{key}"
+                yield from _undefined(place, row[key], f"{key}s", section)
 
 
 def _name_faults(section: Mapping[str, Any]) -> Iterator[str]:

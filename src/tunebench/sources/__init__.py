@@ -1,14 +1,15 @@
 """Rows from wherever a data set lives, checked and brought to one form.
 
-A source is a module with two functions: `fingerprint(dataset)`, cheap, which names what the rows
-come from, and `read(dataset)`, which gives each split's rows as the source has them.
+A source is a module with two functions: `fingerprint(dataset)`, cheap and without a network, which
+names what the rows come from, and `open_rows(dataset, pinned=…)`, which gives them as the source
+has them; `pinned` is the revision that an earlier download of the same source was resolved to.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from tunebench.config.schema import Dataset
+from tunebench.config.data import Dataset
 from tunebench.sources import files, generator
 
 

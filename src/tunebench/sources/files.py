@@ -8,15 +8,15 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tunebench.config.schema import Dataset
+from tunebench.config.data import Dataset
 from tunebench.errors import SourceError, suggest
 from tunebench.sources.fingerprints import digests
+from tunebench.sources.rows import Opened, Row
 
-Row = tuple[str, dict[str, Any]]
 SPLITS = ("train", "validation", "test")
 
 
@@ -27,9 +27,10 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
     return {split: hashes[path] for split, path in found.items()}
 
 
-def read(dataset: Dataset) -> dict[str, Iterable[Row]]:
+def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:  # noqa: ARG001
     """Each split's rows, each with its file and line."""
-    return {split: _readers()[path.suffix.lower()](path) for split, path in locate(dataset).items()}
+    found = locate(dataset)
+    return Opened({split: _readers()[path.suffix.lower()](path) for split, path in found.items()})
 
 
 def locate(dataset: Dataset) -> dict[str, Path]:

@@ -6,15 +6,14 @@ chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from tunebench.config.schema import Dataset
+from tunebench.config.data import Dataset
 from tunebench.errors import SourceError
 from tunebench.sources.fingerprints import digests
+from tunebench.sources.rows import Opened
 
 SPLIT_SEEDS = {"train": 0, "validation": 1, "test": 2}
 
@@ -36,15 +35,16 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
     return {f"{path.name}": digest for path, digest in digests(modules).items()}
 
 
-def read(dataset: Dataset) -> dict[str, Iterable[tuple[str, dict[str, Any]]]]:
+def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:  # noqa: ARG001
     """Each split's rows, each with a name for messages about it."""
     module = import_module(str(dataset.generator))
     if not callable(getattr(module, "generate", None)):
         raise SourceError(f"generator: {dataset.generator} has no function generate(rows, *, seed)")
-    return {
-        split: (
+    splits = {
+        str(split): (
             (f"{dataset.generator} row {index} of {split}", row)
             for index, row in enumerate(module.generate(rows, seed=SPLIT_SEEDS[split]))
         )
         for split, rows in (dataset.rows or {}).items()
     }
+    return Opened(splits)

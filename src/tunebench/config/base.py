@@ -1,0 +1,29 @@
+"""What every section of params.yaml shares: frozen settings and the types of their fields."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Base of every section: frozen, no unknown key, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def one_of(section: BaseModel, *keys: str) -> None:
+    """Refuse a section that gives none, or more than one, of these keys."""
+    if sum(getattr(section, key) is not None for key in keys) != 1:
+        raise ValueError(f"give one source: {', '.join(keys[:-1])} or {keys[-1]}")
+
+
+def only_with(section: BaseModel, source: str, *keys: str) -> None:
+    """Refuse keys that mean nothing where `source` is not given."""
+    for key in keys:
+        if getattr(section, key) is not None and getattr(section, source) is None:
+            raise ValueError(f"{key}: goes with {source} only; remove it")

@@ -1,0 +1,187 @@
+"""Data sets and the templates that turn their rows into prompts, as params.yaml describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from string import Formatter
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from tunebench.config.base import Count, Name, Settings, one_of, only_with
+from tunebench.config.options import Generation, Options, Training
+
+Split = Literal["train", "validation", "test"]
+
+# what a template's braces can name in every data set
+RESERVED_FIELDS = ("text", "instruction", "labels", "shots", "completion", "id", "target")
+
+
+def placeholders(text: str) -> list[str]:
+    """The names in braces, in their order.
+
+    Raises:
+        ValueError: for a brace that opens or closes nothing.
+    """
+    try:
+        return [field for _, field, _, _ in Formatter().parse(text) if field is not None]
+    except ValueError as error:
+        raise ValueError(f"{error}; write a literal brace twice, {{{{ or }}}}") from None
+
+
+class Columns(Settings):
+    """Which of the source's columns hold the text and its answer.
+
+    Any further name is a field that templates can use: `premise: sentence1`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str]
+
+    text: str = "text"
+    label: str | None = None
+    summary: str | None = None
+
+    @property
+    def further(self) -> dict[str, str]:
+        """Template field → source column, of the fields that only this data set has."""
+        return dict(self.__pydantic_extra__)
+
+    @model_validator(mode="after")
+    def _no_reserved_name(self) -> Columns:
+        for name in self.further:
+            if name in RESERVED_FIELDS:
+                raise ValueError(f"{name}: has a meaning of its own in templates; rename it")
+            if not name.isidentifier():
+                raise ValueError(f"{name}: is no name; use letters, digits and _ only")
+        return self
+
+
+class Dataset(Settings):
+    """Rows, the task they pose, and how they become prompts."""
+
+    generator: str | None = None
+    path: str | dict[Split, str] | None = None
+    hub: str | None = None
+    config: str | None = None
+    split: dict[Split, str] | None = None
+    revision: str | None = None
+    encoding: str | None = None
+    rows: dict[Split, Count] | None = None
+    task: Literal["classification", "summarization"]
+    columns: Columns
+    label_names: dict[int | str, str] | list[str] | None = None
+    drop_empty: bool = False
+    drop_test_duplicates: bool = False
+    licence: str | None = None
+    template: Name
+    instruction: str = ""
+    test_rows: Count | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    validation_rows: Annotated[int, Field(ge=0)] = 0
+    max_length: Count | None = None
+    truncation_side: Literal["left", "right"] | None = None
+    training: Training
+    generation: Generation = {}
+
+    @property
+    def labelled(self) -> bool:
+        """Whether answers are labels to choose from, and not text to write."""
+        return self.task == "classification"
+
+    @property
+    def target(self) -> str:
+        """The source column that holds the label or the summary."""
+        return str(self.columns.label or self.columns.summary)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Dataset:
+        one_of(self, "generator", "path", "hub")
+        only_with(self, "hub", "config", "split", "revision")
+        only_with(self, "path", "encoding")
+        if self.generator is not None and not {"train", "test"} <= set(self.rows or {}):
+            raise ValueError("a generator needs its row counts: rows: {train: …, test: …}")
+        only_with(self, "generator", "rows")
+        for key in ("path", "split"):
+            named = getattr(self, key)
+            if isinstance(named, dict) and "train" not in named:
+                raise ValueError(f"{key}: names no train rows; write {key}: {{train: …, test: …}}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Dataset:
+        wanted, other = ("label", "summary")[:: 1 if self.labelled else -1]
+        if getattr(self.columns, wanted) is None or getattr(self.columns, other) is not None:
+            raise ValueError(f"a {self.task} task has columns: {{text: …, {wanted}: …}}")
+        return self
+
+
+class Message(Settings):
+    """One turn of a chat, its content a pattern like a template's `prompt`."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Template(Settings):
+    """How a row is shown: text around `{text}`, or turns for the tokenizer's own chat template.
+
+    Patterns may hold `{text}`, `{instruction}`, `{labels}` (the names of all labels) and the
+    further columns of the data set. `prompt` shows solved examples at `{shots}`, each a `shot`;
+    `messages` shows each as an earlier turn. `completion` is what the model learns to write.
+    `variables` are handed to the chat template.
+    """
+
+    prompt: str | None = None
+    shot: str | None = None
+    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    variables: Options = {}
+    completion: str = "{completion}"
+
+    @property
+    def fields(self) -> set[str]:
+        """Every placeholder that is used in it."""
+        return {name for _, pattern, _ in self._places() for name in placeholders(pattern)}
+
+    @property
+    def takes_shots(self) -> bool:
+        """Whether solved examples have a place in it."""
+        return self.messages is not None or bool(
+            self.shot and "shots" in placeholders(str(self.prompt))
+        )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Template:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give one form: prompt or messages")
+        only_with(self, "prompt", "shot")
+        return self
+
+    @model_validator(mode="after")
+    def _placeholders(self) -> Template:
+        if self.messages is not None and self.messages[-1].role != "user":
+            raise ValueError("messages: the last turn must be the user's; the answer follows it")
+        for place, pattern, needed in self._places():
+            try:
+                found = placeholders(pattern)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
+            for name in sorted(needed - set(found)):
+                raise ValueError(f"{place}: {{{name}}} is missing")
+            if "completion" not in needed and "completion" in found:
+                raise ValueError(f"{place}: {{completion}} would show the answer; remove it")
+        if placeholders(self.completion) != ["completion"]:
+            raise ValueError("completion: write {completion} in it, once, and no other placeholder")
+        return self
+
+    def _places(self) -> Iterator[tuple[str, str, set[str]]]:
+        """Each pattern's place, the pattern, and the placeholders that it needs."""
+        if self.prompt is not None:
+            yield "prompt", self.prompt, {"text"}
+        if self.shot is not None:
+            yield "shot", self.shot, {"text", "completion"}
+        turns = self.messages or []
+        for turn, message in enumerate(turns):
+            needed = {"text"} if turn == len(turns) - 1 else set()
+            yield f"messages[{turn}].content", message.content, needed
+        yield "completion", self.completion, {"completion"}

@@ -1,0 +1,100 @@
+"""Sections whose keys are another library's: checked by that library's own field names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from tunebench.config import library
+from tunebench.errors import suggest
+
+Options = dict[str, Any]
+
+OWN_TRAINING_FIELDS: dict[str, tuple[Any, ...]] = {
+    "loss_on": ("completion", "all"),
+    "packing": (False, "concat"),
+}
+MANAGED_TRAINING_FIELDS = {
+    "output_dir": "each run has its own folder",
+    "seed": "seeds are an axis: grid.seeds",
+    "data_seed": "seeds are an axis: grid.seeds",
+    "resume_from_checkpoint": "a killed run resumes by itself",
+}
+
+
+def merge(*levels: Mapping[str, Any]) -> Options:
+    """Mappings merged key by key, nested ones too; later levels win.
+
+    >>> merge({"a": {"x": 1, "y": 1}}, {"a": {"x": 2}})
+    {'a': {'x': 2, 'y': 1}}
+    """
+    merged: Options = {}
+    for level in levels:
+        for key, value in level.items():
+            old = merged.get(key)
+            nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+            merged[key] = merge(old, value) if nested else value  # type: ignore[arg-type]
+    return merged
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def _option_faults(value: Options, fields: Mapping[str, Any]) -> list[str]:
+    faults = []
+    for key, given in value.items():
+        if key not in fields:
+            faults.append(f"{key}: unknown key; {suggest(key, fields)}")
+        elif not library.accepts(fields[key], given):
+            faults.append(f"{key}: {given!r} is not of type {library.type_name(fields[key])}")
+    return faults
+
+
+def _training(value: Options) -> Options:
+    faults = [
+        f"{key}: cannot be set here; {reason}"
+        for key, reason in MANAGED_TRAINING_FIELDS.items()
+        if key in value
+    ]
+    faults += [
+        f"{key}: {value[key]!r} is unknown; {suggest(value[key], map(_yaml, choices))}"
+        for key, choices in OWN_TRAINING_FIELDS.items()
+        if key in value and value[key] not in choices
+    ]
+    own = {*OWN_TRAINING_FIELDS, *MANAGED_TRAINING_FIELDS}
+    rest = {key: value[key] for key in value if key not in own}
+    _refuse(faults + _option_faults(rest, library.training_fields()))
+    return value
+
+
+def _yaml(value: Any) -> str:
+    """A choice as params.yaml spells it."""
+    return {True: "true", False: "false"}.get(value, str(value))
+
+
+def _generation(value: Options) -> Options:
+    known = library.generation_fields()
+    _refuse([f"{key}: unknown key; {suggest(key, known)}" for key in value if key not in known])
+    return value
+
+
+def _adapter(value: Options) -> Options:
+    known = library.peft_types()
+    peft_type = str(value.get("peft_type"))
+    if peft_type not in known:
+        hint = suggest(peft_type, known)
+        raise ValueError(f"peft_type: {value.get('peft_type')!r} is no PEFT method; {hint}")
+    _refuse(_option_faults(value, library.peft_fields(peft_type)))
+    return value
+
+
+# fields of transformers.TrainingArguments, and this project's own
+Training = Annotated[Options, AfterValidator(_training)]
+# fields of transformers.GenerationConfig
+Generation = Annotated[Options, AfterValidator(_generation)]
+# a PEFT configuration, as adapter_config.json holds it
+Adapter = Annotated[Options, AfterValidator(_adapter)]

@@ -1,0 +1,24 @@
+"""What a source gives when it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# where a row stands, for messages about it, and its cells by column
+Row = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Each split's rows, read as they are asked for, and what the source says of itself.
+
+    `revision` is the commit that a repository's name was resolved to; `label_names` are the names
+    that the source itself gives to its integer labels, and `licence` the one that it states.
+    """
+
+    splits: Mapping[str, Iterable[Row]]
+    revision: str | None = None
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    licence: str | None = None
