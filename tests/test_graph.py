@@ -21,7 +21,7 @@ FREE = {"config", "errors", "paths", "results", "progress", "stage"}
 
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
-    {"errors", "memory", "progress", "cost", "metrics"},
+    {"errors", "memory", "progress", "cost", "metrics", "statistics"},
     {"paths"},
     {"config"},
     {"results"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunebench import cost, metrics
+from tunebench import cost, evaluation, metrics
 
 
 def test_accuracy_and_macro_f1() -> None:
@@ -39,6 +39,12 @@ def test_empty_answer_scores_nothing() -> None:
     assert set(metrics.summarization(["a b"], [""]).values()) == {0.0}
 
 
+def test_rouge_of_each_row() -> None:
+    found = metrics.rouge(["a dog", "cats"], ["a dog", "cat"])
+    assert found == {name: [1.0, 0.0] for name in metrics.ROUGE}
+    assert metrics.means(found) == metrics.summarization(["a dog", "cats"], ["a dog", "cat"])
+
+
 def test_every_task_is_judged_by_a_metric_that_it_has() -> None:
     found = {
         "classification": metrics.classification(["a"], ["a"]),
@@ -54,3 +60,16 @@ def test_every_task_is_judged_by_a_metric_that_it_has() -> None:
 def test_costs() -> None:
     assert cost.usd_to_train(1800, 4.0) == 2.0
     assert cost.usd_per_1k_requests(10, 3.6) == pytest.approx(0.1)
+
+
+def test_each_metric_stands_with_its_interval() -> None:
+    found = evaluation.quality(["a"] * 80 + ["b"] * 20, ["a"] * 100, labelled=True)
+    assert list(found) == [
+        "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low", "macro_f1_high",
+    ]  # fmt: skip
+    assert (found["accuracy_low"], found["accuracy"], found["accuracy_high"]) == (0.72, 0.8, 0.87)
+    found = evaluation.quality(["a b", "c d", "e"], ["a b", "c", "x"], labelled=False)
+    assert len(found) == 12
+    for name in metrics.ROUGE:
+        low, high = (found[end] for end in metrics.interval(name))
+        assert low <= found[name] <= high

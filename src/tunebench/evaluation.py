@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tunebench import generation, memory, metrics, models, results, scoring
+from tunebench import generation, memory, metrics, models, results, scoring, statistics
 from tunebench.config.options import Options
 from tunebench.prompts import Prompt
 
@@ -53,10 +53,8 @@ def evaluate(
     answer = _score if how.labels else _write
     predictions = answer(loaded, tokenizer, prompts, how)
     seconds = perf_counter() - started
-    judge = metrics.classification if how.labels else metrics.summarization
-    quality = judge([row["gold"] for row in predictions], [row["answer"] for row in predictions])
-    measured = {name: results.rounded(value) for name, value in quality.items()}
-    measured |= {
+    gold, answers = ([row[key] for row in predictions] for key in ("gold", "answer"))
+    measured = quality(gold, answers, labelled=bool(how.labels)) | {
         "rows": len(prompts),
         "rows_cut": sum(prompt.cut for prompt in prompts),
         "evaluate_s": results.rounded(seconds, 4),
@@ -66,6 +64,26 @@ def evaluate(
         written = [row["tokens_out"] for row in predictions]
         measured["output_tokens_mean"] = results.rounded(sum(written) / len(written), 4)
     return Outcome(measured, predictions)
+
+
+def quality(gold: Sequence[str], answers: Sequence[str], *, labelled: bool) -> results.Metrics:
+    """What the answers are worth: each metric, and the ends of its 95% interval.
+
+    An interval stands beside its metric: `accuracy`, `accuracy_low`, `accuracy_high`.
+    """
+    if labelled:
+        found = metrics.classification(gold, answers)
+        intervals = statistics.of_confusion(gold, answers)
+    else:
+        rows = metrics.rouge(gold, answers)
+        found, intervals = metrics.means(rows), statistics.of_means(rows)
+    return {
+        name: results.rounded(number)
+        for metric, value in found.items()
+        for name, number in zip(
+            (metric, *metrics.interval(metric)), (value, *intervals[metric]), strict=True
+        )
+    }
 
 
 def _score(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
@@ -10,6 +10,11 @@ QUALITY = ("accuracy", "macro_f1", *ROUGE)
 
 # the metric that a task is judged by first, in tables and curves
 HEADLINE = {"classification": "accuracy", "summarization": "rouge1"}
+
+
+def interval(metric: str) -> tuple[str, str]:
+    """The names of the ends of a metric's 95% interval."""
+    return f"{metric}_low", f"{metric}_high"
 
 
 def classification(gold: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
@@ -22,12 +27,20 @@ def classification(gold: Sequence[str], answers: Sequence[str]) -> dict[str, flo
     }
 
 
-def summarization(gold: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
-    """Mean F1 of ROUGE-1, -2, -L and -Lsum (rouge-score, without stemming), fractions in [0, 1]."""
+def rouge(gold: Sequence[str], answers: Sequence[str]) -> dict[str, list[float]]:
+    """F1 of ROUGE-1, -2, -L and -Lsum of each row (rouge-score, without stemming), in [0, 1]."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(list(ROUGE), use_stemmer=False)
     scores = [scorer.score(right, text) for right, text in zip(gold, answers, strict=True)]
-    return {
-        name: sum(float(score[name].fmeasure) for score in scores) / len(scores) for name in ROUGE
-    }
+    return {name: [float(score[name].fmeasure) for score in scores] for name in ROUGE}
+
+
+def summarization(gold: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
+    """The mean of each `rouge` over the rows."""
+    return means(rouge(gold, answers))
+
+
+def means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Metric → its mean over the rows."""
+    return {name: sum(row) / len(row) for name, row in values.items()}
