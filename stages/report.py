@@ -2,7 +2,7 @@
 
 from tunebench import config, paths, results, stage
 from tunebench.paths import Run
-from tunebench.report import page, summary, tables
+from tunebench.report import page, published, summary, tables
 
 
 def main(_: Run) -> None:
@@ -10,11 +10,12 @@ def main(_: Run) -> None:
     params = config.load()
     records = summary.collect(params)
     results.write(paths.SUMMARY, summary.nest(records))
-    for name, rows in tables.build(records).items():
+    built = tables.build(records) | published.build(params.published, records)
+    for name, rows in built.items():
         tables.write(paths.TABLES / f"{name}.csv", rows)
     for name, rows in tables.plots(records, params).items():
         tables.write(paths.PLOTS / f"{name}.csv", rows)
-    page.write(paths.PAGE, params, tables.build(records))
+    page.write(paths.PAGE, params, built)
 
 
 if __name__ == "__main__":

@@ -257,6 +257,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     ),
     "report": (
         {
+            paths.PUBLISHED,
             paths.METRICS / "evaluate",
             paths.METRICS / "history",
             paths.METRICS / "time_inference",

@@ -11,7 +11,7 @@ from tunebench import config, paths, results, training
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
 from tunebench.paths import Run
-from tunebench.report import page, summary, tables
+from tunebench.report import page, published, summary, tables
 
 TRAINED = {
     "rows": 12,
@@ -33,6 +33,19 @@ TIMED = {
 }
 
 
+def quality(accuracy: float) -> dict[str, float]:
+    """Metrics of one evaluation, with an interval of three points to each side."""
+    return {
+        "accuracy": accuracy,
+        "accuracy_low": accuracy - 0.03,
+        "accuracy_high": accuracy + 0.03,
+        "macro_f1": 0.5,
+        "macro_f1_low": 0.25,
+        "macro_f1_high": 0.75,
+        "rows": 8,
+    }
+
+
 @pytest.fixture
 def params(project: Any, valid: dict[str, Any]) -> Params:
     """A grid of two seeds and two sizes, and the metrics that its runs would have left."""
@@ -41,13 +54,12 @@ def params(project: Any, valid: dict[str, Any]) -> Params:
     valid["hardware"] = {"name": "a & b", "usd_per_hour": 3.6}
     project.write_params(valid)
     zero = Run("tiny", "reviews", "zero_shot")
-    results.write(paths.evaluation(zero), {"accuracy": 0.5, "macro_f1": 0.25, "rows": 8})
+    results.write(paths.evaluation(zero), quality(0.5))
     results.write(paths.timing(zero), TIMED)
     for size, rows in ((0.5, 12), (1.0, 24)):
         for seed in (0, 1):
             run = Run("tiny", "reviews", "lora", size, seed)
-            quality = {"accuracy": 0.6 + size / 10 + seed / 5, "macro_f1": 0.5, "rows": 8}
-            results.write(paths.evaluation(run), quality)
+            results.write(paths.evaluation(run), quality(0.6 + size / 10 + seed / 5))
             measured = {
                 "rows": rows,
                 "train_s": 10.0 + 10 * seed,
@@ -73,6 +85,11 @@ def test_summary_holds_means_over_seeds(params: Params) -> None:
     assert half["accuracy"] == pytest.approx(0.75)
     assert half["accuracy_stdev"] == pytest.approx(0.141)
     assert half["macro_f1_stdev"] == 0
+    assert (half["macro_f1_low"], half["macro_f1_high"]) == (0.25, 0.75)
+    # two seeds: the rows' 0.03, and Student's 12.7 standard errors of 0.1, as squares
+    assert (half["accuracy_low"], half["accuracy_high"]) == (0, 1)
+    zero = methods["zero_shot"]["0"]
+    assert (zero["accuracy_low"], zero["accuracy_high"]) == (0.47, 0.53)
     assert (half["train_s"], half["usd_to_train"]) == (15.0, 0.015)
     assert half["train_peak_memory_bytes"] == 1001
     assert "rows" not in half
@@ -177,6 +194,82 @@ def test_page_shows_the_tables_and_escapes_names(params: Params, tmp_path: Path)
 )
 def test_cell(value: Any, column: str, text: str) -> None:
     assert page.cell(value, column) == text
+
+
+def test_interval_stands_in_the_cell_of_its_metric(params: Params, tmp_path: Path) -> None:
+    page.write(tmp_path / "page.html", params, tables.build(summary.collect(params)))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<td>50.0<span class="interval">47.0–53.0</span></td>' in text
+    assert "<th>accuracy</th><th>macro f1</th><th>accuracy stdev</th>" in text
+
+
+PUBLISHED = {
+    "source": "a <paper>",
+    "results": [
+        {"model": "tiny", "dataset": "reviews", "method": "zero_shot", "accuracy": 0.485},
+        {"model": "tiny", "dataset": "reviews", "method": "zero_shot", "macro_f1": 0.8},
+        {
+            "model": "tiny", "dataset": "reviews", "method": "lora",
+            "train_size": 1.0, "accuracy": 0.81, "macro_f1": 0.1,
+        },
+        {
+            "model": "tiny", "dataset": "reviews", "method": "full",
+            "train_size": 1.0, "accuracy": 0.9,
+        },
+    ],
+}  # fmt: skip
+
+
+def test_published_stands_beside_measured(params: Params, project: Any, valid: Any) -> None:
+    valid["published"] = PUBLISHED
+    valid["grid"] |= {"seeds": [0], "prompting": ["zero_shot"]}
+    project.write_params(valid)
+    params = config.load()
+    built = published.build(params.published, summary.collect(params))
+    assert list(built) == ["published"]
+    assert all(tuple(row) == published.COLUMNS for row in built["published"])
+    found = [tuple(row.values())[2:] for row in built["published"]]
+    assert found == [
+        ("zero_shot", "0", "accuracy", 0.485, 0.5, 0.47, 0.53, 0.015, "yes"),
+        ("zero_shot", "0", "macro_f1", 0.8, 0.5, 0.25, 0.75, -0.3, "no"),
+        ("lora", "1.0", "accuracy", 0.81, 0.7, 0.67, 0.73, -0.11, "no"),
+        ("lora", "1.0", "macro_f1", 0.1, 0.5, 0.25, 0.75, 0.4, "no"),
+        ("full", "1.0", "accuracy", 0.9, "", "", "", "", ""),
+    ]
+
+    assert project.run("report").returncode == 0
+    with (paths.TABLES / "published.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["published"] for row in rows] == ["0.485", "0.8", "0.81", "0.1", "0.9"]
+    assert rows[0]["within"] == "yes"
+    text = paths.PAGE.read_text(encoding="utf-8")
+    assert "a &lt;paper&gt;" in text
+    assert '<td>48.5</td><td>50.0<span class="interval">47.0–53.0</span></td><td>+1.5</td>' in text
+    assert "<td>-30.0</td>" in text
+    assert '<td>90.0</td><td></td><td></td><td class="text"></td>' in text
+
+
+def test_nothing_published_makes_no_table(params: Params) -> None:
+    assert published.build(None, summary.collect(params)) == {}
+
+
+def test_what_does_not_fit_is_told_in_the_place_of_its_score(params: Params) -> None:
+    unfit = {"does_not_fit": True, "tokens_needed": 4321, "tokens_available": 512}
+    zero = Run("tiny", "reviews", "zero_shot")
+    results.write(paths.evaluation(zero), unfit)
+    results.write(paths.timing(zero), unfit)
+    records = summary.collect(params)
+    note = "does not fit: 4,321 tokens needed, 512 there are"
+    assert records[0].note == note
+
+    built = tables.build(records)
+    assert built["classification"][0]["note"] == note
+    assert built["classification"][0]["accuracy"] is None
+    assert [row["method"] for row in built["inference"]] == ["lora"]
+    plots = tables.plots(records, params)
+    assert {row["method"] for row in plots["learning_curve"]} == {"lora"}
+    page.write(paths.PAGE, params, built)
+    assert f'<td class="text" colspan="4">{note}</td>' in paths.PAGE.read_text(encoding="utf-8")
 
 
 def test_stage_writes_every_file(params: Params, project: Any) -> None:

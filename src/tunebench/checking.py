@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from tunebench import pins
+from tunebench import metrics, pins
 from tunebench.config.schema import Params
-from tunebench.errors import ParameterError, SourceError
+from tunebench.errors import ParameterError, SourceError, suggest
 from tunebench.sources import source_of
 
 # what `download` reads; the rest of a data set's entry concerns later stages
@@ -34,9 +34,19 @@ def check(params: Params) -> dict[str, dict[str, Any]]:
             found[name] = look(params, name)
         except SourceError as error:
             faults.append(f"params.yaml: {section}.{name}.{error}")
+    faults += _unknown_metrics(params)
     if faults:
         raise ParameterError(faults)
     return found
+
+
+def _unknown_metrics(params: Params) -> Iterator[str]:
+    """Published metrics that are none of this project's, and so would have nothing beside them."""
+    for index, result in enumerate(params.published.results if params.published else []):
+        for name in result.metrics:
+            if name not in metrics.QUALITY:
+                place = f"params.yaml: published.results[{index}].{name}"
+                yield f"{place}: unknown metric; {suggest(name, metrics.QUALITY)}"
 
 
 def _dataset(params: Params, name: str) -> dict[str, Any]:

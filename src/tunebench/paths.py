@@ -16,6 +16,7 @@ PARAMS = Path("params.yaml")
 DATA = Path("data")
 METRICS = Path("metrics")
 CHECK = DATA / "check"
+PUBLISHED = CHECK / "published.json"
 FINGERPRINTS = DATA / "fingerprints.json"
 SUMMARY = METRICS / "summary.json"
 TABLES = METRICS / "tables"

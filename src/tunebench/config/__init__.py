@@ -222,10 +222,16 @@ def _valid_template(raw: object) -> data.Template | None:
 def _published_faults(section: Mapping[str, Any]) -> Iterator[str]:
     published = section.get("published", {}).get("results")
     for index, row in enumerate(published if isinstance(published, list) else []):
+        if not isinstance(row, Mapping):
+            continue  # told elsewhere
         for key in ("model", "dataset", "method"):
-            if isinstance(row, Mapping) and row.get(key) is not None:
+            if row.get(key) is not None:
                 place = f"published.results[{index}].{key}"
                 yield from _undefined(place, row[key], f"{key}s", section)
+        kind = _entry(section, "methods", row.get("method")).get("kind")
+        if kind is not None and (kind == "prompting") != (row.get("train_size") is None):
+            remedy = "has none; remove it" if kind == "prompting" else "needs one: train_size: 1.0"
+            yield f"published.results[{index}].train_size: a {kind} method {remedy}"
 
 
 def _name_faults(section: Mapping[str, Any]) -> Iterator[str]:
@@ -236,5 +242,8 @@ def _name_faults(section: Mapping[str, Any]) -> Iterator[str]:
     for name in section.get("datasets", {}):
         if name in section.get("models", {}):
             yield f"datasets.{name}: a model has this name too; rename one of them"
+    for table in ("models", "datasets"):
+        if "published" in section.get(table, {}):
+            yield f"{table}.published: is the name of a file beside its own; rename it"
     if "test" in section.get("methods", {}):
         yield "methods.test: is the name of the test prompts' file; rename it"

@@ -142,6 +142,15 @@ class PublishedResult(Settings):
         """Metric name → published value."""
         return dict(self.__pydantic_extra__)
 
+    @model_validator(mode="after")
+    def _fractions(self) -> PublishedResult:
+        if not self.metrics:
+            raise ValueError("names no metric; write its value: accuracy: 0.749")
+        for name, value in self.metrics.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name}: {value!r} is no fraction; for 74.9% write 0.749")
+        return self
+
 
 class Published(Settings):
     """Numbers that somebody else reported, shown beside the measured ones."""

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tunebench import results
+from tunebench import metrics, results
 from tunebench.config.schema import Params
 from tunebench.report.tables import Row
 
 TITLES = {
     "classification": "Classification: how often the answer is right",
     "summarization": "Summarization: overlap with the reference summary (ROUGE F1)",
+    "published": "Published, and measured here",
     "training": "What training costs",
     "inference": "What answering costs, in one process",
 }
+WORDS = ("model", "dataset", "method", "metric", "within")  # aligned to the left
+# columns whose unit is that of the metric that the row names
+OF_METRIC = ("published", "measured", "low", "high", "difference")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value and its 95% interval as a person reads them, over one column or several."""
+
+    column: str
+    text: str
+    interval: str = ""
+    span: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is shown: intervals stand in the cell of their metric."""
+
+    name: str
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
 
 
 def write(path: Path, params: Params, tables: Mapping[str, Sequence[Row]]) -> None:
@@ -26,18 +51,13 @@ def write(path: Path, params: Params, tables: Mapping[str, Sequence[Row]]) -> No
         loader=PackageLoader("tunebench.report", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["cell"] = cell
     page = environment.get_template("page.html.jinja").render(
         params=params,
-        tables=[(TITLES[name], columns(rows), rows) for name, rows in tables.items()],
+        words=WORDS,
+        tables=[_table(name, tables[name]) for name in TITLES if name in tables],
     )
     with results.replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-def columns(rows: Sequence[Row]) -> list[str]:
-    """The union of the rows' columns, in the order in which they come."""
-    return list(dict.fromkeys(column for row in rows for column in row))
 
 
 def cell(value: Any, column: str) -> str:
@@ -51,7 +71,7 @@ def cell(value: Any, column: str) -> str:
     if column.endswith("_bytes"):
         unit, size = ("GB", 1e9) if value >= 1e9 else ("MB", 1e6) if value >= 1e6 else ("kB", 1e3)
         return f"{value / size:.3g} {unit}"
-    if column.startswith(("accuracy", "macro_f1", "rouge")):
+    if column.startswith(metrics.QUALITY):
         return f"{100 * value:.1f}"
     if column.startswith("usd"):
         return f"${value:.4g}"
@@ -60,3 +80,29 @@ def cell(value: Any, column: str) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(name: str, rows: Sequence[Row]) -> Table:
+    named = dict.fromkeys(column for row in rows for column in row if column != "note")
+    ends = {end for column in named for end in _ends(column)}
+    columns = [column for column in named if column not in ends]
+    return Table(name, TITLES[name], columns, [list(_cells(row, columns)) for row in rows])
+
+
+def _ends(column: str) -> tuple[str, str]:
+    """The columns that hold a column's interval, where it has one."""
+    return ("low", "high") if column == "measured" else metrics.interval(column)
+
+
+def _cells(row: Row, columns: Sequence[str]) -> Iterator[Cell]:
+    for index, column in enumerate(columns):
+        if row.get("note") and row.get(column) is None:
+            yield Cell("note", row["note"], span=len(columns) - index)
+            return
+        interval = [_text(row, end) for end in _ends(column)]
+        yield Cell(column, _text(row, column), "–".join(filter(None, interval)))
+
+
+def _text(row: Row, column: str) -> str:
+    text = cell(row.get(column), row["metric"] if column in OF_METRIC else column)
+    return f"+{text}" if column == "difference" and text and row[column] > 0 else text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from tunebench import cost, metrics, paths, results
+from tunebench import cost, metrics, paths, results, statistics
 from tunebench.config.schema import Params
 from tunebench.paths import Run
 
@@ -28,6 +28,7 @@ class Record:
     quality: dict[str, float]
     training: dict[str, float]
     inference: dict[str, float]
+    note: str = ""  # why there is no quality
 
     @property
     def headline(self) -> str:
@@ -64,11 +65,13 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
     price = params.hardware.usd_per_hour
     for method in params.grid.prompting:
         run = Run(model, dataset, method)
+        evaluated = results.read(paths.evaluation(run))
         yield Record(
             model, dataset, task, method, NO_ROWS, 0, 1,
-            quality=_quality([results.read(paths.evaluation(run))]),
+            quality=_quality([evaluated]),
             training={},
             inference=_inference(results.read(paths.timing(run)), price),
+            note=_note(evaluated),
         )  # fmt: skip
     for method in params.grid.tuning:
         for size in params.grid.train_sizes:
@@ -84,11 +87,14 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
 
 
 def _quality(runs: list[results.Metrics]) -> dict[str, float]:
-    names = [name for name in runs[0] if name in metrics.QUALITY]
+    """Each metric with its 95% interval: the run's own, or that of the mean over the seeds."""
     found = {}
-    for name in names:
+    for name in (name for name in runs[0] if name in metrics.QUALITY):
         values = [run[name] for run in runs]
         found[name] = results.rounded(fmean(values))
+        ends = metrics.interval(name)
+        interval = statistics.over_seeds(values, [(run[ends[0]], run[ends[1]]) for run in runs])
+        found |= {end: results.rounded(value) for end, value in zip(ends, interval, strict=True)}
         if len(values) > 1:
             found[f"{name}_stdev"] = results.rounded(stdev(values), 3)
     return found
@@ -105,7 +111,16 @@ def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
     }
 
 
+def _note(evaluated: results.Metrics) -> str:
+    if not evaluated.get("does_not_fit"):
+        return ""
+    needed, available = evaluated["tokens_needed"], evaluated["tokens_available"]
+    return f"does not fit: {needed:,} tokens needed, {available:,} there are"
+
+
 def _inference(timed: results.Metrics, price: float) -> dict[str, float]:
+    if timed.get("does_not_fit"):
+        return {}
     throughput = {name: timed[name] for name in timed if name.startswith("requests_per_s")}
     best = max(throughput.values())
     names = ("latency_p50_s", "latency_p90_s", "latency_p99_s", "time_to_first_token_p50_s",

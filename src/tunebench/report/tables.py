@@ -18,9 +18,7 @@ Row = dict[str, Any]
 def build(records: Sequence[Record]) -> dict[str, list[Row]]:
     """The tables by name: quality of each task, cost of training, cost of inference."""
     tables = {
-        task: _table(
-            [record for record in records if record.task == task], lambda record: record.quality
-        )
+        task: _table([record for record in records if record.task == task], _quality)
         for task in dict.fromkeys(record.task for record in records)
     }
     tables["training"] = _table(records, lambda record: record.training)
@@ -42,7 +40,11 @@ def write(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows(rows)
 
 
-def _table(records: Iterable[Record], values: Callable[[Record], dict[str, float]]) -> list[Row]:
+def _quality(record: Record) -> dict[str, Any]:
+    return record.quality or {record.headline: None, "note": record.note}
+
+
+def _table(records: Iterable[Record], values: Callable[[Record], dict[str, Any]]) -> list[Row]:
     return [
         {
             "model": record.model,
@@ -51,15 +53,17 @@ def _table(records: Iterable[Record], values: Callable[[Record], dict[str, float
             "train_size": record.train_size,
             "train_rows": record.train_rows,
             "seeds": record.seeds,
-            **values(record),
+            **found,
         }
         for record in records
-        if values(record)
+        if (found := values(record))
     ]
 
 
 def _learning_curve(records: Iterable[Record]) -> Iterable[Row]:
     for record in records:
+        if not record.quality:
+            continue
         yield {
             "panel": f"{record.model}, {record.dataset}: {record.headline}",
             "method": record.method,
