@@ -37,9 +37,7 @@ def test_training_and_scoring_see_the_same_tokens(
 ) -> None:
     (prompt,) = make_prompts(1)
     (row,) = batching.examples([prompt], tokenizer, loss_on="completion")
-    context, answer = tokenization.encode_pair(
-        tokenizer, prompt.prompt, prompt.completion, prompt.data
-    )
+    context, answer = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
     assert row["input_ids"] == [*context, *answer, tokenizer.eos_token_id]
 
 
@@ -75,3 +73,17 @@ def test_batches_hold_each_row_once_the_longest_first(size: int) -> None:
 
 def test_no_rows_make_no_batch() -> None:
     assert list(batching.by_length([], 4)) == []
+
+
+def test_packing_strings_rows_together() -> None:
+    rows = [
+        {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]},
+        {"input_ids": [4, 5, 6, 7], "labels": [-100, -100, 6, 7]},
+    ]
+    assert batching.pack(rows, 4) == [
+        {"input_ids": [1, 2, 3, 4], "labels": [-100, 2, 3, -100]},
+        {"input_ids": [5, 6, 7], "labels": [-100, 6, 7]},
+    ]
+    assert batching.pack(rows, 100) == [
+        {"input_ids": [1, 2, 3, 4, 5, 6, 7], "labels": [-100, 2, 3, -100, -100, 6, 7]}
+    ]

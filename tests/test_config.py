@@ -218,6 +218,14 @@ FAULTS: list[tuple[str, Any, str]] = [
         "completions",
         "training.loss_on: 'completions' is unknown; did you mean 'completion'?",
     ),
+    ("training.packing", True, "training.packing: True is unknown; choose from: concat, false"),
+    (
+        "training.packing_length",
+        0,
+        "training.packing_length: 0 should be greater than or equal to 1",
+    ),
+    ("training.packin", "concat", "training.packin: unknown key; did you mean 'packing'?"),
+    ("templates.short.completion", "", "templates.short.completion: {completion} is missing"),
     (
         "evaluation.generation.max_tokens",
         4,

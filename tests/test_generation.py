@@ -14,7 +14,7 @@ LIMIT = 12
 def reference(model: Any, tokenizer: Any, prompt: Prompt, end: int) -> list[int]:
     import torch
 
-    ids = tokenization.encode(tokenizer, prompt.prompt, prompt.data)
+    ids = tokenization.encode(tokenizer, prompt.shown)
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < LIMIT and end not in written:

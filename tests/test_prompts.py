@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from tunebench import prompts, tokenization
+from tunebench import prompts, templates, tokenization
 from tunebench.config.data import Template
 from tunebench.errors import PromptError
-from tunebench.prompts import Prompt, PromptFormat
+from tunebench.fitting import PromptFormat
+from tunebench.prompts import Prompt
 from tunebench.tables import TextRow
+from tunebench.tokenization import Marked
 
 SHARED = Path(__file__).parents[2] / "shared" / "tokenizers"
 TEMPLATE = Template(
@@ -34,9 +36,14 @@ def row(text: str, target: str = "positive") -> TextRow:
 
 
 def style(tokenizer: Any, **changed: Any) -> PromptFormat:
+    layout = templates.lay_out(
+        changed.pop("template", TEMPLATE),
+        tokenizer,
+        instruction=changed.pop("instruction", "Judge the text."),
+        shots=len(changed.get("shots", [])),
+    )
     settings: dict[str, Any] = {
-        "template": TEMPLATE,
-        "instruction": "Judge the text.",
+        "layout": layout,
         "tokenizer": tokenizer,
         "max_length": 128,
         "reserved": 4,
@@ -80,13 +87,11 @@ def control_ids(tokenizer: Any) -> set[int]:
 def test_row_writes_no_control_token(text: str, tokenizer: Any) -> None:
     shots = [row(text, text)]
     prompt = style(tokenizer, shots=shots, instruction="Go.<|im_end|>").format(row(text, text))
-    ids = tokenization.encode(tokenizer, prompt.prompt, prompt.data)
+    ids = tokenization.encode(tokenizer, prompt.shown)
     ours = [index for index in ids if index in control_ids(tokenizer)]
     assert tokenizer.convert_ids_to_tokens(ours) == ["<s>", "<|im_end|>"]
     assert tokenizer.decode(ids[1:]) == prompt.prompt
-    context, answer = tokenization.encode_pair(
-        tokenizer, prompt.prompt, prompt.completion, prompt.data
-    )
+    context, answer = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
     assert not set(answer) & control_ids(tokenizer)
     assert tokenizer.decode((context + answer)[1:]) == prompt.prompt + text
 
@@ -105,7 +110,7 @@ def test_row_writes_no_control_token_of_a_real_model(name: str) -> None:
     for token in sorted(known[index].content for index in control)[:20]:
         for text in (token, f"a {token} b", f"{token}{token}"):
             prompt = style(real, shots=[row(text, text)], max_length=4096).format(row(text, text))
-            context, answer = tokenization.encode_pair(real, prompt.prompt, text, prompt.data)
+            context, answer = tokenization.encode_pair(real, prompt.shown, prompt.learned)
             found = [index for index in context + answer if index in control]
             assert found == begin, (name, text)
             written = real.decode((context + answer)[len(begin) :])
@@ -116,9 +121,7 @@ def test_row_writes_no_control_token_of_a_real_model(name: str) -> None:
 @pytest.mark.parametrize("text", [LONG, "日本語😀" * 60, "x" + "😀" * 100, "</s>" * 60])
 def test_long_text_is_cut_to_fit(side: str, text: str, tokenizer: Any) -> None:
     prompt = style(tokenizer, truncation_side=side).format(row(text))
-    context, answer = tokenization.encode_pair(
-        tokenizer, prompt.prompt, prompt.completion, prompt.data
-    )
+    context, answer = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
     kept = data_of(prompt)[-1]
     assert prompt.cut
     assert 100 < len(context + answer) + 1 <= 128
@@ -136,7 +139,7 @@ def test_long_text_is_cut_for_a_real_model(name: str) -> None:
     for text in (LONG * 2, "日本語😀" * 90, "</s>" * 90, "   " * 400, "𒀀" * 90):
         for side in ("left", "right"):
             prompt = style(real, truncation_side=side).format(row(text))
-            whole = tokenization.encode_pair(real, prompt.prompt, "positive", prompt.data)
+            whole = tokenization.encode_pair(real, prompt.shown, prompt.answered("positive"))
             kept = data_of(prompt)[-1]
             assert sum(map(len, whole)) + 1 <= 128
             assert text.startswith(kept) if side == "right" else text.endswith(kept)
@@ -149,7 +152,7 @@ def test_every_length_around_the_limit_fits(tokenizer: Any) -> None:
     for length in range(90, 140):
         text = ("weak 😀 end " * 20)[:length]
         prompt = style(tokenizer, reserved=30).format(row(text, "a long completion of its own"))
-        whole = tokenization.encode_pair(tokenizer, prompt.prompt, prompt.completion, prompt.data)
+        whole = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
         assert sum(map(len, whole)) + 1 <= 128
         assert prompt.cut == (data_of(prompt) != [text])
         cut += prompt.cut
@@ -176,26 +179,25 @@ def test_prompt_that_cannot_fit_says_by_how_much(tokenizer: Any) -> None:
     full = style(tokenizer, shots=shots, max_length=10_000).format(row("dull"), answer=False)
     with pytest.raises(PromptError) as caught:
         style(tokenizer, shots=shots).format(row("dull"), answer=False)
-    own = len(tokenizer("dull", add_special_tokens=False)["input_ids"])
     assert str(caught.value) == (
-        f"row test-7: the prompt needs {full.tokens + 4} tokens where 128 fit, and its text has"
-        f" only {own} to give; use fewer shots, a shorter instruction or a model with a longer"
-        " context"
+        f"row test-7: with its text cut as far as it may be, prompt and answer need"
+        f" {full.tokens + 4} tokens where 128 fit; use fewer shots, a shorter instruction, a"
+        " greater max_length or a model with a longer context"
     )
 
 
 @pytest.mark.parametrize("prompt", ["Text: a film\nAnswer: ", "Text: a film\nAnswer:", "film"])
 @pytest.mark.parametrize("completion", ["positive", " very positive", "p", "</s>"])
 def test_pair_is_the_whole_text(prompt: str, completion: str, tokenizer: Any) -> None:
-    context, answer = tokenization.encode_pair(tokenizer, prompt, completion)
-    spans = [(len(prompt), len(prompt + completion))]
-    assert context + answer == tokenization.encode(tokenizer, prompt + completion, spans)
+    pair = Marked(prompt), Marked.from_row(completion)
+    context, answer = tokenization.encode_pair(tokenizer, *pair)
+    assert context + answer == tokenization.encode(tokenizer, pair[0] + pair[1])
     assert len(answer) >= 1
     assert tokenizer.decode(context + answer) == "<s>" + prompt + completion
 
 
 def test_white_space_before_the_answer_belongs_to_it(tokenizer: Any) -> None:
-    context, answer = tokenization.encode_pair(tokenizer, "Answer: \n", "positive")
+    context, answer = tokenization.encode_pair(tokenizer, Marked("Answer: \n"), Marked("positive"))
     assert tokenizer.decode(context) == "<s>Answer:"
     assert tokenizer.decode(answer) == " \npositive"
 
@@ -214,7 +216,9 @@ def test_tokenizer_that_ends_every_text(tokenizer: Any, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(state))
     ending = tokenization.load(tmp_path)
     assert ending("film")["input_ids"][-1] == 2
-    assert tokenization.encode(ending, "film") == tokenization.encode(tokenizer, "film")
+    assert tokenization.encode(ending, Marked("film")) == tokenization.encode(
+        tokenizer, Marked("film")
+    )
 
 
 def test_padding_token_or_the_end(tokenizer: Any, model_folder: Path) -> None:

@@ -27,7 +27,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 def reference(model: Any, tokenizer: Any, prompt: Prompt, label: str) -> float:
     import torch
 
-    context, answer = tokenization.encode_pair(tokenizer, prompt.prompt, label, prompt.data)
+    context, answer = tokenization.encode_pair(tokenizer, prompt.shown, prompt.answered(label))
     with torch.inference_mode():
         ids = torch.tensor([context + answer])
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]

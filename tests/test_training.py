@@ -174,6 +174,16 @@ def test_changed_run_starts_from_the_beginning(
         shutil.copytree(spare, job.checkpoints)
 
 
+def test_packed_rows_are_trained_on(make_job: Callable[..., Job]) -> None:
+    packed = {"packing": "concat", "packing_length": 64, "loss_on": "all"}
+    job = make_job("packed", settings=SETTINGS | packed)
+    metrics = training.train(job).metrics
+    assert metrics["rows"] == 16
+    tokens = sum(prompt.tokens for prompt in job.prompts)
+    assert tokens / 64 < metrics["sequences"] < 16
+    assert metrics["loss"] > 0
+
+
 def test_full_tuning_saves_a_whole_model(
     make_job: Callable[..., Job], make_prompts: MakePrompts, tokenizer: Any, model: Any
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tunebench import tokenization
@@ -12,26 +13,41 @@ from tunebench.tokenization import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+Example = dict[str, list[int]]  # `input_ids` and `labels`
+
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
 
-def examples(
-    prompts: Sequence[Prompt], tokenizer: Tokenizer, *, loss_on: str
-) -> list[dict[str, list[int]]]:
-    """Token ids and labels for training, each ending in the end-of-sequence token.
+def examples(prompts: Sequence[Prompt], tokenizer: Tokenizer, *, loss_on: str) -> list[Example]:
+    """Token ids and labels for training, each with its end (the template's or the tokenizer's).
 
     Args:
         loss_on: `completion` counts the answer's tokens in the loss, `all` the prompt's too.
     """
     rows = []
-    for prompt in prompts:
-        context, answer = tokenization.encode_pair(
-            tokenizer, prompt.prompt, prompt.completion, prompt.data
-        )
-        answer = [*answer, tokenizer.eos_token_id]
+    pairs = [(prompt.shown, prompt.learned) for prompt in prompts]
+    encoded = tokenization.encode_pairs(tokenizer, pairs)
+    for prompt, (context, answer) in zip(prompts, encoded, strict=True):
+        ended = tokenization.end_ids(tokenizer, prompt.tail)
+        if not ended and tokenizer.eos_token_id is not None:
+            answer = [*answer, tokenizer.eos_token_id]
         masked = [IGNORED] * len(context) if loss_on == "completion" else context
         rows.append({"input_ids": context + answer, "labels": masked + answer})
     return rows
+
+
+def pack(rows: Sequence[Example], length: int) -> list[Example]:
+    """Rows strung together and cut into sequences of `length` tokens; the last may be shorter.
+
+    Attention runs from one row into the next, as in TRL's `packing` of 2023, which the published
+    studies used.
+    """
+    names = ("input_ids", "labels")
+    strung = {name: list(chain.from_iterable(row[name] for row in rows)) for name in names}
+    return [
+        {name: ids[start : start + length] for name, ids in strung.items()}
+        for start in range(0, len(strung["input_ids"]), length)
+    ]
 
 
 class Collator:
@@ -40,7 +56,7 @@ class Collator:
     def __init__(self, pad_id: int) -> None:
         self.pad_id = pad_id
 
-    def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Sequence[Example]) -> dict[str, torch.Tensor]:
         """One batch: `input_ids`, `attention_mask` and `labels`."""
         batch: dict[str, Any] = pad([row["input_ids"] for row in rows], self.pad_id)
         batch["labels"] = pad([row["labels"] for row in rows], IGNORED)["input_ids"]

@@ -3,7 +3,8 @@
 TunebenchError            anything that a user can mend; a stage prints it and exits with 1
 ├── ParameterError        params.yaml or a command's options: every fault at once
 ├── SourceError           rows or model files that cannot be read as they are
-├── PromptError           a prompt that no cut makes fit the model's context
+├── PromptError           a prompt that cannot be made by this template, for this tokenizer
+│   └── ContextError      or that no cut of its text makes fit the context
 └── TrainingError         a run that cannot go on, with the setting to change
 """
 
@@ -30,7 +31,19 @@ class SourceError(TunebenchError):
 
 
 class PromptError(TunebenchError):
-    """A prompt that does not fit the context, with the tokens needed and the tokens there are."""
+    """A prompt that cannot be made: by this template, for this tokenizer, within this context."""
+
+
+class ContextError(PromptError):
+    """A prompt longer than the context, whatever its text is cut to: both counted in tokens."""
+
+    def __init__(self, row: str, needed: int, available: int) -> None:
+        self.needed, self.available = needed, available
+        super().__init__(
+            f"row {row}: with its text cut as far as it may be, prompt and answer need {needed}"
+            f" tokens where {available} fit; use fewer shots, a shorter instruction, a greater"
+            " max_length or a model with a longer context"
+        )
 
 
 class TrainingError(TunebenchError):

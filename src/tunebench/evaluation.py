@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunebench import generation, memory, metrics, models, results, scoring, statistics
 from tunebench.config.options import Options
-from tunebench.prompts import Prompt
+from tunebench.prompts import DoesNotFit, Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,12 +41,14 @@ class Outcome:
 def evaluate(
     base: models.Base,
     method: models.Method,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[Prompt] | DoesNotFit,
     how: Answering,
     *,
     trained: Path | None,
 ) -> Outcome:
     """Answer every prompt with the untouched or the trained model, and judge the answers."""
+    if isinstance(prompts, DoesNotFit):
+        return Outcome(prompts.metrics(), [])
     tokenizer = models.load_tokenizer(base)
     loaded = models.load(base, method, trained=trained)
     started = perf_counter()
@@ -115,7 +117,7 @@ def _write(
         {
             "id": prompt.id,
             "answer": text.text,
-            "gold": prompt.completion,
+            "gold": prompt.gold,
             "tokens_in": prompt.tokens,
             "tokens_out": text.tokens,
             "prompt": prompt.prompt,

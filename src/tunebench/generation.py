@@ -39,12 +39,10 @@ def generate(
     """
     import torch
 
-    ids = [tokenization.encode(tokenizer, prompt.prompt, prompt.data) for prompt in prompts]
+    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
     padding = tokenization.pad_id(tokenizer)
-    config = configure(model, tokenizer, options)
-    ends = set(
-        config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    )
+    config = configure(model, tokenizer, options, tail=prompts[0].tail)
+    ends = set(config.eos_token_id)
     texts = [Text("", 0)] * len(prompts)
     model.eval()
     with torch.inference_mode(), bar(total=len(prompts), unit="prompt") as progress:
@@ -58,16 +56,22 @@ def generate(
     return texts
 
 
-def configure(model: PreTrainedModel, tokenizer: Tokenizer, options: Options) -> GenerationConfig:
-    """A GenerationConfig of `options`, which ends and pads as model and tokenizer do.
+def configure(
+    model: PreTrainedModel, tokenizer: Tokenizer, options: Options, *, tail: str = ""
+) -> GenerationConfig:
+    """A GenerationConfig of `options`, which ends and pads as model, tokenizer and template do.
 
     It replaces the model's own, whose other fields (`repetition_penalty`, `max_new_tokens`, …)
     would otherwise hold wherever `options` are silent, and differ from model to model.
+
+    Args:
+        tail: what the template writes behind an answer; its end-of-turn token ends a text too.
     """
     from transformers import GenerationConfig
 
     own = model.generation_config.eos_token_id
     ends = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    ends += tokenization.end_ids(tokenizer, tail)
     fixed = {
         "eos_token_id": sorted({end for end in ends if end is not None}),
         "bos_token_id": tokenizer.bos_token_id,

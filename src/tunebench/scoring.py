@@ -67,9 +67,9 @@ def _inputs(
     index: int, prompt: Prompt, labels: Sequence[str], tokenizer: Tokenizer
 ) -> list[_Input]:
     """The fewest sequences that give all labels: none is a prefix of another."""
-    pairs = [
-        tokenization.encode_pair(tokenizer, prompt.prompt, label, prompt.data) for label in labels
-    ]
+    pairs = tokenization.encode_pairs(
+        tokenizer, [(prompt.shown, prompt.answered(label)) for label in labels]
+    )
     wanted = {label: (len(context), tuple(answer)) for label, (context, answer) in enumerate(pairs)}
     # the last token is predicted, never fed
     fed = {label: (*context, *answer[:-1]) for label, (context, answer) in enumerate(pairs)}

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
 
 from tunebench import results
 from tunebench.errors import SourceError
 
-
-class TextRow(TypedDict):
-    """One row in the form that every stage reads: `target` is a label's name or a summary."""
-
-    id: str
-    text: str
-    target: str
+# one row in the form that every stage reads: `id`, `text`, `target` (a label's name or a summary),
+# and the further columns that the data set names
+TextRow = dict[str, str]
 
 
 def write(path: Path, rows: list[TextRow]) -> None:
@@ -22,7 +17,7 @@ def write(path: Path, rows: list[TextRow]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, pa.string()) for name in TextRow.__annotations__])
+    schema = pa.schema([(name, pa.string()) for name in rows[0]])
     with results.replacing(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tunebench import generation, memory, models, results, scoring, tokenization
 from tunebench.config.schema import Inference
 from tunebench.progress import bar
-from tunebench.prompts import Prompt
+from tunebench.prompts import DoesNotFit, Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,9 +62,9 @@ class _Subject:
         """Seconds from the request to each of `new_tokens` tokens."""
         import torch
 
-        ids = tokenization.encode(self.tokenizer, prompt.prompt, prompt.data)
+        ids = tokenization.encode(self.tokenizer, prompt.shown)
         tensor = torch.tensor([ids], device=self.model.device)
-        config = generation.configure(self.model, self.tokenizer, self._options())
+        config = generation.configure(self.model, self.tokenizer, self._options(), tail=prompt.tail)
         clock = _TokenClock()
         _synchronize()
         started = perf_counter()
@@ -85,13 +85,15 @@ class _Subject:
 def time_inference(
     base: models.Base,
     method: models.Method,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[Prompt] | DoesNotFit,
     settings: Inference,
     *,
     labels: Sequence[str],
     trained: Path | None,
 ) -> results.Metrics:
     """Percentiles of latency (s), time to and per token (s), throughput by batch size, memory."""
+    if isinstance(prompts, DoesNotFit):
+        return prompts.metrics()
     started = perf_counter()
     loaded = models.load(base, method, trained=trained).eval()
     load_s = perf_counter() - started

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,31 @@ Tokenizer = Any  # transformers.PreTrainedTokenizerBase, whose import costs two 
 
 # the classes whose files say all: the same object that AutoTokenizer gives, without importing torch
 _GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A text, and the character spans of it that came from rows: no control token there."""
+
+    text: str
+    data: Sequence[Span] = ()
+    begin: bool = True
+
+    @classmethod
+    def from_row(cls, text: str) -> Marked:
+        """A text all of which came from a row."""
+        return cls(text, [(0, len(text))])
+
+    def __add__(self, other: Marked) -> Marked:
+        at = len(self.text)
+        moved = [(start + at, end + at) for start, end in other.data]
+        return Marked(self.text + other.text, [*self.data, *moved], self.begin)
+
+    def rstrip(self) -> Marked:
+        """The same without white space at its end."""
+        text = self.text.rstrip()
+        data = [(start, min(end, len(text))) for start, end in self.data]
+        return Marked(text, data, self.begin)
 
 
 def load(folder: str | Path) -> Tokenizer:
@@ -31,7 +57,7 @@ def load(folder: str | Path) -> Tokenizer:
 
 
 @cache
-def _control_tokens(tokenizer: Tokenizer) -> re.Pattern[str]:
+def control_tokens(tokenizer: Tokenizer) -> re.Pattern[str]:
     """Matches what the tokenizer would turn into a special token, the longest first."""
     special = {str(token) for token in tokenizer.all_special_tokens}
     added = tokenizer.added_tokens_decoder.values()
@@ -39,60 +65,103 @@ def _control_tokens(tokenizer: Tokenizer) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
 
 
-def encode(tokenizer: Tokenizer, text: str, data: Sequence[Span] = ()) -> list[int]:
-    """Token ids of `text`, with the tokenizer's own beginning-of-sequence token.
+def encode(tokenizer: Tokenizer, text: Marked) -> list[int]:
+    """Token ids of a text; see `encode_all`."""
+    return encode_all(tokenizer, [text])[0]
 
-    Args:
-        data: character spans that came from rows. A control token's text inside them is split, so
-            that it is read as the letters it is made of.
+
+def encode_all(tokenizer: Tokenizer, texts: Sequence[Marked]) -> list[list[int]]:
+    """Token ids of each text, with the tokenizer's own beginning-of-sequence token if it has one.
+
+    A text that was written with that token gets no second one.
     """
-    pieces = _harmless_pieces(text, data, _control_tokens(tokenizer))
-    ids: list[int] = list(tokenizer(pieces[0], verbose=False)["input_ids"])
-    if ids and ids[-1] == tokenizer.eos_token_id and not pieces[0].endswith(tokenizer.eos_token):
-        ids.pop()  # some tokenizers end every text; here the answer comes next
-    for piece in pieces[1:]:
-        ids += tokenizer(piece, add_special_tokens=False, verbose=False)["input_ids"]
+    control, begin = control_tokens(tokenizer), tokenizer.bos_token
+
+    def lacks_begin(text: Marked) -> bool:
+        return text.begin and not (begin and text.text.startswith(begin))
+
+    ids: list[list[int]] = []
+    for first, group in groupby(texts, key=lacks_begin):
+        batch = list(group)
+        encoded = _ids(tokenizer, [text.text for text in batch], add_special_tokens=first)
+        for text, tokens in zip(batch, encoded, strict=True):
+            harmful = any(control.search(text.text, start, end) for start, end in text.data)
+            ids.append(_encode_split(tokenizer, text, first=first) if harmful else tokens)
     return ids
 
 
-def offsets(tokenizer: Tokenizer, text: str) -> list[Span]:
-    """The characters that each token of a row's text stands for, in the text's order."""
-    found: list[Span] = []
-    at = 0
-    for piece in _harmless_pieces(text, [(0, len(text))], _control_tokens(tokenizer)):
-        tokens = tokenizer(
-            piece, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        found += [(start + at, end + at) for start, end in tokens["offset_mapping"]]
-        at += len(piece)
-    return found
-
-
-def _harmless_pieces(text: str, data: Sequence[Span], control: re.Pattern[str]) -> list[str]:
-    """`text` cut inside each control token that stands in its data spans; usually not at all."""
-    cuts = [
-        match.start() + 1 for start, end in data for match in control.finditer(text, start, end)
+def _ids(tokenizer: Tokenizer, texts: Sequence[str], **options: bool) -> list[list[int]]:
+    """Ids without the end-of-sequence token that some tokenizers add: the answer comes next."""
+    end, end_id = tokenizer.eos_token, tokenizer.eos_token_id
+    encoded = tokenizer(list(texts), verbose=False, **options)["input_ids"]
+    return [
+        list(ids[:-1] if ids and ids[-1] == end_id and not text.endswith(end) else ids)
+        for text, ids in zip(texts, encoded, strict=True)
     ]
-    edges = [0, *cuts, len(text)]
-    return [text[start:end] for start, end in pairwise(edges)]
+
+
+def _encode_split(tokenizer: Tokenizer, text: Marked, *, first: bool) -> list[int]:
+    """The template's control tokens by their ids, all else as the letters it is made of."""
+    ids: list[int] = []
+
+    def spell(piece: str) -> None:
+        special = first and not ids
+        if piece or special:
+            ids.extend(
+                _ids(tokenizer, [piece], add_special_tokens=special, split_special_tokens=True)[0]
+            )
+
+    at = 0
+    for match in control_tokens(tokenizer).finditer(text.text):
+        if not any(start < match.end() and match.start() < end for start, end in text.data):
+            spell(text.text[at : match.start()])
+            ids.append(tokenizer.convert_tokens_to_ids(match.group()))
+            at = match.end()
+    spell(text.text[at:])
+    return ids
+
+
+def offsets(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[Span]]:
+    """The characters that each token of each row's text stands for, in the text's order."""
+    found = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        split_special_tokens=True,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
+    return list(found["offset_mapping"])
 
 
 def encode_pair(
-    tokenizer: Tokenizer, prompt: str, completion: str, data: Sequence[Span] = ()
+    tokenizer: Tokenizer, prompt: Marked, completion: Marked
 ) -> tuple[list[int], list[int]]:
-    """Token ids of a prompt and of what follows it.
+    """Token ids of a prompt and of what follows it."""
+    return encode_pairs(tokenizer, [(prompt, completion)])[0]
+
+
+def encode_pairs(
+    tokenizer: Tokenizer, pairs: Sequence[tuple[Marked, Marked]]
+) -> list[tuple[list[int], list[int]]]:
+    """Token ids of each prompt and of what follows it.
 
     Both are tokenized as one text and parted where the prompt's own tokens end. White space at
     the prompt's end belongs to the completion, as in EleutherAI's lm-evaluation-harness
     (`TemplateLM._encode_pair`), so that training and scoring see the same tokens.
     """
-    bare = prompt.rstrip()
-    whole = prompt + completion
-    spans = [*data, (len(prompt), len(whole))]
-    context = encode(tokenizer, bare, data)
-    ids = encode(tokenizer, whole, spans)
-    cut = min(len(context), len(ids) - 1)  # a completion may melt into the prompt's last token
-    return ids[:cut], ids[cut:]
+    contexts = encode_all(tokenizer, [prompt.rstrip() for prompt, _ in pairs])
+    wholes = encode_all(tokenizer, [prompt + completion for prompt, completion in pairs])
+    parted = []
+    for context, ids in zip(contexts, wholes, strict=True):
+        cut = min(len(context), len(ids) - 1)  # a completion may melt into the prompt's last token
+        parted.append((ids[:cut], ids[cut:]))
+    return parted
+
+
+def end_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of the control tokens in what a template writes behind an answer."""
+    found = control_tokens(tokenizer).findall(text)
+    return [int(tokenizer.convert_tokens_to_ids(token)) for token in found]
 
 
 def pad_id(tokenizer: Tokenizer) -> int:

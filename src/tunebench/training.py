@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 
 from tunebench import batching, memory, models, results, tokenization
-from tunebench.config.options import Options
+from tunebench.config.options import Options, OwnTraining
 from tunebench.config.schema import PeftMethod, TuningMethod
 from tunebench.errors import TrainingError
 from tunebench.prompts import Prompt
@@ -125,14 +125,17 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
 
     from tunebench.callbacks import LogAtCheckpoints, TrainingBar
 
-    own = {"loss_on": "completion"} | job.settings
-    loss_on = own.pop("loss_on")
+    own, arguments = OwnTraining.part(job.settings)
     rows = {
         split: batching.examples(
-            [prompt for prompt in job.prompts if prompt.split == split], tokenizer, loss_on=loss_on
+            [prompt for prompt in job.prompts if prompt.split == split],
+            tokenizer,
+            loss_on=own.loss_on,
         )
         for split in ("train", "validation")
     }
+    if own.packing:
+        rows["train"] = batching.pack(rows["train"], own.packing_length)
     defaults = {
         "report_to": "none",
         "save_total_limit": 1,
@@ -143,7 +146,7 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
     with _blamed_on(f"{job.name}: training"):
         trainer = Trainer(
             model=model,
-            args=TrainingArguments(**defaults | own | managed),
+            args=TrainingArguments(**defaults | arguments | managed),
             train_dataset=rows["train"],
             eval_dataset=rows["validation"] or None,
             data_collator=batching.Collator(tokenization.pad_id(tokenizer)),
@@ -189,7 +192,8 @@ def _metrics(
     trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     files = [path for path in job.output.glob("*.safetensors") if path.is_file()]
     return {
-        "rows": len(trainer.train_dataset),
+        "rows": sum(prompt.split == "train" for prompt in job.prompts),
+        "sequences": len(trainer.train_dataset),
         "steps": trainer.state.global_step,
         "loss": results.rounded(_mean_loss(trainer.state.log_history)),
         "train_s": results.rounded(measured["train_runtime"], 4),

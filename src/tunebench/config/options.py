@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationError
+from pydantic_core import ErrorDetails
 
 from tunebench.config import library
+from tunebench.config.base import Count, Settings
 from tunebench.errors import suggest
 
 Options = dict[str, Any]
 
-OWN_TRAINING_FIELDS: dict[str, tuple[Any, ...]] = {
-    "loss_on": ("completion", "all"),
-    "packing": (False, "concat"),
-}
+
+class OwnTraining(Settings):
+    """What this project adds to TrainingArguments.
+
+    `loss_on` tells which tokens count. `packing: concat` strings rows together into sequences of
+    `packing_length` tokens, through which attention runs freely, as TRL's packing did when the
+    published studies used it.
+    """
+
+    loss_on: Literal["completion", "all"] = "completion"
+    packing: Literal[False, "concat"] = False
+    packing_length: Count = 512
+
+    @classmethod
+    def part(cls, settings: Options) -> tuple[OwnTraining, Options]:
+        """A run's training settings, in this project's own and those of TrainingArguments."""
+        own = {key: value for key, value in settings.items() if key in cls.model_fields}
+        return cls(**own), {key: value for key, value in settings.items() if key not in own}
+
+
 MANAGED_TRAINING_FIELDS = {
     "output_dir": "each run has its own folder",
     "seed": "seeds are an axis: grid.seeds",
@@ -60,20 +78,23 @@ def _training(value: Options) -> Options:
         for key, reason in MANAGED_TRAINING_FIELDS.items()
         if key in value
     ]
-    faults += [
-        f"{key}: {value[key]!r} is unknown; {suggest(value[key], map(_yaml, choices))}"
-        for key, choices in OWN_TRAINING_FIELDS.items()
-        if key in value and value[key] not in choices
-    ]
-    own = {*OWN_TRAINING_FIELDS, *MANAGED_TRAINING_FIELDS}
-    rest = {key: value[key] for key in value if key not in own}
-    _refuse(faults + _option_faults(rest, library.training_fields()))
+    own = OwnTraining.model_fields
+    try:
+        OwnTraining(**{key: value[key] for key in value if key in own})
+    except ValidationError as error:
+        faults += [_own_fault(detail) for detail in error.errors()]
+    rest = {key: value[key] for key in value if key not in {*own, *MANAGED_TRAINING_FIELDS}}
+    known = {**library.training_fields(), **own}
+    _refuse(faults + _option_faults(rest, known))
     return value
 
 
-def _yaml(value: Any) -> str:
-    """A choice as params.yaml spells it."""
-    return {True: "true", False: "false"}.get(value, str(value))
+def _own_fault(detail: ErrorDetails) -> str:
+    key, given = detail["loc"][0], detail["input"]
+    if detail["type"] == "literal_error":
+        choices = detail["ctx"]["expected"].replace("'", "").replace("False", "false").split(" or ")
+        return f"{key}: {given!r} is unknown; {suggest(given, choices)}"
+    return f"{key}: {given!r} {detail['msg'].replace('Input should', 'should')}"
 
 
 def _generation(value: Options) -> Options:

@@ -1,0 +1,135 @@
+"""Rows to prompts that fit the model's context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tunebench import tokenization
+from tunebench.errors import ContextError
+from tunebench.prompts import Prompt
+from tunebench.tables import TextRow
+from tunebench.templates import Layout
+from tunebench.tokenization import Marked, Span, Tokenizer
+
+# a text cut to fewer tokens than this says nothing, so its prompt counts as not fitting
+LEAST_TEXT_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """What makes prompts out of rows, the same for all rows of one file.
+
+    `max_length` counts prompt and answer; for the answer `reserved` tokens are kept free, or as
+    many as the row's own completion needs where that is more (in training). `shots` are the
+    solved examples' rows, and `labels` the names that a template may list.
+    """
+
+    layout: Layout
+    tokenizer: Tokenizer
+    max_length: int
+    reserved: int
+    truncation_side: str
+    shots: Sequence[TextRow] = ()
+    labels: Sequence[str] = ()
+    labelled: bool = True
+
+    def format(self, row: TextRow, *, split: str = "test", answer: bool = True) -> Prompt:
+        """One row's prompt; see `format_all`."""
+        return self.format_all([row], split=split, answer=answer)[0]
+
+    def format_all(
+        self, rows: Sequence[TextRow], *, split: str = "test", answer: bool = True
+    ) -> list[Prompt]:
+        """Each row's prompt, its text shortened where the whole would not fit.
+
+        Args:
+            answer: whether the row's completion will follow the prompt, as it does in training.
+
+        Raises:
+            ContextError: where even a text of a few tokens does not fit.
+        """
+        completions = [self._completion(row) for row in rows]
+        fitted = self._fit(rows, self._room(completions if answer else [None] * len(rows)))
+        return [
+            Prompt(
+                id=row["id"],
+                prompt=shown.text,
+                completion=completion,
+                label=row["target"] if self.labelled else None,
+                split=split,
+                data=list(shown.data),
+                answer=span,
+                begin=shown.begin,
+                tokens=tokens,
+                cut=cut,
+            )
+            for row, (completion, span), (shown, tokens, cut) in zip(
+                rows, completions, fitted, strict=True
+            )
+        ]
+
+    def _fit(self, rows: Sequence[TextRow], room: Sequence[int]) -> list[tuple[Marked, int, bool]]:
+        """Each row's prompt within its room (tokens), its tokens, and whether its text was cut.
+
+        All rows are tokenized together, which is several times faster than one by one; those that
+        are too long come again.
+        """
+        texts = [row["text"] for row in rows]
+        fitted: dict[int, tuple[Marked, int, bool]] = {}
+        pending = list(range(len(rows)))
+        while pending:
+            shown = [self._fill(rows[index], texts[index]) for index in pending]
+            lengths = map(len, tokenization.encode_all(self.tokenizer, shown))
+            for index, prompt, tokens in zip(pending, shown, lengths, strict=True):
+                cut = len(texts[index]) < len(rows[index]["text"])
+                fitted[index] = (prompt, tokens, cut)
+            pending = [index for index in pending if fitted[index][1] > room[index]]
+            excess = {index: fitted[index][1] - room[index] for index in pending}
+            self._shorten(rows, texts, excess)
+        return [fitted[index] for index in range(len(rows))]
+
+    def _completion(self, row: TextRow) -> tuple[str, Span]:
+        answer = self.layout.answer.fill(row["target"]).text
+        start = len(self.layout.lead)
+        return f"{self.layout.lead}{answer}{self.layout.tail}", (start, start + len(answer))
+
+    def _fill(self, row: TextRow, text: str) -> Marked:
+        fields = self._fields(row) | {"text": text}
+        return self.layout.fill(fields, [self._fields(shot) for shot in self.shots])
+
+    def _fields(self, row: TextRow) -> dict[str, str]:
+        return {**row, "completion": row["target"], "labels": ", ".join(self.labels)}
+
+    def _room(self, completions: Sequence[tuple[str, Span] | None]) -> list[int]:
+        """Tokens that each row's prompt may take, the end-of-sequence token left free."""
+        answers = [Marked(text, [span]) for text, span in filter(None, completions)]
+        begin = len(tokenization.encode(self.tokenizer, Marked("")))
+        needed = iter(tokenization.encode_all(self.tokenizer, answers) if answers else ())
+        return [
+            self.max_length
+            - max(self.reserved, 0 if completion is None else len(next(needed)) - begin + 1)
+            for completion in completions
+        ]
+
+    def _shorten(
+        self, rows: Sequence[TextRow], texts: list[str], excess: Mapping[int, int]
+    ) -> None:
+        """Shorten some of the texts in place, each by so many tokens."""
+        if not excess:
+            return
+        spans = tokenization.offsets(self.tokenizer, [texts[index] for index in excess])
+        lacking = {
+            index: less - len(offsets) + min(LEAST_TEXT_TOKENS, len(offsets))
+            for (index, less), offsets in zip(excess.items(), spans, strict=True)
+        }
+        worst = max(lacking, key=lacking.__getitem__)
+        if lacking[worst] > 0:
+            raise ContextError(rows[worst]["id"], self.max_length + lacking[worst], self.max_length)
+        for (index, less), offsets in zip(excess.items(), spans, strict=True):
+            keep, text = len(offsets) - less, texts[index]
+            # a character may be several tokens: the one that is cut through goes too
+            if self.truncation_side == "left":
+                texts[index] = text[max(offsets[-keep][0], offsets[-keep - 1][1]) :]
+            else:
+                texts[index] = text[: min(offsets[keep - 1][1], offsets[keep][0])]
