@@ -261,6 +261,7 @@ def test_what_does_not_fit_is_told_in_the_place_of_its_score(params: Params) -> 
     records = summary.collect(params)
     note = "does not fit: 4,321 tokens needed, 512 there are"
     assert records[0].note == note
+    assert summary.nest(records)["tiny"]["reviews"]["zero_shot"]["0"] == {"does_not_fit": True}
 
     built = tables.build(records)
     assert built["classification"][0]["note"] == note

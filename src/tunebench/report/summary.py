@@ -56,7 +56,8 @@ def nest(records: list[Record]) -> dict[str, Any]:
     for record in records:
         methods = nested.setdefault(record.model, {}).setdefault(record.dataset, {})
         sizes = methods.setdefault(record.method, {})
-        sizes[record.train_size] = record.quality | record.training | record.inference
+        quality = record.quality or {"does_not_fit": True}
+        sizes[record.train_size] = quality | record.training | record.inference
     return nested
 
 
