@@ -198,7 +198,7 @@ VALID: dict[str, Any] = {
         "full": {"kind": "full"},
     },
     "training": {"num_train_epochs": 1, "per_device_train_batch_size": 4, "logging_steps": 1},
-    "evaluation": {"batch_size": 4, "generation": {"do_sample": False}},
+    "evaluation": {"batch_tokens": 512, "generation": {"do_sample": False}},
     "inference": {"train_size": 1.0, "prompts": 2, "warmup": 1, "new_tokens": 4},
     "hardware": {"name": "this machine", "usd_per_hour": 0.0},
 }

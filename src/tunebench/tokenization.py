@@ -154,7 +154,7 @@ def encode_pairs(
     parted = []
     for context, ids in zip(contexts, wholes, strict=True):
         cut = min(len(context), len(ids) - 1)  # a completion may melt into the prompt's last token
-        parted.append((ids[:cut], ids[cut:]))
+        parted.append((context[:cut], ids[cut:]))
     return parted
 
 
