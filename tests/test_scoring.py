@@ -78,7 +78,8 @@ def test_scores_equal_the_reference(
 def test_labels_of_one_token_share_a_pass(model: Any, tokenizer: Any) -> None:
     prompt = Prompt(id="x", prompt="Text: a film\nAnswer:", completion="")
     letters = [" a", " b", " c"]
-    scorer = scoring.Scorer.of(model, tokenizer, [prompt], letters)
+    asked = scoring.questions(tokenizer, [prompt], letters)
+    run = scoring.fastest_pass(model, 3, asked)
     passes = 0
 
     def count(*_: Any) -> None:
@@ -87,7 +88,7 @@ def test_labels_of_one_token_share_a_pass(model: Any, tokenizer: Any) -> None:
 
     handle = model.register_forward_hook(count)
     try:
-        scores = scorer.score([prompt], batch_tokens=512)
+        scores = run(asked)
     finally:
         handle.remove()
     assert passes == 1
@@ -137,12 +138,14 @@ def test_every_architecture_is_scored_rightly(
     )
     random = AutoModelForCausalLM.from_config(config).eval()
     prompts = make_prompts(5)
-    scorer = scoring.Scorer.of(random, tokenizer, prompts, LABELS)
-    assert scorer.run.func.__name__ == FASTEST[name]  # type: ignore[attr-defined]
+    asked = scoring.questions(tokenizer, prompts, LABELS)
+    assert scoring.fastest_pass(random, 3, asked).__name__ == FASTEST[name]
     expected = [
         [reference(random, tokenizer, prompt, label) for label in LABELS] for prompt in prompts
     ]
-    for row, right in zip(scorer.score(prompts, batch_tokens=150), expected, strict=True):
+    for row, right in zip(
+        scoring.score(random, tokenizer, prompts, LABELS, batch_tokens=150), expected, strict=True
+    ):
         assert row == pytest.approx(right, abs=1e-4)
 
 

@@ -49,13 +49,14 @@ class _Subject:
 
     model: PreTrainedModel
     tokenizer: Tokenizer
-    scorer: scoring.Scorer | None
+    labels: Sequence[str]
+    run: scoring.Pass | None
     new_tokens: int
 
     def request(self, prompts: Sequence[Prompt]) -> None:
         """Answer some prompts as one batch."""
-        if self.scorer:
-            self.scorer.score(prompts, batch_tokens=ONE_BATCH)
+        if self.run:
+            self.run(scoring.questions(self.tokenizer, prompts, self.labels))
         else:
             generation.generate(
                 self.model, self.tokenizer, prompts, self._options(), batch_tokens=ONE_BATCH
@@ -102,9 +103,8 @@ def time_inference(
     load_s = perf_counter() - started
     tokenizer = models.load_tokenizer(base)
     chosen = [prompts[index % len(prompts)] for index in range(settings.prompts)]
-    # requests come one by one, so none finds the beginning that it shares with others already run
-    scorer = scoring.Scorer.of(loaded, tokenizer, chosen, labels, share=False) if labels else None
-    subject = _Subject(loaded, tokenizer, scorer, settings.new_tokens)
+    run = _scoring_pass(loaded, tokenizer, chosen, labels) if labels else None
+    subject = _Subject(loaded, tokenizer, labels, run, settings.new_tokens)
     for index in range(settings.warmup):
         subject.request([chosen[index % len(chosen)]])
         subject.token_moments(chosen[index % len(chosen)])
@@ -137,6 +137,14 @@ def time_inference(
         "prompts": len(chosen),
         "peak_memory_bytes": memory.peak_bytes(),
     }
+
+
+def _scoring_pass(
+    model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], labels: Sequence[str]
+) -> scoring.Pass:
+    # requests come one by one, so none finds the beginning that it shares with others already run
+    asked = scoring.questions(tokenizer, prompts, labels)
+    return scoring.fastest_pass(model, tokenization.pad_id(tokenizer), asked, share=False)
 
 
 def _seconds(request: Callable[[list[Prompt]], None], batch: list[Prompt], progress: Any) -> float:
