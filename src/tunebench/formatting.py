@@ -45,15 +45,19 @@ def test_prompts(
     tokenizer = models.load_tokenizer(models.Base.pinned(params.model(run.model), pin))
     shots = _shots(run, dataset, method.shots) if method else []
     style = _format(params, dataset, method, tokenizer, pin, labels, shots)
-    rows = tables.read(paths.split(run.dataset, "test"))
-    sample = sampling.test_sample(rows, dataset.test_rows, stratify=dataset.labelled)
+    given = paths.split(run.dataset, "test")
+    labels_given = sampling.labels_of(given, stratify=dataset.labelled)
+    sample = tables.take(given, sampling.test_sample(labels_given, dataset.test_rows))
     return _format_all(style, [("test", row) for row in sample], answer=False)
 
 
 def _shots(run: Run, dataset: Dataset, shots: int) -> list[TextRow]:
     """Solved examples: from the training rows only, the same for every test row."""
-    rows = tables.read(paths.split(run.dataset, "train"))
-    return sampling.first_rows(rows, shots, stratify=dataset.labelled)
+    if not shots:
+        return []
+    given = paths.split(run.dataset, "train")
+    labels = sampling.labels_of(given, stratify=dataset.labelled)
+    return tables.take(given, sampling.first_rows(labels, shots))
 
 
 def _format(
