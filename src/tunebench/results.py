@@ -44,6 +44,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     A kill in the middle leaves the earlier folder as it was, or none between the two renames.
     """
     temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    shutil.rmtree(temporary, ignore_errors=True)  # what a killed process of that number left
     temporary.mkdir(parents=True)
     try:
         yield temporary
