@@ -226,7 +226,8 @@ class Project:
         return subprocess.run(
             [sys.executable, "-m", f"stages.{stage}", *options],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "src")))},
+            # the sources beside these tests, wherever an installed copy may stand
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])},
             capture_output=True,
             text=True,
             check=False,
