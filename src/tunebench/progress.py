@@ -19,4 +19,7 @@ def bar(*, total: int, unit: str) -> tqdm[Any]:
 
 def over(items: Iterable[T], *, unit: str) -> Iterable[T]:
     """The items, counted on a bar; nobody need know how many there are."""
-    return tqdm(items, unit=unit, unit_scale=True, delay=DELAY_S, mininterval=0.5, leave=False)
+    counted: Iterable[T] = tqdm(
+        items, unit=unit, unit_scale=True, delay=DELAY_S, mininterval=0.5, leave=False
+    )
+    return counted
