@@ -1,17 +1,21 @@
 """Read one data set's rows from their source: python -m stages.download --dataset posts."""
 
-from tunebench import config, download, paths, results, stage, tables
+import sys
+
+from tunebench import config, download, paths, results, stage
 from tunebench.paths import Run
 
 
 def main(run: Run) -> None:
-    """Write each split as Parquet, and the card."""
+    """Write each split as Parquet, the card, and how many rows there are."""
     dataset = config.load().dataset(run.dataset)
     checked = results.read(paths.check(run.dataset))
-    found = download.download(dataset, checked["fingerprint"])
-    for split, rows in found.splits.items():
-        tables.write(paths.split(run.dataset, split), rows)
-    results.write(paths.card(run.dataset), found.card)
+    with results.replacing_folder(paths.raw(run.dataset)) as folder:
+        card = download.download(dataset, checked["fingerprint"], folder)
+        results.write(folder / paths.card(run.dataset).name, card)
+    results.write(paths.download(run.dataset), download.metrics(card))
+    if note := download.note(card):
+        print(f"{run.dataset}: {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def main(run: Run) -> None:
     dataset, method = params.dataset(run.dataset), params.method(run.method)
     how = evaluation.Answering(
         labels=results.read(paths.card(run.dataset))["labels"],
-        batch_size=params.evaluation.batch_size,
+        batch_tokens=params.evaluation.batch_tokens,
         generation=params.generation_for(dataset),
     )
     outcome = evaluation.evaluate(

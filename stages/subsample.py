@@ -11,15 +11,15 @@ def main(run: Run) -> None:
     dataset = config.load().dataset(run.dataset)
     given = paths.split(run.dataset, "validation")
     subset = sampling.subset(
-        tables.read(paths.split(run.dataset, "train")),
-        tables.read(given) if given.exists() else None,
+        sampling.labels_of(paths.split(run.dataset, "train"), stratify=dataset.labelled),
+        sampling.labels_of(given, stratify=dataset.labelled) if given.exists() else None,
         train_size=run.train_size,
         validation_rows=dataset.validation_rows,
-        stratify=dataset.labelled,
         seed=run.seed,
     )
-    for split, rows in subset.items():
-        tables.write(paths.subset(run) / f"{split}.parquet", rows)
+    for split, (source, indices) in subset.items():
+        to = paths.subset(run) / f"{split}.parquet"
+        tables.copy(paths.split(run.dataset, source), indices, to=to)
 
 
 if __name__ == "__main__":

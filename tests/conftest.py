@@ -198,7 +198,7 @@ VALID: dict[str, Any] = {
         "full": {"kind": "full"},
     },
     "training": {"num_train_epochs": 1, "per_device_train_batch_size": 4, "logging_steps": 1},
-    "evaluation": {"batch_size": 4, "generation": {"do_sample": False}},
+    "evaluation": {"batch_tokens": 512, "generation": {"do_sample": False}},
     "inference": {"train_size": 1.0, "prompts": 2, "warmup": 1, "new_tokens": 4},
     "hardware": {"name": "this machine", "usd_per_hour": 0.0},
 }
@@ -226,7 +226,8 @@ class Project:
         return subprocess.run(
             [sys.executable, "-m", f"stages.{stage}", *options],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "src")))},
+            # the sources beside these tests, wherever an installed copy may stand
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])},
             capture_output=True,
             text=True,
             check=False,

@@ -83,6 +83,34 @@ def not_json(_: Params, folder: Path) -> None:
     append(folder, "test.jsonl", b'{"text": "odd" "label": "positive"}\n')
 
 
+def unknown_encoding(params: Params, _: Path) -> None:
+    params["datasets"]["reviews"]["encoding"] = "utf8-sgi"
+
+
+def names_of_no_label(params: Params, _: Path) -> None:
+    params["datasets"]["reviews"]["label_names"] = ["positive", "negative", "neutral"]
+
+
+def names_without_labels(params: Params, _: Path) -> None:
+    reviews = params["datasets"]["reviews"]
+    reviews |= {"task": "summarization", "columns": {"text": "text", "summary": "label"}}
+    reviews["label_names"] = ["positive", "negative"]
+
+
+def lone_label(params: Params, folder: Path) -> None:
+    params["datasets"]["reviews"]["path"] = "train.csv"
+    append(folder, "train.csv", b"odd,neutral\n")
+
+
+def bare_folder(params: Params, folder: Path) -> None:
+    (folder / "rows").mkdir()
+    params["datasets"]["reviews"]["path"] = "rows"
+
+
+def greedy_validation(params: Params, _: Path) -> None:
+    params["datasets"]["reviews"]["validation_rows"] = 24
+
+
 def no_weights(params: Params, folder: Path) -> None:
     shutil.copytree(folder / "model", folder / "bare", ignore=shutil.ignore_patterns("*.saf*"))
     params["models"]["tiny"]["path"] = "bare"
@@ -127,6 +155,26 @@ CASES = [
         "params.yaml: datasets.reviews.path: train.csv is not there; did you mean 'trian.csv'?",
     ),
     Case(
+        "unknown encoding",
+        unknown_encoding,
+        0,
+        "params.yaml: datasets.reviews.encoding: 'utf8-sgi' is no encoding that Python knows;"
+        " write its name, as cp1252, latin-1, utf-16 or shift_jis",
+    ),
+    Case(
+        "label names where there are no labels",
+        names_without_labels,
+        0,
+        "params.yaml: datasets.reviews.label_names: a summarization task has no labels; remove it",
+    ),
+    Case(
+        "folder without data",
+        bare_folder,
+        0,
+        "params.yaml: datasets.reviews.path: rows holds no data files"
+        " (.csv, .json, .jsonl, .parquet, .tsv)",
+    ),
+    Case(
         "model without weights",
         no_weights,
         0,
@@ -154,6 +202,20 @@ CASES = [
         " did you mean 'positive'?",
     ),
     Case(
+        "label name that no row has",
+        names_of_no_label,
+        1,
+        "label_names: no training row has the label 'neutral'; the labels there are negative,"
+        " positive; take it out of label_names, or mend the rows",
+    ),
+    Case(
+        "label of one row",
+        lone_label,
+        1,
+        "the label 'neutral' has 1 of 25 rows, too few for training and test rows;"
+        " add rows with it, take it out, or name a test file under path",
+    ),
+    Case(
         "empty text",
         empty_text,
         1,
@@ -164,7 +226,8 @@ CASES = [
         "row that is not UTF-8",
         not_utf8,
         1,
-        "train.csv: line 26: byte 4 is not UTF-8; save the file as UTF-8",
+        "train.csv: line 26: character 4: byte 0xE9 is not UTF-8; it looks like cp1252: if it is,"
+        " write encoding: cp1252",
     ),
     Case(
         "row that is not JSON",
@@ -178,6 +241,12 @@ CASES = [
         3,
         "params.yaml: grid.train_sizes: 25 is more than the 24 training rows there are;"
         " use at most that, or 1.0 for all",
+    ),
+    Case(
+        "validation that leaves nothing",
+        greedy_validation,
+        3,
+        "params.yaml: validation_rows: 24 leaves none of the 24 training rows; use fewer",
     ),
 ]
 
@@ -194,16 +263,18 @@ def good_run(project: Any, finished: Path) -> None:
         for name, *options in STAGES:
             done = project.run(name, *options)
             assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), name
-        shutil.copytree(project.folder / "data", finished / "data")
+        for made in ("data", "metrics"):
+            shutil.copytree(project.folder / made, finished / made)
     else:
-        shutil.copytree(finished / "data", project.folder / "data")
+        for made in ("data", "metrics"):
+            shutil.copytree(finished / made, project.folder / made)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_mistake(case: Case, project: Any, finished: Path, valid: Params) -> None:
     good_run(project, finished)
     before = project.files()
-    assert len(before) == 9
+    assert len(before) == 10
     case.harm(valid, project.folder)
     project.write_params(valid)
     for name, *options in STAGES[: case.stage]:

@@ -60,19 +60,51 @@ def test_padding_on_the_left() -> None:
     assert batch["attention_mask"].tolist() == [[1, 1], [0, 1]]
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 100])
-def test_batches_hold_each_row_once_the_longest_first(size: int) -> None:
-    lengths = [7, 1, 9, 9, 3, 5, 2, 8, 4, 6]
-    batches = list(batching.by_length(lengths, size))
+LENGTHS = [7, 1, 9, 9, 3, 5, 2, 8, 4, 6]
+
+
+@pytest.mark.parametrize("budget", [1, 9, 20, 1000])
+def test_batches_hold_each_row_once_the_longest_first(budget: int) -> None:
+    batches = [batch for batch, _ in batching.within_budget(LENGTHS, budget, len)]
     flat = [index for batch in batches for index in batch]
     assert sorted(flat) == list(range(10))
-    assert [lengths[index] for index in flat] == sorted(lengths, reverse=True)
-    assert len(batches) == -(-10 // size)
-    assert all(len(batch) <= size for batch in batches)
+    assert [LENGTHS[index] for index in flat] == sorted(LENGTHS, reverse=True)
+    padded = [len(batch) * max(LENGTHS[index] for index in batch) for batch in batches]
+    assert all(
+        size <= budget or len(batch) == 1 for size, batch in zip(padded, batches, strict=True)
+    )
+    assert len(batches) == {1: 10, 9: 8, 20: 4, 1000: 1}[budget]
+
+
+def test_budget_is_halved_where_memory_ends() -> None:
+    import torch
+
+    tried = []
+
+    def work(batch: list[int]) -> int:
+        tried.append(len(batch))
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError
+        return len(batch)
+
+    done = list(batching.within_budget(LENGTHS, 1000, work))
+    assert tried[:3] == [10, 5, 2]
+    assert max(tried[2:]) <= 3 or 5 in tried[2:]
+    assert sorted(index for batch, _ in done for index in batch) == list(range(10))
+
+
+def test_one_row_that_does_not_fit_the_memory() -> None:
+    import torch
+
+    def work(_: list[int]) -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        list(batching.within_budget(LENGTHS, 1000, work))
 
 
 def test_no_rows_make_no_batch() -> None:
-    assert list(batching.by_length([], 4)) == []
+    assert list(batching.within_budget([], 4, len)) == []
 
 
 def test_packing_strings_rows_together() -> None:

@@ -23,13 +23,13 @@ def reference(model: Any, tokenizer: Any, prompt: Prompt, end: int) -> list[int]
     return written
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("batch_tokens", [1, 90, 10_000])
 def test_greedy_text_equals_the_reference(
-    batch_size: int, model: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+    batch_tokens: int, model: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
 ) -> None:
     prompts = make_prompts(8)
     options = {"do_sample": False, "max_new_tokens": LIMIT}
-    texts = generation.generate(model, tokenizer, prompts, options, batch_size=batch_size)
+    texts = generation.generate(model, tokenizer, prompts, options, batch_tokens=batch_tokens)
     for prompt, text in zip(prompts, texts, strict=True):
         written = reference(model, tokenizer, prompt, tokenizer.eos_token_id)
         assert text.tokens == len(written)
@@ -46,7 +46,7 @@ def test_text_stops_at_the_end_token(
     # take a token that the model is known to write for the end of sequence
     ending.eos_token = ending.convert_ids_to_tokens(plain[4])
     options = {"do_sample": False, "max_new_tokens": LIMIT}
-    texts = generation.generate(model, ending, prompts, options, batch_size=4)
+    texts = generation.generate(model, ending, prompts, options, batch_tokens=512)
     first = plain.index(plain[4])
     assert texts[0].tokens == first + 1 < LIMIT
     assert texts[0].text == ending.decode(plain[:first], skip_special_tokens=True).strip()
@@ -57,7 +57,7 @@ def test_limit_of_new_tokens(
 ) -> None:
     for limit in (1, 5):
         options = {"do_sample": False, "max_new_tokens": limit}
-        texts = generation.generate(model, tokenizer, make_prompts(2), options, batch_size=2)
+        texts = generation.generate(model, tokenizer, make_prompts(2), options, batch_tokens=512)
         assert [text.tokens for text in texts] == [limit, limit]
 
 
@@ -84,7 +84,7 @@ def test_the_models_own_generation_settings_count_for_its_end_tokens_only(
     own = GenerationConfig(repetition_penalty=9.0, eos_token_id=[plain[4]])
     monkeypatch.setattr(model, "generation_config", own)
 
-    texts = generation.generate(model, tokenizer, prompts, options, batch_size=4)
+    texts = generation.generate(model, tokenizer, prompts, options, batch_tokens=512)
 
     first = plain.index(plain[4])
     assert texts[0].tokens == first + 1 < LIMIT

@@ -21,12 +21,12 @@ FREE = {"config", "errors", "paths", "results", "progress", "stage"}
 
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
-    {"errors", "memory", "progress", "cost", "metrics", "statistics"},
+    {"errors", "memory", "progress", "cost", "metrics", "statistics", "duplicates"},
     {"paths"},
     {"config"},
     {"results"},
     {"sources", "tables", "demo"},
-    {"pins", "sampling", "tokenization"},
+    {"pins", "sampling", "tokenization", "cleaning"},
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting"},
     {"formatting", "batching", "callbacks"},
@@ -202,7 +202,7 @@ TEST = Run("tiny", "reviews")
 # stage → what it reads of other stages, and what it writes, as the code spells it
 SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     "check": (set(), {paths.CHECK}),
-    "download": ({paths.check("reviews")}, {paths.raw("reviews")}),
+    "download": ({paths.check("reviews")}, {paths.raw("reviews"), paths.download("reviews")}),
     "fetch_model": ({paths.check("tiny")}, {paths.pin("tiny")}),
     "subsample": ({paths.raw("reviews")}, {paths.subset(SUBSET)}),
     "format_prompts": (

@@ -1,23 +1,29 @@
 """Subsets are nested, stratified, seeded and floored; nothing held out is trained on."""
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
+from pathlib import Path
+from random import Random
 
 import pytest
 
-from tunebench import sampling
+from tunebench import sampling, tables
 from tunebench.errors import ParameterError
 from tunebench.tables import TextRow
 
 LABELS = [("negative", "neutral", "positive")[index * index % 7 % 3] for index in range(1000)]
 
 
-def rows(labels: list[str]) -> list[TextRow]:
-    return [TextRow(id=f"train-{i}", text=f"text {i}", target=t) for i, t in enumerate(labels)]
-
-
-def ids(chosen: list[TextRow]) -> list[str]:
-    return [row["id"] for row in chosen]
+def subset(
+    size: float, validation_rows: int = 0, *, seed: int, given: list[str] | None = None
+) -> dict[str, list[int]]:
+    chosen = sampling.subset(
+        LABELS, given, train_size=size, validation_rows=validation_rows, seed=seed
+    )
+    assert chosen["train"][0] == "train"
+    if validation_rows:
+        assert chosen["validation"][0] == ("train" if given is None else "validation")
+    return {split: indices for split, (_, indices) in chosen.items()}
 
 
 @pytest.mark.parametrize(
@@ -56,16 +62,34 @@ def test_same_rows_on_every_machine() -> None:
     assert sampling.stratified_order([None] * 6, seed=1) == [2, 3, 5, 0, 4, 1]
 
 
+def by_sorting_tuples(labels: list[str], seed: int) -> list[int]:
+    """The order as it was first written; subsets that were published rest on it."""
+    random = Random(seed)
+    by_label: defaultdict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        by_label[label].append(index)
+    placed = []
+    for label in sorted(by_label):
+        indices = by_label[label]
+        random.shuffle(indices)
+        offset = random.random()
+        placed += [((rank + offset) / len(indices), label, i) for rank, i in enumerate(indices)]
+    return [index for _, _, index in sorted(placed)]
+
+
+def test_order_is_the_one_of_the_first_version() -> None:
+    assert sampling.stratified_order(LABELS, seed=5)[:6] == [889, 537, 507, 93, 355, 374]
+    assert sampling.stratified_order([None] * 1000, seed=5)[:6] == [910, 516, 275, 950, 612, 970]
+    random = Random(0)
+    for seed in range(60):
+        kinds, size = random.randrange(1, 30), random.randrange(1, 300)
+        labels = [f"label {random.randrange(kinds)}" for _ in range(size)]
+        assert sampling.stratified_order(labels, seed=seed) == by_sorting_tuples(labels, seed)
+
+
 def test_smaller_subsets_are_parts_of_larger_ones() -> None:
-    subsets = [
-        ids(
-            sampling.subset(
-                rows(LABELS), None, train_size=size, validation_rows=100, stratify=True, seed=3
-            )["train"]
-        )
-        for size in (0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-    ]
-    assert [len(subset) for subset in subsets] == [22, 45, 90, 225, 450, 900]
+    subsets = [subset(size, 100, seed=3)["train"] for size in (0.025, 0.05, 0.1, 0.25, 0.5, 1.0)]
+    assert [len(chosen) for chosen in subsets] == [22, 45, 90, 225, 450, 900]
     for smaller, larger in itertools.pairwise(subsets):
         assert larger[: len(smaller)] == smaller
         assert len(set(larger)) == len(larger)
@@ -100,47 +124,70 @@ def test_hold_out_is_stratified_and_apart() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_validation_rows_are_in_no_subset(seed: int) -> None:
-    found = [
-        sampling.subset(
-            rows(LABELS), None, train_size=size, validation_rows=50, stratify=True, seed=seed
-        )
-        for size in (0.1, 1.0)
-    ]
-    assert ids(found[0]["validation"]) == ids(found[1]["validation"])
+    found = [subset(size, 50, seed=seed) for size in (0.1, 1.0)]
+    assert found[0]["validation"] == found[1]["validation"]
     assert len(found[1]["train"]) == 950
-    assert not set(ids(found[0]["validation"])) & set(ids(found[1]["train"]))
+    assert not set(found[0]["validation"]) & set(found[1]["train"])
 
 
 def test_given_validation_rows_leave_training_whole() -> None:
-    given = [TextRow(id=f"validation-{i}", text="", target=t) for i, t in enumerate(LABELS)]
-    found = sampling.subset(
-        rows(LABELS), given, train_size=1.0, validation_rows=30, stratify=True, seed=0
-    )
+    found = subset(1.0, 30, seed=0, given=LABELS[:200])
     assert len(found["train"]) == 1000
     assert len(found["validation"]) == 30
-    assert all(row["id"].startswith("validation-") for row in found["validation"])
+    assert max(found["validation"]) < 200
 
 
 def test_no_validation_unless_asked_for() -> None:
-    found = sampling.subset(
-        rows(LABELS), rows(LABELS), train_size=10, validation_rows=0, stratify=True, seed=0
-    )
-    assert list(found) == ["train"]
+    assert list(subset(10, seed=0, given=LABELS)) == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "rows", "message"),
+    [
+        ([*"aabb"], None, 4, "4 leaves none of the 4 training rows; use fewer"),
+        ([*"aabb"], None, 9, "9 leaves none of the 4 training rows; use fewer"),
+        (
+            [*"aaab"],
+            None,
+            3,
+            "3 takes every training row with the label 'a', of which there are 3; use fewer, or"
+            " add rows with that label",
+        ),
+        (
+            [*"aabb"],
+            [*"ab"],
+            3,
+            "3 is more than the 2 validation rows there are; use at most that, or leave it out",
+        ),
+    ],
+)
+def test_validation_rows_that_there_are_not(
+    labels: list[str], given: list[str] | None, rows: int, message: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        sampling.subset(labels, given, train_size=1.0, validation_rows=rows, seed=0)
+    assert caught.value.faults == [f"params.yaml: validation_rows: {message}"]
 
 
 def test_test_sample_stands_in_source_order() -> None:
-    sample = sampling.test_sample(rows(LABELS), 90, stratify=True)
-    numbers = [int(row["id"].split("-")[1]) for row in sample]
-    assert numbers == sorted(numbers)
-    assert len(set(numbers)) == 90
-    assert sample == sampling.test_sample(rows(LABELS), 90, stratify=True)
-    assert sampling.test_sample(rows(LABELS), None, stratify=True) == rows(LABELS)
+    sample = sampling.test_sample(LABELS, 90)
+    assert sample == sorted(sample)
+    assert len(set(sample)) == 90
+    assert sample == sampling.test_sample(LABELS, 90)
+    assert sampling.test_sample(LABELS, None) == [*range(1000)]
 
 
 def test_test_sample_larger_than_the_test_set() -> None:
     with pytest.raises(ParameterError) as caught:
-        sampling.test_sample(rows(LABELS), 1001, stratify=True)
+        sampling.test_sample(LABELS, 1001)
     assert caught.value.faults == [
         "params.yaml: test_rows: 1001 is more than the 1000 test rows there are;"
         " use at most that, or leave it out for all"
     ]
+
+
+def test_labels_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    tables.write(path, [TextRow(id=str(n), text="", target=LABELS[n]) for n in range(9)])
+    assert sampling.labels_of(path, stratify=True) == LABELS[:9]
+    assert sampling.labels_of(path, stratify=False) == [None] * 9

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from tunebench import models, scoring, tokenization
-from tunebench.config.schema import PeftMethod
+from tunebench.config.schema import PeftMethod, PromptingMethod
+from tunebench.errors import EvaluationError
 from tunebench.prompts import Prompt
+from tunebench.scoring import passes
+from tunebench.scoring.tree import ROOT, LabelTree
 
 LABELS = [
     "positive",
@@ -21,6 +24,7 @@ LABELS = [
 ADAPTERS: dict[str, dict[str, Any]] = {
     "lora": {"peft_type": "LORA", "r": 4, "target_modules": "all-linear"},
     "prompt_tuning": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 5},
+    "prefix_tuning": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 5},
 }
 
 
@@ -53,7 +57,7 @@ def answering(request: pytest.FixtureRequest, tiny: models.Base) -> Iterator[Any
         for name, weight in changed.named_parameters():
             if weight.requires_grad:
                 weight.normal_(0, 0.3)
-                assert "lora" in name or "prompt" in name
+                assert "lora" in name or "prompt" in name or "prefix" in name
     yield changed
 
 
@@ -65,8 +69,8 @@ def test_scores_equal_the_reference(
         [reference(answering, tokenizer, prompt, label) for label in LABELS] for prompt in prompts
     ]
     assert len({round(value, 3) for row in expected for value in row}) == 5 * len(LABELS)
-    for batch_size in (1, 3, 64):
-        scores = scoring.score(answering, tokenizer, prompts, LABELS, batch_size=batch_size)
+    for batch_tokens in (1, 100, 10_000):
+        scores = scoring.score(answering, tokenizer, prompts, LABELS, batch_tokens=batch_tokens)
         for row, right in zip(scores, expected, strict=True):
             assert row == pytest.approx(right, abs=1e-4)
 
@@ -74,6 +78,8 @@ def test_scores_equal_the_reference(
 def test_labels_of_one_token_share_a_pass(model: Any, tokenizer: Any) -> None:
     prompt = Prompt(id="x", prompt="Text: a film\nAnswer:", completion="")
     letters = [" a", " b", " c"]
+    asked = scoring.questions(tokenizer, [prompt], letters)
+    run = scoring.fastest_pass(model, 3, asked)
     passes = 0
 
     def count(*_: Any) -> None:
@@ -82,7 +88,7 @@ def test_labels_of_one_token_share_a_pass(model: Any, tokenizer: Any) -> None:
 
     handle = model.register_forward_hook(count)
     try:
-        scores = scoring.score(model, tokenizer, [prompt], letters, batch_size=1)
+        scores = run(asked)
     finally:
         handle.remove()
     assert passes == 1
@@ -95,7 +101,119 @@ def test_an_adapter_changes_the_scores(
 ) -> None:
     prompts = make_prompts(2)
     plain, other = (
-        scoring.score(each, tokenizer, prompts, LABELS[:2], batch_size=2)
+        scoring.score(each, tokenizer, prompts, LABELS[:2], batch_tokens=512)
         for each in (model, answering)
     )
     assert (plain == other) is (answering is model)
+
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "mistral": {"num_key_value_heads": 1, "sliding_window": 16},
+    "gpt_neox": {"intermediate_size": 64},
+    "bloom": {"n_head": 2, "n_layer": 2},
+    "gpt2": {"n_positions": 256, "n_head": 2, "n_layer": 2},
+    "mamba": {"state_size": 8},
+}
+# the window and the biases by distance forbid a mask of one's own, a state has no keys and values
+FASTEST = {
+    "mistral": "with_cache",
+    "gpt_neox": "as_tree",
+    "bloom": "with_cache",
+    "gpt2": "as_tree",
+    "mamba": "one_by_one",
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_is_scored_rightly(
+    name: str, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = AutoConfig.for_model(
+        name, vocab_size=len(tokenizer), pad_token_id=3, **shape | ARCHITECTURES[name]
+    )
+    random = AutoModelForCausalLM.from_config(config).eval()
+    prompts = make_prompts(5)
+    asked = scoring.questions(tokenizer, prompts, LABELS)
+    assert scoring.fastest_pass(random, 3, asked).__name__ == FASTEST[name]
+    expected = [
+        [reference(random, tokenizer, prompt, label) for label in LABELS] for prompt in prompts
+    ]
+    for row, right in zip(
+        scoring.score(random, tokenizer, prompts, LABELS, batch_tokens=150), expected, strict=True
+    ):
+        assert row == pytest.approx(right, abs=1e-4)
+
+
+@pytest.mark.parametrize("way", ["as_tree", "with_cache", "one_by_one"])
+def test_ways_agree(
+    way: str, answering: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    import torch
+
+    prompts = make_prompts(4)
+    asked = scoring.questions(tokenizer, prompts, LABELS)
+    with torch.inference_mode():
+        subject: Any = answering
+        if way != "one_by_one":
+            subject = passes.Beginning.of(answering, asked, share=False)
+        found = getattr(passes, way)(subject, tokenizer.pad_token_id, asked).tolist()
+    for prompt, row in zip(prompts, found, strict=True):
+        right = [reference(answering, tokenizer, prompt, label) for label in LABELS]
+        assert row == pytest.approx(right, abs=1e-4)
+
+
+def test_shared_beginning_is_run_once(answering: Any, tokenizer: Any) -> None:
+    import torch
+
+    beginning = "Judge the review. " * 6
+    prompts = [
+        Prompt(id=str(index), prompt=f"{beginning}Text: a {word} film\nAnswer: ", completion="")
+        for index, word in enumerate(("dull", "warm and funny", "tired", "weak"))
+    ]
+    asked = scoring.questions(tokenizer, prompts, LABELS)
+    with torch.inference_mode():
+        shared = passes.Beginning.of(answering, asked, share=True)
+    assert shared.tokens > 25
+    assert shared.tokens < min(len(question.context) for question in asked)
+    scores = scoring.score(answering, tokenizer, prompts, LABELS, batch_tokens=200)
+    for prompt, row in zip(prompts, scores, strict=True):
+        right = [reference(answering, tokenizer, prompt, label) for label in LABELS]
+        assert row == pytest.approx(right, abs=1e-4)
+
+
+def test_equal_prompts_share_all_but_a_token(model: Any, tokenizer: Any) -> None:
+    prompts = [Prompt(id=str(index), prompt="the film was " * 8, completion="") for index in (0, 1)]
+    scores = scoring.score(model, tokenizer, prompts, LABELS, batch_tokens=200)
+    assert scores[0] == scores[1]
+    right = [reference(model, tokenizer, prompts[0], label) for label in LABELS]
+    assert scores[0] == pytest.approx(right, abs=1e-4)
+
+
+def test_a_tree_holds_each_beginning_once() -> None:
+    tree = LabelTree.of([[1, 2, 3], [1, 2, 4], [1], [5], [1, 2]])
+    assert tree.tokens == (1, 2)
+    assert tree.parents == (ROOT, 0)
+    assert tree.depths == (0, 1)
+    assert tree.paths[1] == ((ROOT, 1), (0, 2), (1, 4))
+    assert tree.paths[4] == ((ROOT, 1), (0, 2))
+    assert tree.ancestors(1) == [1, 0]
+    assert len(LabelTree.of([[1], [2], [3]])) == 0
+
+
+def test_broken_weights_are_told(
+    tiny: models.Base, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    import torch
+
+    broken = models.load(tiny, PromptingMethod(kind="prompting"))
+    with torch.no_grad():
+        broken.get_input_embeddings().weight[tokenizer("dull")["input_ids"][-1]] = float("nan")
+    with pytest.raises(
+        EvaluationError, match=r"row train-1: .* not finite; its weights are broken"
+    ):
+        scoring.score(broken, tokenizer, make_prompts(4), LABELS, batch_tokens=256)

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toys import dataset, fault, get, read, write_parquet
 
-from tunebench import checking, config, download, paths, results
+from tunebench import checking, config, paths, results
 from tunebench.config.data import Dataset
 from tunebench.errors import ParameterError, SourceError
-from tunebench.sources import files, generator, source_of
+from tunebench.sources import generator
 from tunebench.sources.fingerprints import digests
 
 ROWS = [
@@ -21,27 +22,6 @@ ROWS = [
 ]
 
 
-def dataset(path: Any, **changed: Any) -> Dataset:
-    settings = {
-        "path": str(path) if isinstance(path, Path) else path,
-        "task": "classification",
-        "columns": {"text": "text", "label": "label"},
-        "template": "short",
-        "training": {},
-    }
-    return Dataset.model_validate(settings | changed)
-
-
-def read(path: Path, **changed: Any) -> list[tuple[str, dict[str, Any]]]:
-    return list(source_of(dataset(path)).open_rows(dataset(path, **changed)).splits["train"])
-
-
-def fault(path: Any, **changed: Any) -> str:
-    with pytest.raises(SourceError) as caught:
-        download.download(dataset(path, **changed), {})
-    return str(caught.value)
-
-
 def quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
@@ -49,13 +29,6 @@ def quoted(text: str) -> str:
 def write_delimited(path: Path, delimiter: str) -> None:
     lines = [["text", "label"], *([quoted(row["text"]), row["label"]] for row in ROWS)]
     path.write_text("".join(delimiter.join(line) + "\r\n" for line in lines), newline="")
-
-
-def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path) -> None:
@@ -68,14 +41,6 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path) -> None:
     assert len(kinds) == 5
     for path in kinds:
         assert [row for _, row in read(path)] == ROWS, path
-
-
-@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.json"])
-def test_byte_order_mark_is_no_text(name: str, tmp_path: Path) -> None:
-    body = {"rows.csv": "text,label\na,b\n", "rows.jsonl": '{"text": "a", "label": "b"}'}
-    text = body.get(name, '[{"text": "a", "label": "b"}]')
-    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert [row for _, row in read(tmp_path / name)] == [{"text": "a", "label": "b"}]
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
@@ -99,7 +64,8 @@ GOOD_CSV = "text,label\nfine,a\n"
         (
             "r.csv",
             GOOD_CSV.encode() + '"a\nb",é\n'.encode("latin-1"),
-            "line 4: byte 4 is not UTF-8; save the file as UTF-8",
+            "line 4: character 4: byte 0xE9 is not UTF-8; it looks like cp1252: if it is, write"
+            " encoding: cp1252",
         ),
         (
             "r.csv",
@@ -126,10 +92,19 @@ GOOD_CSV = "text,label\nfine,a\n"
             b'{"text": "a", "label": "b"}\n\n{"text": "a",}\n',
             "line 3: is not JSON: Illegal trailing comma before end of object",
         ),
-        ("r.jsonl", b'{"text": "a", "label": "b"}\n\xff\n', "line 2: byte 1 is not UTF-8;"),
+        (
+            "r.jsonl",
+            b'{"text": "a", "label": "b"}\n\xff\n',
+            "line 2: character 1: byte 0xFF is not UTF-8;",
+        ),
         ("r.jsonl", b'["a", "b"]\n', "line 1: is no mapping of column to value"),
         ("r.json", b'[{"text": "a",\n "label" "b"}]', "line 2: is not JSON: Expecting ':'"),
         ("r.json", b'{"text": "a"}', "holds no list of rows; write [{…}, {…}]"),
+        (
+            "r.json",
+            b'{"text": "a"}\n{"text": "b"}\n',
+            "line 2: a second value begins; name the file .jsonl if each line is a row",
+        ),
         ("r.json", b"[1]", "row 1: is no mapping of column to value"),
         ("r.parquet", b"text,label\n", "is not Parquet: "),
         (
@@ -146,6 +121,31 @@ GOOD_CSV = "text,label\nfine,a\n"
             "r.jsonl",
             b'{"text": "a", "label": "b"}\n{"text": "a"}\n',
             "line 2: there is no column 'label'; choose from: text",
+        ),
+        (
+            "r.jsonl",
+            b'{"text": ["a", "b"], "label": "b"}\n',
+            "line 1: 'text' holds a list, not a text; write it as one text, or name another column",
+        ),
+        (
+            "r.json",
+            b'[{"text": "a", "label": "b"}, {"text": "a", "label": {"name": "b"}}]',
+            "row 2: 'label' holds a mapping, not a text; write it as one text,",
+        ),
+        (
+            "r.jsonl",
+            b'{"text": "half \\ud83d", "label": "b"}\n',
+            "line 1: holds half of a character, '\\ud83d'; write it whole",
+        ),
+        (
+            "r.csv",
+            b"text,label,text,,\na,b,c,,\n",
+            "line 1: 2 columns are named 'text'; rename or remove all but one",
+        ),
+        (
+            "r.csv",
+            b"text,label\rold,mac\rfiles,end\rlines,so",
+            "line 1: a carriage return stands alone; save the file with line feeds",
         ),
         (
             "r.csv",
@@ -167,144 +167,48 @@ def test_bad_row_is_named(name: str, content: bytes, message: str, tmp_path: Pat
     assert fault(path).startswith(f"{path}: {message}")
 
 
-@pytest.mark.parametrize("content", [b"", b"text,label\n", b"\n\n"])
-def test_file_without_rows(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_bytes(content)
-    assert fault(tmp_path / "r.csv") == "the train rows: there are none"
-
-
-def test_file_that_is_not_there(tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").touch()
-    (tmp_path / "empty").mkdir()
-    path = tmp_path / "rowz.csv"
-    assert fault(path) == f"path: {path} is not there; did you mean '{tmp_path / 'rows.csv'}'?"
-    path = tmp_path / "none" / "rows.csv"
-    assert fault(path) == f"path: {path} is not there; {path.parent} is no folder"
-    path = tmp_path / "empty" / "rows.csv"
-    assert fault(path) == f"path: {path} is not there; there are none"
-
-
-def test_file_of_an_unknown_kind(tmp_path: Path) -> None:
-    path = tmp_path / "rows.xlsx"
-    path.touch()
-    assert fault(path) == (
-        f"path: {path} is of an unknown kind; use one of .csv, .json, .jsonl, .parquet, .tsv"
-    )
-
-
-def split_files(folder: Path) -> None:
-    (folder / "train.csv").write_text("text,label\na,x\nb,y\nc,x\n")
-    (folder / "test.jsonl").write_text('{"text": "b", "label": "x"}\n{"text": "d", "label": "y"}\n')
-
-
-def test_folder_of_splits(tmp_path: Path) -> None:
-    split_files(tmp_path)
-    (tmp_path / "notes.csv").write_text("nothing of ours")
-    found = download.download(dataset(tmp_path, licence="CC0"), {"train": "0f"})
-    assert {split: [row["text"] for row in rows] for split, rows in found.splits.items()} == {
-        "train": ["a", "b", "c"],
-        "test": ["b", "d"],
-    }
-    assert found.card == {
-        "source": str(tmp_path),
-        "task": "classification",
-        "labels": ["x", "y"],
-        "licence": "CC0",
-        "sha256": {"train": "0f"},
-        "rows": {"train": 3, "test": 2},
-        "rows_dropped": {},
-        "test_rows_in_train": 1,
-    }
-
-
-def test_folder_faults(tmp_path: Path) -> None:
-    assert fault(tmp_path) == (f"path: {tmp_path} holds no train file (train.csv, train.jsonl, …)")
-    split_files(tmp_path)
-    (tmp_path / "train.jsonl").touch()
-    assert fault(tmp_path) == f"path: {tmp_path} holds two files for train; name them"
-
-
-def test_label_that_training_never_has(tmp_path: Path) -> None:
-    split_files(tmp_path)
-    (tmp_path / "test.jsonl").write_text('{"text": "b", "label": "xx"}\n')
-    assert fault(tmp_path) == (
-        "label 'xx' of row test-0 stands in the test rows but never in the training rows;"
-        " did you mean 'x'?"
-    )
-
-
-def test_one_label_is_no_task(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text("text,label\n" + "a,x\n" * 10)
-    assert fault(tmp_path / "r.csv") == "all training rows have the label 'x'; there is no task"
-
-
-def test_empty_rows_are_dropped_and_counted(tmp_path: Path) -> None:
-    split_files(tmp_path)
-    (tmp_path / "train.csv").write_text("text,label\na,x\n ,x\nb,y\nc,\n,\n")
-    found = download.download(dataset(tmp_path, drop_empty=True), {})
-    assert [row["id"] for row in found.splits["train"]] == ["train-0", "train-2"]
-    assert found.card["rows_dropped"] == {"train: label empty": 1, "train: text empty": 2}
-    assert found.card["rows"] == {"train": 2, "test": 2}
-
-
 @pytest.mark.parametrize(
-    ("names", "labels"),
+    ("name", "content", "what"),
     [
-        (["bad", "good"], ["bad", "good"]),
-        ({1: "good", 0: "bad"}, ["good", "bad"]),
-        ({"0": "bad", "1": "good"}, ["bad", "good"]),
-        (["bad", "good", "unused"], ["bad", "good"]),
+        ("r.csv", b"", "is empty"),
+        ("r.csv", b"text,label\n", "holds no rows"),
+        ("r.csv", b"\n\n", "holds no rows"),
+        ("r.tsv", b"\xef\xbb\xbf", "holds no rows"),
+        ("r.jsonl", b"\n", "holds no rows"),
+        ("r.json", b"", "is empty"),
+        ("r.json", b"[]", "holds no rows"),
+        ("r.parquet", b"", "is empty"),
     ],
 )
-def test_labels_get_names(names: Any, labels: list[str], tmp_path: Path) -> None:
-    rows = [{"text": f"t{number}", "label": number % 2} for number in range(10)]
-    write_parquet(tmp_path / "r.parquet", rows)
-    found = download.download(dataset(tmp_path / "r.parquet", label_names=names), {})
-    assert found.card["labels"] == labels
-    both = found.splits["train"] + found.splits["test"]
-    assert {row["text"]: row["target"] for row in both} == {
-        f"t{number}": ("bad", "good")[number % 2] for number in range(10)
-    }
+def test_file_without_rows(name: str, content: bytes, what: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert fault(path) == f"{path}: {what}; put the train rows there, or name another file"
 
 
-def test_two_labels_may_share_a_name(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text("text,label\n" + "a,1\nb,2\nc,5\n" * 4)
-    names = {1: "bad", 2: "bad", 5: "good"}
-    found = download.download(dataset(tmp_path / "r.csv", label_names=names), {})
-    assert found.card["labels"] == ["bad", "good"]
+def test_columns_without_a_name_are_nobodys(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label,,\na,b,,\n")
+    [(_, row)] = read(path)
+    assert (row["text"], row["label"]) == ("a", "b")
 
 
-def test_label_without_a_name(tmp_path: Path) -> None:
-    path = tmp_path / "r.csv"
-    path.write_text("text,label\na,0\nb,7\n")
-    assert fault(path, label_names=["bad", "good"]) == (
-        f"{path}: line 3: label '7' has no label_names; choose from: 0, 1"
+def test_parquet_reads_the_wanted_columns_only(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": 1, "other": "x" * 9, "premise": "p"}]
+    path = write_parquet(tmp_path / "rows.parquet", rows)
+    assert [row for _, row in read(path)] == [{"text": "a", "label": 1}]
+    columns = {"text": "text", "label": "label", "first": "premise"}
+    assert set(read(path, columns=columns)[0][1]) == {"text", "label", "premise"}
+    with pytest.raises(SourceError) as caught:
+        get(path, columns={"text": "text", "label": "lable"})
+    assert str(caught.value) == (
+        f"{path}: row 1: there is no column 'lable'; did you mean 'label'?"
     )
 
 
-def test_one_file_is_split_by_label(tmp_path: Path) -> None:
-    lines = [f"text {number},{'xyy'[number % 3]}" for number in range(60)]
-    (tmp_path / "r.csv").write_text("text,label\n" + "\n".join(lines))
-    found = download.download(dataset(tmp_path / "r.csv", test_fraction=0.25), {})
-    train, test = found.splits["train"], found.splits["test"]
-    assert (len(train), len(test)) == (45, 15)
-    assert sum(row["target"] == "x" for row in test) == 5
-    assert not {row["id"] for row in train} & {row["id"] for row in test}
-    again = download.download(dataset(tmp_path / "r.csv", test_fraction=0.25), {})
-    assert again.splits == found.splits
-
-
-def test_one_row_cannot_be_split(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text(GOOD_CSV)
-    assert fault(tmp_path / "r.csv") == "1 rows cannot be split into training and test rows"
-
-
-def test_summaries_need_no_label(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text("talk,gist\n" + "".join(f"a {n},b {n}\n" for n in range(5)))
-    changed = {"task": "summarization", "columns": {"text": "talk", "summary": "gist"}}
-    found = download.download(dataset(tmp_path / "r.csv", **changed), {})
-    assert found.card["labels"] == []
-    assert found.card["rows"] == {"train": 4, "test": 1}
+def test_parquet_bytes_are_no_text(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "rows.parquet", [{"text": b"a", "label": 1}])
+    assert fault(path).startswith(f"{path}: row 1: 'text' holds bytes, not a text;")
 
 
 def test_fingerprints_follow_size_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,10 +242,10 @@ def test_generator_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "def generate(rows, *, seed):\n"
         "    return [{'text': f'{seed} {n}', 'label': 'ab'[n % 2]} for n in range(rows)]\n"
     )
-    found = download.download(made("toy_rows"), generator.fingerprint(made("toy_rows")))
-    assert list(found.card["sha256"]) == ["toy_rows.py"]
+    assert list(generator.fingerprint(made("toy_rows"))) == ["toy_rows.py"]
+    found = get(None, generator="toy_rows", rows={"train": 6, "test": 4})
     assert found.card["rows"] == {"train": 6, "test": 4}
-    assert [row["text"] for row in found.splits["test"]] == ["2 0", "2 1", "2 2", "2 3"]
+    assert found.texts("test") == ["2 0", "2 1", "2 2", "2 3"]
 
 
 @pytest.mark.parametrize("module", ["nowhere.rows", "tunebench.demo.nothing", "json.x", "", ".a"])
@@ -385,9 +289,3 @@ def test_check_writes_what_each_source_is(project: Any) -> None:
         "tokenizer.json",
         "tokenizer_config.json",
     ]
-
-
-def test_files_keep_the_order_of_splits(tmp_path: Path) -> None:
-    split_files(tmp_path)
-    given = {"test": str(tmp_path / "test.jsonl"), "train": str(tmp_path / "train.csv")}
-    assert list(files.locate(dataset(given))) == ["train", "test"]

@@ -55,7 +55,7 @@ def weights(job: Job) -> str:
 
 def scores(job: Job, tokenizer: Any, prompts: list[Prompt]) -> list[list[float]]:
     model = models.load(job.base, job.method, trained=job.output)
-    return scoring.score(model, tokenizer, prompts, LABELS, batch_size=4)
+    return scoring.score(model, tokenizer, prompts, LABELS, batch_tokens=256)
 
 
 class Killed(batching.Collator):
@@ -113,9 +113,9 @@ def test_adapter_is_restored_as_it_was_trained(
     ids = torch.tensor([[1, 9, 20, 31]])
     with torch.inference_mode():
         assert torch.equal(restored(ids).logits, trained[0].eval()(ids).logits)
-    after = scoring.score(trained[0], tokenizer, prompts, LABELS, batch_size=4)
+    after = scoring.score(trained[0], tokenizer, prompts, LABELS, batch_tokens=256)
     assert scores(job, tokenizer, prompts) == after
-    assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_size=4)
+    assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_tokens=256)
     assert outcome.metrics["rows"] == 16
     assert outcome.metrics["steps"] == STEPS
     assert outcome.metrics["trainable_parameters"] == 2 * 2 * (64 * 4 * 2)
@@ -195,8 +195,8 @@ def test_full_tuning_saves_a_whole_model(
     prompts = make_prompts(4)
     after = scores(job, tokenizer, prompts)
     asked = models.load(dataclasses.replace(job.base, folder=job.output), PROMPTING)
-    assert after == scoring.score(asked, tokenizer, prompts, LABELS, batch_size=4)
-    assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_size=4)
+    assert after == scoring.score(asked, tokenizer, prompts, LABELS, batch_tokens=256)
+    assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_tokens=256)
 
 
 def test_diverged_run_writes_nothing(make_job: Callable[..., Job]) -> None:

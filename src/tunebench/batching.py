@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunebench import tokenization
 from tunebench.prompts import Prompt
@@ -13,6 +13,7 @@ from tunebench.tokenization import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
 Example = dict[str, list[int]]  # `input_ids` and `labels`
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
@@ -79,8 +80,29 @@ def pad(
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, the longest first, so that memory peaks at once."""
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def within_budget(
+    lengths: Sequence[int], budget: int, work: Callable[[list[int]], T]
+) -> Iterator[tuple[list[int], T]]:
+    """Do work in batches of like length, the longest first: their indices, and what came of it.
+
+    Args:
+        lengths: tokens of each piece of work.
+        budget: tokens that a batch may hold, padding included; one piece alone may be more. Where
+            memory ends it is halved, for good, and the batch tried again.
+    """
+    import torch
+
+    pending = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    while pending:
+        longest = max(1, lengths[pending[0]])
+        batch = pending[: max(1, budget // longest)]
+        try:
+            result = work(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            budget = longest * len(batch) // 2
+            torch.cuda.empty_cache()
+            continue
+        pending = pending[len(batch) :]
+        yield batch, result

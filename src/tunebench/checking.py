@@ -12,8 +12,8 @@ from tunebench.sources import source_of
 
 # what `download` reads; the rest of a data set's entry concerns later stages
 SOURCE_FIELDS = (
-    "generator", "path", "rows", "task", "columns", "label_names", "drop_empty", "licence",
-    "test_fraction",
+    "generator", "path", "encoding", "rows", "task", "columns", "label_names", "drop_empty",
+    "drop_test_duplicates", "licence", "test_fraction",
 )  # fmt: skip
 
 

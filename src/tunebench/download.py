@@ -1,139 +1,193 @@
-"""One data set's rows, read from their source, checked, and described on a card."""
+"""One data set's rows, read from their source, checked, and described on a card.
+
+No more than a few rows at a time are in memory; of each row only its label and a hash of its text.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tunebench import sampling
+from tunebench import duplicates, sampling, tables
+from tunebench.cleaning import Cleaner, Kept
 from tunebench.config.data import Dataset
 from tunebench.errors import SourceError, suggest
+from tunebench.progress import over
 from tunebench.sources import source_of
-from tunebench.tables import TextRow
+from tunebench.sources.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+Card = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Download:
-    """Checked rows of each split, and the card that tells what they are."""
+class _Split:
+    """One split as it stands in its file, and what is known of each of its rows."""
 
-    splits: dict[str, list[TextRow]]
-    card: dict[str, Any]
+    path: Path
+    labels: NDArray[np.int32]
+    inputs: NDArray[np.uint64]
 
+    def __len__(self) -> int:
+        return len(self.labels)
 
-@dataclass
-class _Reader:
-    """Turns a source's rows into text rows, and counts what it leaves out."""
-
-    dataset: Dataset
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    def rows(self, split: str, source: Iterable[tuple[str, dict[str, Any]]]) -> list[TextRow]:
-        rows = []
-        for number, (place, given) in enumerate(source):
-            text, target = (
-                _cell(given, column, place)
-                for column in (self.dataset.columns.text, self.dataset.target)
-            )
-            missing = [
-                column
-                for column, value in (
-                    (self.dataset.columns.text, text),
-                    (self.dataset.target, target),
-                )
-                if not value.strip()
-            ]
-            if missing and not self.dataset.drop_empty:
-                raise SourceError(
-                    f"{place}: {missing[0]!r} is empty; fill it in, or leave such rows out with"
-                    " drop_empty: true"
-                )
-            if missing:
-                self.dropped[f"{split}: {missing[0]} empty"] += 1
-            else:
-                target = self._name(target, place)
-                rows.append(TextRow(id=f"{split}-{number}", text=text, target=target))
-        if not rows:
-            raise SourceError(f"the {split} rows: there are none")
-        return rows
-
-    def _name(self, target: str, place: str) -> str:
-        names = self.dataset.label_names
-        if not self.dataset.labelled or names is None:
-            return target
-        table = dict(enumerate(names)) if isinstance(names, list) else names
-        known = {str(key): name for key, name in table.items()}
-        if target not in known:
-            raise SourceError(
-                f"{place}: label {target!r} has no label_names; {suggest(target, known)}"
-            )
-        return known[target]
+    def select(self, mask: NDArray[np.bool_], *, to: Path) -> _Split:
+        """The rows that `mask` holds true for, in a file of their own."""
+        tables.select(self.path, mask, to=to)
+        return _Split(to, self.labels[mask], self.inputs[mask])
 
 
-def download(dataset: Dataset, fingerprint: dict[str, str]) -> Download:
-    """Read every split, check it, and describe it.
+def download(dataset: Dataset, fingerprint: dict[str, str], folder: Path) -> Card:
+    """Read every split, check it, write it to `folder` as Parquet, and describe it.
 
     A source without test rows gives `test_fraction` of its rows, stratified and seeded, for that.
 
+    Returns:
+        The data set's card.
+
     Raises:
         SourceError: for a column that is not there, an empty cell, a row that cannot be read, a
-            label in the test rows that training never has.
+            label in the test rows that training never has, or too few rows of one to split.
     """
-    reader = _Reader(dataset)
     opened = source_of(dataset).open_rows(dataset)
-    splits = {split: reader.rows(split, rows) for split, rows in opened.splits.items()}
+    cleaner = Cleaner(dataset, opened.label_names)
+    splits = {split: _store(cleaner, split, rows, folder) for split, rows in opened.splits.items()}
     if "test" not in splits:
-        splits |= _split(splits["train"], dataset)
-    labels = _labels(splits, dataset) if dataset.labelled else []
-    card = {
-        "source": dataset.generator or dataset.path,
+        splits["train"], splits["test"] = _divide(splits["train"], cleaner)
+    train, test = splits["train"], splits["test"]
+    if dataset.drop_test_duplicates:
+        train = splits["train"] = _apart(train, test, cleaner)
+    labels = _labels(splits, cleaner) if dataset.labelled else []
+    return {
+        "source": dataset.generator or dataset.hub or dataset.path,
+        **({"revision": opened.revision} if opened.revision else {}),
         "task": dataset.task,
         "labels": labels,
-        "licence": dataset.licence or "not stated",
+        "licence": dataset.licence or opened.licence or "not stated",
         "sha256": fingerprint,
         "rows": {split: len(rows) for split, rows in splits.items()},
-        "rows_dropped": dict(sorted(reader.dropped.items())),
-        "test_rows_in_train": _overlap(splits),
+        "rows_dropped": dict(sorted(cleaner.dropped.items())),
+        "train_duplicates": duplicates.repeated(train.inputs),
+        "train_contradictions": duplicates.contradictory(train.inputs, train.labels),
+        "test_rows_in_train": int(duplicates.standing_in(test.inputs, train.inputs).sum()),
     }
-    return Download(splits, card)
 
 
-def _cell(row: dict[str, Any], column: str, place: str) -> str:
-    if column not in row:
-        raise SourceError(
-            f"{place}: there is no column {column!r}; {suggest(column, map(str, row))}"
+def metrics(card: Card) -> dict[str, int]:
+    """What of a card is a number."""
+    return {
+        **{f"{split}_rows": rows for split, rows in card["rows"].items()},
+        "labels": len(card["labels"]),
+        "train_duplicates": card["train_duplicates"],
+        "test_rows_in_train": card["test_rows_in_train"],
+        "rows_dropped": sum(card["rows_dropped"].values()),
+    }
+
+
+def note(card: Card) -> str:
+    """What one should know of rows that stand more than once; empty where none does."""
+    found = []
+    if card["train_duplicates"]:
+        found.append(f"{card['train_duplicates']} training rows repeat an earlier one")
+    if card["train_contradictions"]:
+        found.append(f"{card['train_contradictions']} training texts have more than one label")
+    if card["test_rows_in_train"]:
+        found.append(
+            f"{card['test_rows_in_train']} test rows stand in the training rows"
+            " (drop_test_duplicates: true drops them there)"
         )
-    value = row[column]
-    return "" if value is None else str(value)
+    return "; ".join(found)
 
 
-def _split(rows: list[TextRow], dataset: Dataset) -> dict[str, list[TextRow]]:
-    labels = [row["target"] if dataset.labelled else None for row in rows]
-    held = max(1, round(dataset.test_fraction * len(rows)))
-    if held >= len(rows):
-        raise SourceError(f"{len(rows)} rows cannot be split into training and test rows")
-    train, test = sampling.hold_out(labels, held, seed=sampling.FIXED_SEED)
-    return {"train": [rows[index] for index in train], "test": [rows[index] for index in test]}
+def _store(cleaner: Cleaner, split: str, rows: Iterable[Row], folder: Path) -> _Split:
+    import numpy as np
+
+    kept = Kept()
+    path = folder / f"{split}.parquet"
+    tables.write(path, cleaner.rows(split, over(rows, unit="row"), kept))
+    return _Split(path, np.frombuffer(kept.labels, np.int32), np.frombuffer(kept.inputs, np.uint64))
 
 
-def _labels(splits: dict[str, list[TextRow]], dataset: Dataset) -> list[str]:
-    trained = {row["target"] for row in splits["train"]}
+def _divide(rows: _Split, cleaner: Cleaner) -> tuple[_Split, _Split]:
+    """Training and test rows out of one split."""
+    import numpy as np
+
+    dataset, names, count = cleaner.dataset, list(cleaner.labels), len(rows)
+    wanted = max(1, round(dataset.test_fraction * count))
+    if wanted >= count:
+        raise SourceError(f"{count} rows cannot be split into training and test rows")
+    labels = [names[code] for code in rows.labels] if dataset.labelled else [None] * count
+    _, test = sampling.hold_out(labels, wanted, seed=sampling.FIXED_SEED)
+    held = np.zeros(count, bool)
+    held[test] = True
+    if dataset.labelled:
+        _check_classes(rows.labels, rows.labels[~held], names)
+    made = rows.select(held, to=rows.path.with_name("test.parquet"))
+    return rows.select(~held, to=rows.path), made
+
+
+def _check_classes(labels: NDArray[np.int32], trained: NDArray[np.int32], names: list[str]) -> None:
+    import numpy as np
+
+    counts = np.bincount(labels, minlength=len(names))
+    left = np.bincount(trained, minlength=len(names))
+    for name, count, remaining in zip(names, counts, left, strict=True):
+        if count and (count < 2 or not remaining):
+            raise SourceError(
+                f"the label {name!r} has {count} of {len(labels)} rows, too few for training and"
+                " test rows; add rows with it, take it out, or name a test file under path"
+            )
+
+
+def _apart(train: _Split, test: _Split, cleaner: Cleaner) -> _Split:
+    """The training rows whose text no test row has."""
+    shared = duplicates.standing_in(train.inputs, test.inputs)
+    count = int(shared.sum())
+    if not count:
+        return train
+    if count == len(train):
+        raise SourceError(
+            "every training row stands in the test rows, and drop_test_duplicates: true would"
+            " drop them all; name another test file"
+        )
+    cleaner.dropped["train: stands in the test rows"] = count
+    return train.select(~shared, to=train.path)
+
+
+def _labels(splits: dict[str, _Split], cleaner: Cleaner) -> list[str]:
+    """The names of all labels, in the order that `label_names` gives them."""
+    import numpy as np
+
+    names = list(cleaner.labels)
+    present = np.unique(splits["train"].labels)
+    trained = {names[code] for code in present}
     for split, rows in splits.items():
-        for row in rows:
-            if row["target"] not in trained:
-                raise SourceError(
-                    f"label {row['target']!r} of row {row['id']} stands in the {split} rows but"
-                    f" never in the training rows; {suggest(row['target'], trained)}"
-                )
+        unseen = np.flatnonzero(~np.isin(rows.labels, present))
+        if len(unseen):
+            [row] = tables.take(rows.path, [int(unseen[0])])
+            raise SourceError(
+                f"label {row['target']!r} of row {row['id']} stands in the {split} rows but"
+                f" never in the training rows; {suggest(row['target'], trained)}"
+            )
     if len(trained) < 2:
         raise SourceError(f"all training rows have the label {trained.pop()!r}; there is no task")
-    names = dataset.label_names
+    for name in _given_names(cleaner.dataset):
+        if name not in trained:
+            raise SourceError(
+                f"label_names: no training row has the label {name!r}; the labels there are"
+                f" {', '.join(sorted(trained))}; take it out of label_names, or mend the rows"
+            )
     # two source labels may share a name
-    order = dict.fromkeys(names.values() if isinstance(names, dict) else names or [])
-    return [label for label in order if label in trained] or sorted(trained)
+    order = dict.fromkeys(cleaner.names.values())
+    return [name for name in order if name in trained] or sorted(trained)
 
 
-def _overlap(splits: dict[str, list[TextRow]]) -> int:
-    trained = {row["text"] for row in splits["train"]}
-    return sum(row["text"] in trained for row in splits["test"])
+def _given_names(dataset: Dataset) -> Iterable[str]:
+    names = dataset.label_names
+    return names.values() if isinstance(names, dict) else names or []

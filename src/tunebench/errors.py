@@ -5,7 +5,8 @@ TunebenchError            anything that a user can mend; a stage prints it and e
 ├── SourceError           rows or model files that cannot be read as they are
 ├── PromptError           a prompt that cannot be made by this template, for this tokenizer
 │   └── ContextError      or that no cut of its text makes fit the context
-└── TrainingError         a run that cannot go on, with the setting to change
+├── TrainingError         a run that cannot go on, with the setting to change
+└── EvaluationError       answers that are no result
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class ContextError(PromptError):
 
 class TrainingError(TunebenchError):
     """A training run that cannot start or go on."""
+
+
+class EvaluationError(TunebenchError):
+    """Answers that are no result: not finite, or not those that were asked for."""
 
 
 def suggest(name: object, choices: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ class Answering:
     """
 
     labels: Sequence[str]
-    batch_size: int
+    batch_tokens: int
     generation: Options
 
 
@@ -91,7 +91,7 @@ def quality(gold: Sequence[str], answers: Sequence[str], *, labelled: bool) -> r
 def _score(
     model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], how: Answering
 ) -> list[dict[str, Any]]:
-    scores = scoring.score(model, tokenizer, prompts, how.labels, batch_size=how.batch_size)
+    scores = scoring.score(model, tokenizer, prompts, how.labels, batch_tokens=how.batch_tokens)
     return [
         {
             "id": prompt.id,
@@ -111,7 +111,7 @@ def _write(
     model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], how: Answering
 ) -> list[dict[str, Any]]:
     texts = generation.generate(
-        model, tokenizer, prompts, how.generation, batch_size=how.batch_size
+        model, tokenizer, prompts, how.generation, batch_tokens=how.batch_tokens
     )
     return [
         {

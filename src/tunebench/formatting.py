@@ -51,8 +51,9 @@ def test_prompts(
     """
     dataset = params.dataset(run.dataset)
     style = _format(params, run, pin, labels)
-    rows = tables.read(paths.split(run.dataset, "test"))
-    sample = sampling.test_sample(rows, dataset.test_rows, stratify=dataset.labelled)
+    given = paths.split(run.dataset, "test")
+    known = sampling.labels_of(given, stratify=dataset.labelled)
+    sample = tables.take(given, sampling.test_sample(known, dataset.test_rows))
     try:
         prompts = _format_all(style, sample, split="test", answer=False)
     except ContextError as error:
@@ -94,10 +95,11 @@ def _shots(run: Run, dataset: Dataset, method: PromptingMethod) -> list[TextRow]
     """Solved examples: from the training rows only, the same for every test row."""
     if not method.shots:
         return []
-    rows = tables.read(paths.split(run.dataset, "train"))
+    given = paths.split(run.dataset, "train")
     if method.shots_order == "source":
-        return rows[: method.shots]
-    return sampling.first_rows(rows, method.shots, stratify=dataset.labelled)
+        return tables.take(given, list(range(method.shots)))
+    labels = sampling.labels_of(given, stratify=dataset.labelled)
+    return tables.take(given, sampling.first_rows(labels, method.shots))
 
 
 def _answer_tokens(

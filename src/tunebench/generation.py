@@ -30,12 +30,14 @@ def generate(
     prompts: Sequence[Prompt],
     options: Options,
     *,
-    batch_size: int,
+    batch_tokens: int,
 ) -> list[Text]:
     """The text that follows each prompt, in the prompts' order.
 
     Args:
         options: GenerationConfig fields.
+        batch_tokens: how many tokens, padding and the longest answer included, are in memory at
+            once; halved where it ends.
     """
     import torch
 
@@ -45,13 +47,18 @@ def generate(
     ends = set(config.eos_token_id)
     texts = [Text("", 0)] * len(prompts)
     model.eval()
+
+    def write(indices: list[int]) -> list[list[int]]:
+        batch = batching.pad([ids[index] for index in indices], padding, side="left")
+        tensors = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        written = model.generate(**tensors, generation_config=config)
+        return [row[batch["input_ids"].shape[1] :] for row in written.tolist()]
+
+    lengths = [len(row) + _most_new_tokens(config) for row in ids]
     with torch.inference_mode(), bar(total=len(prompts), unit="prompt") as progress:
-        for indices in batching.by_length(list(map(len, ids)), batch_size):
-            batch = batching.pad([ids[index] for index in indices], padding, side="left")
-            tensors = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            written = model.generate(**tensors, generation_config=config)
-            for index, row in zip(indices, written.tolist(), strict=True):
-                texts[index] = _decode(row[batch["input_ids"].shape[1] :], tokenizer, ends)
+        for indices, written in batching.within_budget(lengths, batch_tokens, write):
+            for index, row in zip(indices, written, strict=True):
+                texts[index] = _decode(row, tokenizer, ends)
             progress.update(len(indices))
     return texts
 
@@ -79,6 +86,10 @@ def configure(
     }
     model.generation_config = GenerationConfig(**fixed | options)
     return model.generation_config
+
+
+def _most_new_tokens(config: GenerationConfig) -> int:
+    return int(config.max_new_tokens or config.max_length or 0)
 
 
 def _decode(ids: list[int], tokenizer: Tokenizer, ends: set[int]) -> Text:

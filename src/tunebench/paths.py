@@ -26,7 +26,7 @@ PAGE = Path("report") / "index.html"
 
 METRIC_FOLDERS = tuple(
     METRICS / stage
-    for stage in ("format_prompts", "train", "history", "evaluate", "time_inference")
+    for stage in ("download", "format_prompts", "train", "history", "evaluate", "time_inference")
 )
 
 
@@ -96,6 +96,11 @@ def split(dataset: str, name: str) -> Path:
 def card(dataset: str) -> Path:
     """What the data set is and what was done to it."""
     return raw(dataset) / "card.json"
+
+
+def download(dataset: str) -> Path:
+    """How many rows there are, and how many stand more than once."""
+    return METRICS / "download" / f"{dataset}.json"
 
 
 def pin(model: str) -> Path:

@@ -5,35 +5,41 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 
+from tunebench import tables
 from tunebench.errors import ParameterError
-from tunebench.tables import TextRow
+
+Labels = Sequence[str | None]
 
 # the test sample and the solved examples are the same in every run: seeds vary training alone
 FIXED_SEED = 0
 
 
-def stratified_order(labels: Sequence[str | None], *, seed: int) -> list[int]:
+def stratified_order(labels: Labels, *, seed: int) -> list[int]:
     """Indices of all rows in an order whose every prefix is stratified by label.
 
     Prefixes nest by construction, so a smaller training set is a part of every larger one of the
     same seed. Each label's rows are shuffled, then spread evenly over the order; a prefix of n
     rows holds within one row of its share of each label.
     """
+    import numpy as np
+
     random = Random(seed)
     by_label: defaultdict[str, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         by_label[label or ""].append(index)
-    placed = []
-    for label in sorted(by_label):
-        indices = by_label[label]
+    # arrays of numbers: tuples to sort would take 150 bytes a row
+    places = np.empty(len(labels))
+    strata = np.empty(len(labels), np.int32)
+    for stratum, label in enumerate(sorted(by_label)):
+        indices = by_label.pop(label)
         random.shuffle(indices)
-        offset = random.random()
-        placed += [
-            ((rank + offset) / len(indices), label, index) for rank, index in enumerate(indices)
-        ]
-    return [index for _, _, index in sorted(placed)]
+        places[indices] = (np.arange(len(indices)) + random.random()) / len(indices)
+        strata[indices] = stratum
+    order: list[int] = np.lexsort((strata, places)).tolist()
+    return order
 
 
 def count_rows(train_size: int | float, available: int) -> int:
@@ -63,57 +69,89 @@ def count_rows(train_size: int | float, available: int) -> int:
     return rows
 
 
-def hold_out(labels: Sequence[str | None], rows: int, *, seed: int) -> tuple[list[int], list[int]]:
+def hold_out(labels: Labels, rows: int, *, seed: int) -> tuple[list[int], list[int]]:
     """Indices (kept, held out), both in the rows' own order; the held-out ones stratified."""
     held = set(stratified_order(labels, seed=seed)[:rows])
     kept = [index for index in range(len(labels)) if index not in held]
     return kept, sorted(held)
 
 
-def first_rows(
-    rows: Sequence[TextRow], count: int, *, stratify: bool, seed: int = FIXED_SEED
-) -> list[TextRow]:
-    """The first `count` rows of the stratified order."""
-    return [rows[index] for index in stratified_order(_labels(rows, stratify), seed=seed)[:count]]
+def first_rows(labels: Labels, count: int, *, seed: int = FIXED_SEED) -> list[int]:
+    """The first `count` indices of the stratified order."""
+    return stratified_order(labels, seed=seed)[:count]
 
 
 def subset(
-    train: Sequence[TextRow],
-    validation: Sequence[TextRow] | None,
+    train: Labels,
+    validation: Labels | None,
     *,
     train_size: int | float,
     validation_rows: int,
-    stratify: bool,
     seed: int,
-) -> dict[str, list[TextRow]]:
+) -> dict[str, tuple[str, list[int]]]:
     """Training rows of one size, and validation rows that no size of this seed trains on.
 
     Validation rows come from the source's own split where it has one, else from the training rows.
+
+    Args:
+        train: the labels of the training rows, as of `validation`, None where there are none.
+
+    Returns:
+        For each split of the subset, the split that its rows stand in and their indices there.
+
+    Raises:
+        ParameterError: if there are not that many rows, or none is left to train on.
     """
-    if validation is None and validation_rows:
-        kept, held = hold_out(_labels(train, stratify), validation_rows, seed=seed)
-        validation = [train[index] for index in held]
-        train = [train[index] for index in kept]
-    chosen = {
-        "train": first_rows(train, count_rows(train_size, len(train)), stratify=stratify, seed=seed)
-    }
-    if validation_rows and validation:
-        chosen["validation"] = first_rows(validation, validation_rows, stratify=stratify, seed=seed)
-    return chosen
+    kept: Sequence[int] = range(len(train))
+    chosen: dict[str, tuple[str, list[int]]] = {}
+    if validation_rows and validation is not None:
+        _check_count(validation_rows, len(validation), "validation")
+        held = first_rows(validation, validation_rows, seed=seed)
+        chosen["validation"] = ("validation", held)
+    elif validation_rows:
+        kept, held = hold_out(train, validation_rows, seed=seed)
+        _check_kept(train, kept, validation_rows)
+        in_order = first_rows([train[index] for index in held], validation_rows, seed=seed)
+        chosen["validation"] = ("train", [held[index] for index in in_order])
+    rows = count_rows(train_size, len(kept))
+    first = first_rows([train[index] for index in kept], rows, seed=seed)
+    return {"train": ("train", [kept[index] for index in first])} | chosen
 
 
-def test_sample(rows: Sequence[TextRow], wanted: int | None, *, stratify: bool) -> list[TextRow]:
-    """`wanted` test rows (all where None), stratified, in the source's order."""
-    if wanted is not None and wanted > len(rows):
+def _check_kept(train: Labels, kept: Sequence[int], validation_rows: int) -> None:
+    fault = f"params.yaml: validation_rows: {validation_rows}"
+    if not kept:
+        raise ParameterError([f"{fault} leaves none of the {len(train)} training rows; use fewer"])
+    lost = sorted(set(map(str, train)) - {str(train[index]) for index in kept})
+    if lost:
+        rows = sum(str(label) == lost[0] for label in train)
         raise ParameterError(
             [
-                f"params.yaml: test_rows: {wanted} is more than the {len(rows)} test rows there"
-                " are; use at most that, or leave it out for all"
+                f"{fault} takes every training row with the label {lost[0]!r}, of which there"
+                f" are {rows}; use fewer, or add rows with that label"
             ]
         )
-    order = stratified_order(_labels(rows, stratify), seed=FIXED_SEED)
-    return [rows[index] for index in sorted(order[:wanted])]
 
 
-def _labels(rows: Sequence[TextRow], stratify: bool) -> list[str | None]:
-    return [row["target"] if stratify else None for row in rows]
+def test_sample(labels: Labels, wanted: int | None) -> list[int]:
+    """Indices of `wanted` test rows (all where None), stratified, in the source's order."""
+    if wanted is None:
+        return list(range(len(labels)))
+    _check_count(wanted, len(labels), "test")
+    return sorted(first_rows(labels, wanted))
+
+
+def _check_count(wanted: int, available: int, split: str) -> None:
+    if wanted > available:
+        raise ParameterError(
+            [
+                f"params.yaml: {split}_rows: {wanted} is more than the {available} {split} rows"
+                " there are; use at most that, or leave it out"
+                + (" for all" if split == "test" else "")
+            ]
+        )
+
+
+def labels_of(path: Path, *, stratify: bool) -> Labels:
+    """The label of each row of a split; None for each where answers are texts, not labels."""
+    return tables.column(path, "target") if stratify else [None] * tables.count(path)

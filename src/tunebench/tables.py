@@ -1,32 +1,148 @@
-"""Rows as Parquet: one split of a data set, or one subset of it."""
+"""Rows as Parquet: one split of a data set, or one subset of it.
+
+A file is written and read in row groups of a few megabytes, so that none needs to be in memory as a
+whole.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tunebench import results
 from tunebench.errors import SourceError
 
-# one row in the form that every stage reads: `id`, `text`, `target` (a label's name or a summary),
-# and the further columns that the data set names
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# one row in the form that every stage reads: `id`, `text`, `target` (a label's name, or a summary),
+# and the data set's further columns, by the names that templates have for them
 TextRow = dict[str, str]
+COLUMNS = ("id", "text", "target")
+
+GROUP_ROWS = 10_000
+GROUP_CHARACTERS = 16_000_000  # long texts make smaller groups
 
 
-def write(path: Path, rows: list[TextRow]) -> None:
-    """Write rows atomically."""
+def write(path: Path, rows: Iterable[TextRow]) -> None:
+    """Write rows atomically, as they come; all have the first one's columns."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, pa.string()) for name in rows[0]])
-    with results.replacing(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+    groups = _groups(rows)
+    first = next(groups, [])
+    # `string` holds no more than 2 GiB of text in one piece
+    schema = pa.schema([(name, pa.large_string()) for name in (first[0] if first else COLUMNS)])
+    with results.replacing(path) as temporary, _writer(temporary, schema) as writer:
+        for group in chain([first], groups):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
 def read(path: Path) -> list[TextRow]:
-    """Read rows that an earlier stage wrote."""
-    import pyarrow.parquet as pq
+    """All rows that an earlier stage wrote."""
+    with _open(path) as file:
+        rows: list[TextRow] = file.read().to_pylist()
+    return rows
+
+
+def count(path: Path) -> int:
+    """How many rows there are, without reading them."""
+    with _open(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def column(path: Path, name: str) -> list[str]:
+    """One column; equal values share their memory, so labels of millions of rows take little."""
+    values: list[str] = []
+    with _open(path, read_dictionary=[name]) as file:
+        for piece in file.read(columns=[name]).column(name).chunks:
+            known = piece.dictionary.to_pylist()
+            values += [known[code] for code in piece.indices.to_numpy()]
+    return values
+
+
+def take(path: Path, indices: Sequence[int]) -> list[TextRow]:
+    """The rows of these indices, in that order; no others are held."""
+    rows: list[TextRow] = _gather(path, indices).to_pylist()
+    return rows
+
+
+def copy(path: Path, indices: Sequence[int], *, to: Path) -> None:
+    """Write the rows of these indices, in that order, to a file of their own, atomically."""
+    table = _gather(path, indices)
+    with results.replacing(to) as temporary, _writer(temporary, table.schema) as writer:
+        writer.write_table(table, row_group_size=GROUP_ROWS)
+
+
+def select(path: Path, mask: NDArray[np.bool_], *, to: Path) -> None:
+    """Write the rows that `mask` holds true for, in their order, atomically, a group at a time.
+
+    Args:
+        mask: one value for each row of the file.
+        to: may be the file itself.
+    """
+    import pyarrow as pa
+
+    start = 0
+    with (
+        results.replacing(to) as temporary,
+        _open(path) as file,
+        _writer(temporary, file.schema_arrow) as writer,
+    ):
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            end = start + table.num_rows
+            chosen = table.filter(pa.array(mask[start:end]))
+            if chosen.num_rows:
+                writer.write_table(chosen)
+            start = end
+
+
+def _groups(rows: Iterable[TextRow]) -> Iterator[list[TextRow]]:
+    group: list[TextRow] = []
+    characters = 0
+    for row in rows:
+        group.append(row)
+        characters += sum(map(len, row.values()))
+        if len(group) == GROUP_ROWS or characters >= GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def _gather(path: Path, indices: Sequence[int]) -> Any:
+    """An Arrow table of some rows, read a row group at a time."""
+    import numpy as np
+    import pyarrow as pa
+
+    wanted = np.asarray(indices, np.int64)
+    order = np.argsort(wanted, kind="stable")
+    ascending = wanted[order]
+    with _open(path) as file:
+        found, start = [file.schema_arrow.empty_table()], 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            low, high = np.searchsorted(ascending, (start, end))
+            if low < high:
+                found.append(file.read_row_group(group).take(ascending[low:high] - start))
+            start = end
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return pa.concat_tables(found).take(back)
+
+
+def _writer(path: Path, schema: Any) -> Any:
+    from pyarrow.parquet import ParquetWriter
+
+    return ParquetWriter(path, schema, use_dictionary=["target"])
+
+
+def _open(path: Path, **options: Any) -> Any:
+    from pyarrow.parquet import ParquetFile
 
     if not path.exists():
         raise SourceError(f"{path}: is not there yet; run `dvc repro`")
-    rows: list[TextRow] = pq.read_table(path).to_pylist()
-    return rows
+    return ParquetFile(path, **options)

@@ -11,7 +11,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from tunebench.errors import PromptError
+
 Span = tuple[int, int]
+Ids = tuple[int, ...]
 Tokenizer = Any  # transformers.PreTrainedTokenizerBase, whose import costs two seconds
 
 # the classes whose files say all: the same object that AutoTokenizer gives, without importing torch
@@ -93,7 +96,8 @@ def encode_all(tokenizer: Tokenizer, texts: Sequence[Marked]) -> list[list[int]]
 def _ids(tokenizer: Tokenizer, texts: Sequence[str], **options: bool) -> list[list[int]]:
     """Ids without the end-of-sequence token that some tokenizers add: the answer comes next."""
     end, end_id = tokenizer.eos_token, tokenizer.eos_token_id
-    encoded = tokenizer(list(texts), verbose=False, **options)["input_ids"]
+    quiet = {"verbose": False, "return_attention_mask": False, "return_token_type_ids": False}
+    encoded = tokenizer(list(texts), **quiet, **options)["input_ids"]
     return [
         list(ids[:-1] if ids and ids[-1] == end_id and not text.endswith(end) else ids)
         for text, ids in zip(texts, encoded, strict=True)
@@ -145,17 +149,38 @@ def encode_pairs(
 ) -> list[tuple[list[int], list[int]]]:
     """Token ids of each prompt and of what follows it.
 
-    Both are tokenized as one text and parted where the prompt's own tokens end. White space at
-    the prompt's end belongs to the completion, as in EleutherAI's lm-evaluation-harness
+    The second are those by which the two as one text are longer than the prompt's own. White space
+    at the prompt's end belongs to the completion. Both as in EleutherAI's lm-evaluation-harness
     (`TemplateLM._encode_pair`), so that training and scoring see the same tokens.
     """
-    contexts = encode_all(tokenizer, [prompt.rstrip() for prompt, _ in pairs])
-    wholes = encode_all(tokenizer, [prompt + completion for prompt, completion in pairs])
-    parted = []
-    for context, ids in zip(contexts, wholes, strict=True):
-        cut = min(len(context), len(ids) - 1)  # a completion may melt into the prompt's last token
-        parted.append((ids[:cut], ids[cut:]))
-    return parted
+    prompts = [prompt for prompt, _ in pairs]
+    contexts, choices = encode_choices(tokenizer, prompts, [[answer] for _, answer in pairs])
+    return [
+        (list(context), list(answer)) for context, (answer,) in zip(contexts, choices, strict=True)
+    ]
+
+
+def encode_choices(
+    tokenizer: Tokenizer, prompts: Sequence[Marked], choices: Sequence[Sequence[Marked]]
+) -> tuple[list[Ids], list[tuple[Ids, ...]]]:
+    """Token ids of each prompt, and of each of the texts that may follow it; see `encode_pairs`.
+
+    Raises:
+        PromptError: if a text adds no token to its prompt.
+    """
+    contexts = encode_all(tokenizer, [prompt.rstrip() for prompt in prompts])
+    wholes = [
+        prompt + text for prompt, texts in zip(prompts, choices, strict=True) for text in texts
+    ]
+    encoded = iter(encode_all(tokenizer, wholes))
+    answers = []
+    for context, texts in zip(contexts, choices, strict=True):
+        ids = [next(encoded)[len(context) :] for _ in texts]
+        if not all(ids):
+            empty = texts[ids.index([])].text
+            raise PromptError(f"{empty!r} adds no token to its prompt; give it another name")
+        answers.append(tuple(map(tuple, ids)))
+    return list(map(tuple, contexts)), answers
 
 
 def end_ids(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -113,6 +113,8 @@ class Dataset(Settings):
         wanted, other = ("label", "summary")[:: 1 if self.labelled else -1]
         if getattr(self.columns, wanted) is None or getattr(self.columns, other) is not None:
             raise ValueError(f"a {self.task} task has columns: {{text: …, {wanted}: …}}")
+        if self.label_names is not None and not self.labelled:
+            raise ValueError(f"label_names: a {self.task} task has no labels; remove it")
         return self
 
 

@@ -103,9 +103,12 @@ Method = Annotated[PromptingMethod | PeftMethod | FullMethod, Field(discriminato
 
 
 class Evaluation(Settings):
-    """How answers are read from the model; `generation` holds GenerationConfig fields."""
+    """How answers are read from the model; `generation` holds GenerationConfig fields.
 
-    batch_size: Count = 32
+    `batch_tokens` go through the model at once, padding included; halved where memory ends.
+    """
+
+    batch_tokens: Count = 8192
     generation: Generation = {}
 
 

@@ -1,153 +1,185 @@
-"""Rows from local files: CSV, TSV, JSON lines, JSON and Parquet.
-
-Every complaint about a row names the file and the line (in Parquet, the row).
-"""
+"""Rows from local files: which file of a folder is which split, and whether all are there."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from tunebench.config.data import Dataset
 from tunebench.errors import SourceError, suggest
+from tunebench.sources.decoding import check_encoding
 from tunebench.sources.fingerprints import digests
+from tunebench.sources.readers import KINDS, read
 from tunebench.sources.rows import Opened, Row
 
 SPLITS = ("train", "validation", "test")
+# what a file's or a folder's name calls a split
+NAMES = {split: split for split in SPLITS} | dict.fromkeys(("valid", "val", "dev"), "validation")
 
 
 def fingerprint(dataset: Dataset) -> dict[str, str]:
-    """SHA-256 of each split's file."""
+    """SHA-256 of each file, by its split, and by its name too where a split has several."""
     found = locate(dataset)
-    hashes = digests(found.values())
-    return {split: hashes[path] for split, path in found.items()}
+    hashes = digests(path for paths in found.values() for path in paths)
+    return {
+        split if len(paths) == 1 else f"{split}/{path.name}": hashes[path]
+        for split, paths in found.items()
+        for path in paths
+    }
 
 
 def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:  # noqa: ARG001
     """Each split's rows, each with its file and line."""
     found = locate(dataset)
-    return Opened({split: _readers()[path.suffix.lower()](path) for split, path in found.items()})
+    return Opened({split: _rows(split, paths, dataset) for split, paths in found.items()})
 
 
-def locate(dataset: Dataset) -> dict[str, Path]:
-    """Each split's file. One file alone is `train`; a folder holds train.*, test.*, validation.*.
+def _rows(split: str, paths: list[Path], dataset: Dataset) -> Iterator[Row]:
+    columns = {dataset.columns.text, dataset.target, *dataset.columns.further.values()}
+    none = True
+    for path in paths:
+        for row in read(path, dataset.encoding, columns):
+            none = False
+            yield row
+    if none:
+        where = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+        fault = "holds no rows" if any(path.stat().st_size for path in paths) else "is empty"
+        raise SourceError(f"{where}: {fault}; put the {split} rows there, or name another file")
+
+
+def locate(dataset: Dataset) -> dict[str, list[Path]]:
+    """Each split's files: a file alone is `train`, a folder's are told by their names.
+
+    In a folder, files or subfolders named after splits hold them (`train.csv`, `test-1.csv`,
+    `train-00000-of-00002.parquet`, `validation/`); where no name does, all files are training rows.
 
     Raises:
-        SourceError: if a file is missing or of an unknown kind.
+        SourceError: if a file is missing, of an unknown kind, or not clearly of one split.
     """
-    found: dict[str, Path]
-    if isinstance(dataset.path, dict):
-        found = {str(split): Path(path) for split, path in dataset.path.items()}
+    given = {"train": dataset.path} if isinstance(dataset.path, str) else dict(dataset.path or {})
+    places = {str(split): Path(str(path)) for split, path in given.items()}
+    for path in places.values():
+        _check_place(path)
+    if isinstance(dataset.path, str) and places["train"].is_dir():
+        found = _by_split(places["train"])
     else:
-        path = Path(str(dataset.path))
-        found = _in_folder(path) if path.is_dir() else {"train": path}
-    for path in found.values():
-        if not path.is_file():
-            folder = path.parent
-            beside = map(str, folder.glob("*"))
-            hint = suggest(path, beside) if folder.is_dir() else f"{folder} is no folder"
-            raise SourceError(f"path: {path} is not there; {hint}")
-        if path.suffix.lower() not in _readers():
-            kinds = ", ".join(sorted(_readers()))
-            raise SourceError(f"path: {path} is of an unknown kind; use one of {kinds}")
+        found = {split: _all_of(path) for split, path in places.items()}
+    _refuse_twice(found)
+    check_encoding(dataset.encoding)
     return {split: found[split] for split in SPLITS if split in found}
 
 
-def _in_folder(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.stem in SPLITS and path.suffix.lower() in _readers():
-            if path.stem in found:
-                raise SourceError(f"path: {folder} holds two files for {path.stem}; name them")
-            found[path.stem] = path
-    if "train" not in found:
+def _check_place(path: Path) -> None:
+    if not path.exists():
+        folder = path.parent
+        hint = suggest(path, map(str, _visible(folder))) if folder.is_dir() else ""
+        raise SourceError(f"path: {path} is not there; {hint or f'{folder} is no folder'}")
+    if path.is_file() and path.suffix.lower() not in KINDS:
+        raise SourceError(f"path: {path} is of an unknown kind; use one of {', '.join(KINDS)}")
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What stands in a folder, numbers in names counted: part-2 before part-10."""
+    return sorted(
+        (path for path in folder.iterdir() if not path.name.startswith((".", "_"))),
+        key=lambda path: [
+            (piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece)
+            for piece in re.split(r"(\d+)", path.name)
+        ],
+    )
+
+
+def _data_files(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.is_file() and path.suffix.lower() in KINDS]
+
+
+def _all_of(place: Path) -> list[Path]:
+    """The files of one split: `place` itself, or all of that folder."""
+    if place.is_file():
+        return [place]
+    files = _data_files(place)
+    if not files:
+        _refuse_bare(place)
+    if len({path.suffix.lower() for path in files}) > 1:
+        raise SourceError(
+            f"path: {place} holds files of several kinds, {_listed(files)};"
+            " name those to read in path: {train: …, test: …}"
+        )
+    _check_parts(place, files)
+    return files
+
+
+def _by_split(folder: Path) -> dict[str, list[Path]]:
+    named: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in _data_files(folder):
+        if split := _split_named(path):
+            named[split].append(path)
+    for split, files in named.items():
+        if len({re.sub(r"\d+", "#", path.name.lower()) for path in files}) > 1:
+            _refuse_rivals(folder, split, files)
+        _check_parts(folder, files)
+    for path in _visible(folder):
+        if path.is_dir() and path.name.lower() in NAMES and _data_files(path):
+            split = NAMES[path.name.lower()]
+            if split in named:
+                _refuse_rivals(folder, split, [*named[split], path])
+            named[split] = _all_of(path)
+    if not named:
+        return {"train": _all_of(folder)}
+    if "train" not in named:
         raise SourceError(f"path: {folder} holds no train file (train.csv, train.jsonl, …)")
-    return found
+    return dict(named)
 
 
-def _readers() -> dict[str, Any]:
-    return {
-        ".csv": _read_csv,
-        ".tsv": _read_csv,
-        ".jsonl": _read_json_lines,
-        ".json": _read_json,
-        ".parquet": _read_parquet,
-    }
+def _split_named(path: Path) -> str | None:
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    found = list(dict.fromkeys(NAMES[word] for word in words if word in NAMES))
+    if len(found) > 1:
+        raise SourceError(
+            f"path: {path} names both {found[0]} and {found[1]};"
+            " say which in path: {train: …, test: …}"
+        )
+    return found[0] if found else None
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
+def _check_parts(folder: Path, files: list[Path]) -> None:
+    """Refuse what is left of files numbered `-of-<all>` when some are missing."""
+    totals = [re.search(r"-of-(\d+)$", path.stem) for path in files]
+    for path, total in zip(files, totals, strict=True):
+        if total and int(total[1]) != len(files):
+            raise SourceError(
+                f"path: {folder} holds {len(files)} of the {int(total[1])} parts that {path.name}"
+                " tells of; bring the others there"
+            )
+
+
+def _refuse_twice(found: dict[str, list[Path]]) -> None:
+    owner: dict[Path, str] = {}
+    for split, files in found.items():
+        for path in files:
+            other = owner.setdefault(path.resolve(), split)
+            if other != split:
                 raise SourceError(
-                    f"{path}: line {number}: byte {error.start + 1} is not UTF-8;"
-                    " save the file as UTF-8"
-                ) from None
-
-
-def _read_csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
-    try:
-        header = next(filter(None, reader), [])
-        start = reader.line_num + 1
-        for fields in reader:
-            if fields and len(fields) != len(header):
-                raise SourceError(
-                    f"{path}: line {start}: has not the header's {len(header)}"
-                    " fields; quote a text that holds the separator"
+                    f"path: {path} is named for {other} and for {split}; give each its own, or"
+                    " name train alone, and test rows are split off"
                 )
-            if fields:  # a line with nothing on it is no row
-                yield f"{path}: line {start}", dict(zip(header, fields, strict=True))
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise SourceError(f"{path}: line {reader.line_num}: {error}; mend the quotes") from None
 
 
-def _read_json_lines(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip():
-            place = f"{path}: line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise SourceError(f"{place}: is not JSON: {error.msg}") from None
-            yield place, _mapping(row, place)
+def _refuse_rivals(folder: Path, split: str, files: Iterable[Path]) -> NoReturn:
+    raise SourceError(
+        f"path: {folder} holds several files for {split}, {_listed(files)};"
+        " name the one to read in path: {train: …, test: …}"
+    )
 
 
-def _read_json(path: Path) -> Iterator[Row]:
-    try:
-        rows = json.loads("".join(_lines(path)))
-    except json.JSONDecodeError as error:
-        raise SourceError(f"{path}: line {error.lineno}: is not JSON: {error.msg}") from None
-    if not isinstance(rows, list):
-        raise SourceError(f"{path}: holds no list of rows; write [{{…}}, {{…}}]")
-    for number, row in enumerate(rows, start=1):
-        place = f"{path}: row {number}"
-        yield place, _mapping(row, place)
+def _refuse_bare(folder: Path) -> NoReturn:
+    inner = [path.name for path in _visible(folder) if path.is_dir() and _data_files(path)]
+    hint = f"; name a folder in it: {', '.join(inner)}" if inner else ""
+    raise SourceError(f"path: {folder} holds no data files ({', '.join(KINDS)}){hint}")
 
 
-def _mapping(row: Any, place: str) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise SourceError(f"{place}: is no mapping of column to value")
-    return row
-
-
-def _read_parquet(path: Path) -> Iterator[Row]:
-    from pyarrow import ArrowInvalid
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        batches = ParquetFile(path).iter_batches()
-        rows = (row for batch in batches for row in batch.to_pylist())
-        for number, row in enumerate(rows, start=1):
-            yield f"{path}: row {number}", row
-    except ArrowInvalid as error:
-        raise SourceError(f"{path}: is not Parquet: {error}") from None
+def _listed(files: Iterable[Path]) -> str:
+    return ", ".join(path.name for path in files)

@@ -1,0 +1,37 @@
+"""Rows that stand more than once: counted by hashes of their texts, never by the texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Hashes = NDArray[np.uint64]
+    Labels = NDArray[np.int32]
+
+
+def repeated(inputs: Hashes) -> int:
+    """Rows whose text an earlier row has."""
+    import numpy as np
+
+    return len(inputs) - len(np.unique(inputs))
+
+
+def contradictory(inputs: Hashes, labels: Labels) -> int:
+    """Texts that stand with more than one label."""
+    import numpy as np
+
+    order = np.lexsort((labels, inputs))
+    ordered, of = inputs[order], labels[order]
+    same = ordered[1:] == ordered[:-1]
+    changes = ordered[1:][same & (of[1:] != of[:-1])]
+    return len(np.unique(changes))
+
+
+def standing_in(inputs: Hashes, others: Hashes) -> NDArray[np.bool_]:
+    """For each row, whether its text is one of the others."""
+    import numpy as np
+
+    return np.isin(inputs, others)

@@ -1,0 +1,57 @@
+"""The labels of a task as one prefix tree, so that a prompt is run once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ROOT = -1  # the prompt's last token, which predicts every label's first
+
+
+@dataclass(frozen=True)
+class LabelTree:
+    """A trie of label tokens.
+
+    Only inner nodes are fed to the model: a label's last token is predicted, never fed, unless it
+    begins a longer label. Node i is `tokens[i]`, its parent `parents[i]` (an earlier node, or
+    ROOT), and its depth 0 right behind the prompt. `paths` holds for each label the (node, token)
+    pairs whose log-probabilities make its score: what each node predicts.
+    """
+
+    tokens: tuple[int, ...]
+    parents: tuple[int, ...]
+    depths: tuple[int, ...]
+    paths: tuple[tuple[tuple[int, int], ...], ...]
+
+    @classmethod
+    def of(cls, labels: Sequence[Sequence[int]]) -> LabelTree:
+        """The tree of some labels, each its token ids."""
+        nodes: dict[tuple[int, ...], int] = {(): ROOT}
+        parents: list[int] = []
+        for label in labels:
+            for length in range(1, len(label)):
+                prefix = tuple(label[:length])
+                if prefix not in nodes:
+                    nodes[prefix] = len(parents)
+                    parents.append(nodes[prefix[:-1]])
+        inner = [prefix for prefix in nodes if prefix]
+        return cls(
+            tokens=tuple(prefix[-1] for prefix in inner),
+            parents=tuple(parents),
+            depths=tuple(len(prefix) - 1 for prefix in inner),
+            paths=tuple(
+                tuple((nodes[tuple(label[:place])], token) for place, token in enumerate(label))
+                for label in labels
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def ancestors(self, node: int) -> list[int]:
+        """The node itself and what stands above it, up to the root."""
+        found = []
+        while node != ROOT:
+            found.append(node)
+            node = self.parents[node]
+        return found

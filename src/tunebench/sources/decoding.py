@@ -1,0 +1,119 @@
+"""Lines of text files in any encoding; bytes that are no text are named by their line.
+
+A file is read in pieces, so that one of any size takes little memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+from tunebench.errors import SourceError
+
+CHUNK_BYTES = 1 << 20
+BYTE_ORDER_MARKS = {  # UTF-32's begins with UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def check_encoding(encoding: str | None) -> None:
+    """Refuse a name that Python knows no text encoding by."""
+    try:
+        "x".encode("utf-8" if encoding is None else encoding)
+    except (LookupError, ValueError):
+        raise SourceError(
+            f"encoding: {encoding!r} is no encoding that Python knows;"
+            " write its name, as cp1252, latin-1, utf-16 or shift_jis"
+        ) from None
+
+
+def lines(path: Path, encoding: str | None) -> Iterator[str]:
+    """Each line with its end as it is; only a line feed ends one, and a byte order mark is no text.
+
+    Args:
+        encoding: UTF-8 where None.
+
+    Raises:
+        SourceError: for bytes that the encoding does not have, with line and character, and the
+            encoding that the file looks like.
+    """
+    held: list[str] = []  # the beginning of a line that goes on in the next piece
+    for piece in _pieces(path, encoding):
+        for line in StringIO(piece):
+            if not line.endswith("\n"):
+                held.append(line)
+            elif held:
+                yield "".join(held) + line
+                held.clear()
+            else:
+                yield line
+    if held:
+        yield "".join(held)
+
+
+def _pieces(path: Path, encoding: str | None) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8" if encoding is None else encoding)()
+    line, character = 1, 1
+    with path.open("rb") as file:
+        chunk = file.read(CHUNK_BYTES)
+        if encoding is None:
+            _refuse_other(path, chunk)
+        mark = "\ufeff"
+        while True:
+            state = decoder.getstate()
+            try:
+                piece = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                decoder.setstate(state)
+                good = decoder.decode(chunk[: max(0, error.start - len(state[0]))])
+                line, character = _after(good.removeprefix(mark), line, character)
+                place = f"{path}: line {line}: character {character}"
+                raise _undecodable(place, error, encoding) from None
+            piece = piece.removeprefix(mark)
+            yield piece
+            if not chunk:
+                return
+            line, character = _after(piece, line, character)
+            chunk, mark = file.read(CHUNK_BYTES), ""
+
+
+def _after(text: str, line: int, character: int) -> tuple[int, int]:
+    """Where one stands after reading `text` from there on."""
+    last = text.rfind("\n")
+    if last < 0:
+        return line, character + len(text)
+    return line + text.count("\n"), len(text) - last
+
+
+def _refuse_other(path: Path, head: bytes) -> None:
+    """Refuse what is UTF-16 or UTF-32, some of which is UTF-8 full of zero characters too."""
+    for mark, name in BYTE_ORDER_MARKS.items():
+        if head.startswith(mark):
+            raise SourceError(
+                f"{path}: begins with the byte order mark of {name.upper()}; write encoding: {name}"
+            )
+    start = head[:4096]
+    for name, zeros in (("utf-16-be", start[::2]), ("utf-16-le", start[1::2])):
+        if zeros.count(0) > len(start) / 4:
+            raise SourceError(
+                f"{path}: every other byte is zero, as in UTF-16; write encoding: {name}"
+            )
+
+
+def _undecodable(place: str, error: UnicodeDecodeError, encoding: str | None) -> SourceError:
+    culprit = f"{place}: byte 0x{error.object[error.start]:02X} is not {encoding or 'UTF-8'}"
+    if encoding is not None:
+        return SourceError(f"{culprit}; write the encoding that the file was saved in")
+    line = error.object[error.start :].split(b"\n")[0]
+    try:
+        line.decode("cp1252")
+    except UnicodeDecodeError:
+        return SourceError(
+            f"{culprit}; write the encoding that the file was saved in, as encoding: shift_jis"
+        )
+    return SourceError(f"{culprit}; it looks like cp1252: if it is, write encoding: cp1252")
