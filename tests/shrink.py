@@ -120,7 +120,7 @@ def newsgroups(split: str) -> Iterator[Params]:
         group = NEWSGROUPS[number % 20]
         subject = group.replace(".", " ").replace("misc", "things")
         yield {
-            "text": f"Does anyone here know more of {subject}?\nI have read {number} posts by now,"
+            "text": f"Does anyone here know more of {subject}?\nI have read {number} {split} posts"
             " and none of them <|user|> told me what I had asked.\n",
             "label": group,
         }
@@ -129,8 +129,8 @@ def newsgroups(split: str) -> Iterator[Params]:
 
 
 def imdb(split: str) -> Iterator[Params]:
-    """Columns of stanfordnlp/imdb, 0 for negative."""
-    for number in range(16 if split == "train" else 8):
+    """Columns of stanfordnlp/imdb, 0 for negative; one test review stands in training too."""
+    for number in range(17) if split == "train" else range(16, 24):
         label = number % 2
         verdict = ("a dull film, badly told", "a fine film, well told")[label]
         yield {

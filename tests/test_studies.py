@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "studies").glob("*.yaml"))
 PUBLISHED = [path for path in FILES if path.stem != "demo_full"]
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc")
+
 # study → runs of each kind: (models, data sets, trainings, prompting runs)
 RUNS = {
     "demo_full": (1, 3, 126, 6),
