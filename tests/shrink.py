@@ -27,7 +27,7 @@ ROWS = 8  # of a train size that is a number of rows
 FRACTION = 0.1  # the train size to keep, where it is one of several fractions
 TEST_ROWS = 3
 VALIDATION_ROWS = 2
-MAX_LENGTH = 640  # 20 posts, one of each class, do not fit in it, as they do not in the study's
+MAX_LENGTH = 960  # 20 posts, one of each class, do not fit in it, as they do not in the study's
 PACKING_LENGTH = 128
 NEW_TOKENS = 4
 INFERENCE = {"prompts": 1, "warmup": 1, "new_tokens": 2}
@@ -106,7 +106,8 @@ def samsum(split: str) -> Iterator[Params]:
     people = ("Ann", "Bo", "Cy", "Di")
     for number in range(21 if split == "train" else 6):
         one, other = people[number % 4], people[(number + 1 + number // 4) % 4]
-        dialogue = f"{one}: are you free at {number + 1}?\r\n{other}: yes, let us meet </s> there"
+        asked = f"{one}: are you free for the {split} at {number + 1}?"
+        dialogue = f"{asked}\r\n{other}: yes, let us meet </s> there"
         yield {
             "id": f"{split}{number}",
             "dialogue": dialogue if split != "train" or number else "",

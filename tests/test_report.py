@@ -244,9 +244,9 @@ def test_published_stands_beside_measured(params: Params, project: Any, valid: A
     assert rows[0]["within"] == "yes"
     text = paths.PAGE.read_text(encoding="utf-8")
     assert "a &lt;paper&gt;" in text
-    assert '<td>48.5</td><td>50.0<span class="interval">47.0–53.0</span></td><td>+1.5</td>' in text
+    assert '<td>48.50</td><td>50.0<span class="interval">47.0–53.0</span></td><td>+1.5</td>' in text
     assert "<td>-30.0</td>" in text
-    assert '<td>90.0</td><td></td><td></td><td class="text"></td>' in text
+    assert '<td>90.00</td><td></td><td></td><td class="text"></td>' in text
 
 
 def test_nothing_published_makes_no_table(params: Params) -> None:

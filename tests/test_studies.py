@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc")
 # study → runs of each kind: (models, data sets, trainings, prompting runs)
 RUNS = {
     "demo_full": (1, 3, 126, 6),
-    "laptop": (1, 2, 4, 4),
+    "laptop": (1, 2, 4, 2),
     "llama2_imdb_base": (3, 1, 0, 3),
     "llama2_imdb_formats": (2, 2, 4, 4),
     "llama2_imdb_lora": (1, 1, 12, 0),

@@ -22,7 +22,7 @@ TITLES = {
 }
 WORDS = ("model", "dataset", "method", "metric", "within")  # aligned to the left
 # columns whose unit is that of the metric that the row names
-OF_METRIC = ("published", "measured", "low", "high", "difference")
+OF_METRIC = ("measured", "low", "high", "difference")
 
 
 @dataclass(frozen=True)
@@ -104,5 +104,7 @@ def _cells(row: Row, columns: Sequence[str]) -> Iterator[Cell]:
 
 
 def _text(row: Row, column: str) -> str:
+    if column == "published":  # to the digits of most tables
+        return f"{100 * row[column]:.2f}"
     text = cell(row.get(column), row["metric"] if column in OF_METRIC else column)
     return f"+{text}" if column == "difference" and text and row[column] > 0 else text
