@@ -226,7 +226,8 @@ class Project:
         return subprocess.run(
             [sys.executable, "-m", f"stages.{stage}", *options],
             cwd=self.folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            # the tree that these tests stand in, wherever the package is installed from
+            env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
             capture_output=True,
             text=True,
             check=False,
