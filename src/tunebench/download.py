@@ -71,32 +71,52 @@ class _Reader:
         return known[target]
 
 
-def download(dataset: Dataset, fingerprint: dict[str, str]) -> Download:
+def download(
+    dataset: Dataset, fingerprint: dict[str, str], *, earlier: dict[str, Any] | None = None
+) -> Download:
     """Read every split, check it, and describe it.
 
     A source without test rows gives `test_fraction` of its rows, stratified and seeded, for that.
+
+    Args:
+        earlier: the card of an earlier download, whose revision is kept while the source is asked
+            for in the same words.
 
     Raises:
         SourceError: for a column that is not there, an empty cell, a row that cannot be read, a
             label in the test rows that training never has.
     """
+    source = _source(dataset)
+    same = earlier is not None and earlier.get("source") == source
+    opened = source_of(dataset).open_rows(
+        dataset, pinned=earlier.get("revision") if earlier and same else None
+    )
+    if dataset.label_names is None and opened.label_names:
+        dataset = dataset.model_copy(update={"label_names": dict(opened.label_names)})
     reader = _Reader(dataset)
-    opened = source_of(dataset).open_rows(dataset)
     splits = {split: reader.rows(split, rows) for split, rows in opened.splits.items()}
     if "test" not in splits:
         splits |= _split(splits["train"], dataset)
     labels = _labels(splits, dataset) if dataset.labelled else []
     card = {
-        "source": dataset.generator or dataset.path,
+        "source": source,
+        **({"revision": opened.revision} if opened.revision else {}),
         "task": dataset.task,
         "labels": labels,
-        "licence": dataset.licence or "not stated",
-        "sha256": fingerprint,
+        "licence": dataset.licence or opened.licence or "not stated",
+        "sha256": fingerprint or dict(opened.sha256),
         "rows": {split: len(rows) for split, rows in splits.items()},
         "rows_dropped": dict(sorted(reader.dropped.items())),
         "test_rows_in_train": _overlap(splits),
     }
     return Download(splits, card)
+
+
+def _source(dataset: Dataset) -> Any:
+    """What the rows are asked from, as the card says it."""
+    if dataset.hub is None:
+        return dataset.generator or dataset.path
+    return dataset.model_dump(include={"hub", "config", "split", "revision"}, exclude_none=True)
 
 
 def _cell(row: dict[str, Any], column: str, place: str) -> str:
