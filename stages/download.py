@@ -10,13 +10,15 @@ def main(run: Run) -> None:
     """Write each split as Parquet, the card, and how many rows there are."""
     dataset = config.load().dataset(run.dataset)
     checked = results.read(paths.check(run.dataset))
+    given = paths.card(run.dataset)
+    earlier = results.read(given) if given.exists() else None
     with results.replacing_folder(paths.raw(run.dataset)) as folder:
-        card = download.download(dataset, checked["fingerprint"], folder)
-        results.write(folder / paths.card(run.dataset).name, card)
+        card = download.download(dataset, checked["fingerprint"], folder, earlier=earlier)
+        results.write(folder / given.name, card)
     results.write(paths.download(run.dataset), download.metrics(card))
     if note := download.note(card):
         print(f"{run.dataset}: {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    stage.run(main, needs=("dataset",))
+    stage.run(main, needs=("dataset",), downloads=True)

@@ -5,9 +5,12 @@ from tunebench.paths import Run
 
 
 def main(run: Run) -> None:
-    """Write the model's pin; its weights stay where they are."""
-    results.write(paths.pin(run.model), pins.pin(results.read(paths.check(run.model))))
+    """Write the model's pin; its weights stay where they are, or in the Hugging Face cache."""
+    checked = results.read(paths.check(run.model))
+    pin = paths.pin(run.model)
+    earlier = results.read(pin) if pin.exists() else None
+    results.write(pin, pins.pin(checked, earlier=earlier))
 
 
 if __name__ == "__main__":
-    stage.run(main, needs=("model",))
+    stage.run(main, needs=("model",), downloads=True)

@@ -46,7 +46,7 @@ def test_what_the_source_says_of_itself(tmp_path: Path, monkeypatch: pytest.Monk
         label_names={"1": "good", "0": "bad", "2": "never"},
         licence="MIT",
     )
-    source = SimpleNamespace(open_rows=lambda dataset: opened)
+    source = SimpleNamespace(open_rows=lambda dataset, pinned: opened)
     monkeypatch.setattr(download, "source_of", lambda dataset: source)
     card = get("rows").card
     assert (card["revision"], card["licence"]) == ("0a1b", "MIT")
@@ -283,7 +283,7 @@ def test_memory_does_not_grow_with_the_rows(
             yield "here", {"text": f"{index} " + "x" * 2_000, "label": index % 2}
 
     def peak_bytes(count: int) -> int:
-        source = SimpleNamespace(open_rows=lambda dataset: Opened({"train": rows(count)}))
+        source = SimpleNamespace(open_rows=lambda dataset, pinned: Opened({"train": rows(count)}))
         monkeypatch.setattr(download, "source_of", lambda dataset: source)
         tracemalloc.start()
         download.download(dataset("rows"), {}, tmp_path)

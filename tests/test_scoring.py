@@ -1,17 +1,20 @@
 """Label scores equal a plain reference: one label, one forward pass, one sum."""
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunebench import models, scoring, tokenization
-from tunebench.config.schema import PeftMethod, PromptingMethod
+from tunebench.config.schema import Model, PeftMethod, PromptingMethod
 from tunebench.errors import EvaluationError
 from tunebench.prompts import Prompt
 from tunebench.scoring import passes
 from tunebench.scoring.tree import ROOT, LabelTree
 
+PROJECT = Path(__file__).parents[1]
 LABELS = [
     "positive",
     "negative",
@@ -217,3 +220,18 @@ def test_broken_weights_are_told(
         EvaluationError, match=r"row train-1: .* not finite; its weights are broken"
     ):
         scoring.score(broken, tokenizer, make_prompts(4), LABELS, batch_tokens=256)
+
+
+def test_scores_are_those_of_the_harness() -> None:
+    """As `benchmarks/label_parity.py --write` kept them, of lm_eval 0.4.13."""
+    kept = json.loads((PROJECT / "tests" / "label_scores.json").read_text())
+    base = models.Base(PROJECT / "assets" / "tiny", "", Model(path="assets/tiny"))
+    model = models.load(base, PromptingMethod(kind="prompting"))
+    prompts = [Prompt(id=text, prompt=text, completion="") for text in kept["prompts"]]
+    scores = scoring.score(
+        model, models.load_tokenizer(base), prompts, kept["labels"], batch_tokens=256
+    )
+    assert len(scores) == 5
+    for row, theirs in zip(scores, kept["scores"], strict=True):
+        assert row == pytest.approx(theirs, abs=1e-3)
+        assert row.index(max(row)) == theirs.index(max(theirs))

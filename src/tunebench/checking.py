@@ -9,11 +9,12 @@ from tunebench import metrics, pins
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, SourceError, suggest
 from tunebench.sources import source_of
+from tunebench.sources.repository import check_name
 
 # what `download` reads; the rest of a data set's entry concerns later stages
 SOURCE_FIELDS = (
-    "generator", "path", "encoding", "rows", "task", "columns", "label_names", "drop_empty",
-    "drop_test_duplicates", "licence", "test_fraction",
+    "generator", "path", "encoding", "hub", "config", "split", "revision", "rows", "task",
+    "columns", "label_names", "drop_empty", "drop_test_duplicates", "licence", "test_fraction",
 )  # fmt: skip
 
 
@@ -56,5 +57,8 @@ def _dataset(params: Params, name: str) -> dict[str, Any]:
 
 
 def _model(params: Params, name: str) -> dict[str, Any]:
-    path = str(params.models[name].path)
-    return {"source": {"path": path}, "files": pins.files(path)}
+    model = params.models[name]
+    if model.hub is not None:
+        check_name(model.hub)
+        return {"source": model.model_dump(include={"hub", "revision"}, exclude_none=True)}
+    return {"source": {"path": model.path}, "files": pins.files(str(model.path))}

@@ -43,10 +43,16 @@ class _Split:
         return _Split(to, self.labels[mask], self.inputs[mask])
 
 
-def download(dataset: Dataset, fingerprint: dict[str, str], folder: Path) -> Card:
+def download(
+    dataset: Dataset, fingerprint: dict[str, str], folder: Path, *, earlier: Card | None = None
+) -> Card:
     """Read every split, check it, write it to `folder` as Parquet, and describe it.
 
     A source without test rows gives `test_fraction` of its rows, stratified and seeded, for that.
+
+    Args:
+        earlier: the card of an earlier download, whose revision is kept while the source is asked
+            for in the same words.
 
     Returns:
         The data set's card.
@@ -55,7 +61,10 @@ def download(dataset: Dataset, fingerprint: dict[str, str], folder: Path) -> Car
         SourceError: for a column that is not there, an empty cell, a row that cannot be read, a
             label in the test rows that training never has, or too few rows of one to split.
     """
-    opened = source_of(dataset).open_rows(dataset)
+    source = _source(dataset)
+    same = earlier is not None and earlier.get("source") == source
+    pinned = earlier.get("revision") if earlier and same else None
+    opened = source_of(dataset).open_rows(dataset, pinned=pinned)
     cleaner = Cleaner(dataset, opened.label_names)
     splits = {split: _store(cleaner, split, rows, folder) for split, rows in opened.splits.items()}
     if "test" not in splits:
@@ -65,18 +74,25 @@ def download(dataset: Dataset, fingerprint: dict[str, str], folder: Path) -> Car
         train = splits["train"] = _apart(train, test, cleaner)
     labels = _labels(splits, cleaner) if dataset.labelled else []
     return {
-        "source": dataset.generator or dataset.hub or dataset.path,
+        "source": source,
         **({"revision": opened.revision} if opened.revision else {}),
         "task": dataset.task,
         "labels": labels,
         "licence": dataset.licence or opened.licence or "not stated",
-        "sha256": fingerprint,
+        "sha256": fingerprint or dict(opened.sha256),
         "rows": {split: len(rows) for split, rows in splits.items()},
         "rows_dropped": dict(sorted(cleaner.dropped.items())),
         "train_duplicates": duplicates.repeated(train.inputs),
         "train_contradictions": duplicates.contradictory(train.inputs, train.labels),
         "test_rows_in_train": int(duplicates.standing_in(test.inputs, train.inputs).sum()),
     }
+
+
+def _source(dataset: Dataset) -> Any:
+    """What the rows are asked from, as the card says it."""
+    if dataset.hub is None:
+        return dataset.generator or dataset.path
+    return dataset.model_dump(include={"hub", "config", "split", "revision"}, exclude_none=True)
 
 
 def metrics(card: Card) -> dict[str, int]:

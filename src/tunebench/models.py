@@ -110,7 +110,14 @@ def _folder(pin: dict[str, Any]) -> Path:
 
     repository, revision = pin["source"]["hub"], pin["revision"]
     try:
-        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        return Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                allow_patterns=list(pin["files"]),  # the rest was never fetched
+                local_files_only=True,
+            )
+        )
     except LocalEntryNotFoundError:
         raise SourceError(
             f"{repository} at {revision} is not in the Hugging Face cache any more; fetch it again:"

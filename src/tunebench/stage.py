@@ -14,13 +14,16 @@ from tunebench.errors import TunebenchError
 from tunebench.paths import Run, parse_size
 
 
-def run(work: Callable[[Run], None], *, needs: Sequence[str] = ()) -> None:
+def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bool = False) -> None:
     """Parse a stage's options and do its work; exit with 1 and one clear message on a fault.
 
     Args:
         needs: the options that this stage cannot do without, as fields of `Run`.
+        downloads: whether it may fetch gigabytes, and so keeps the bar that shows them.
     """
     _calm_libraries()
+    if not downloads:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # killed by DVC or the shell, a stage unwinds as on Ctrl-C, so that no temporary file stays
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
@@ -58,7 +61,7 @@ def _calm_libraries() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns at every fork
     warnings.simplefilter("ignore")

@@ -59,7 +59,7 @@ class Beginning:
     @classmethod
     def of(cls, model: PreTrainedModel, questions: Sequence[Question], *, share: bool) -> Beginning:
         """Run what the questions share (an instruction, solved examples) and virtual tokens."""
-        shared = _shared_tokens(questions) if share else 0
+        shared = shared_tokens(questions) if share else 0
         ids = list(questions[0].context[:shared])
         virtual = _is_prompt_learning(model)
         if not (ids or virtual):
@@ -85,7 +85,8 @@ class Beginning:
         return question.context[self.tokens :]
 
 
-def _shared_tokens(questions: Sequence[Question]) -> int:
+def shared_tokens(questions: Sequence[Question]) -> int:
+    """How many tokens all questions begin with; 0 where that is too few to be worth a cache."""
     first = min(question.context for question in questions)
     last = max(question.context for question in questions)
     same = sum(

@@ -10,9 +10,11 @@ from __future__ import annotations
 from types import ModuleType
 
 from tunebench.config.data import Dataset
-from tunebench.sources import files, generator
+from tunebench.sources import files, generator, hub
 
 
 def source_of(dataset: Dataset) -> ModuleType:
     """The module that reads a data set's kind of source."""
+    if dataset.hub is not None:
+        return hub
     return generator if dataset.generator is not None else files

@@ -15,10 +15,12 @@ class Opened:
     """Each split's rows, read as they are asked for, and what the source says of itself.
 
     `revision` is the commit that a repository's name was resolved to; `label_names` are the names
-    that the source itself gives to its integer labels, and `licence` the one that it states.
+    that the source itself gives to its integer labels, `licence` the one that it states, and
+    `sha256` the hash of each file, where it is known only now.
     """
 
     splits: Mapping[str, Iterable[Row]]
     revision: str | None = None
     label_names: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
