@@ -178,6 +178,23 @@ def test_editing_the_report_reruns_the_report(project: Path) -> None:
     assert "<h1>The study demo" in (project / "report/index.html").read_text()
 
 
+def test_published_numbers_rerun_the_report(project: Path) -> None:
+    params = yaml().load(project / "params.yaml")
+    run = {"model": "tiny", "dataset": "reviews", "method": "zero_shot", "accuracy": 0.5}
+    params["published"] = {"source": "a paper", "results": [run]}
+    yaml().dump(params, project / "params.yaml")
+
+    assert repro(project) == ["report"]
+    header, row = (project / "metrics/tables/published.csv").read_text().splitlines()
+    assert header.startswith("model,dataset,method,train_size,metric,published,measured,low,high")
+    assert row.startswith("tiny,reviews,zero_shot,0,accuracy,0.5,")
+
+    del params["published"]
+    yaml().dump(params, project / "params.yaml")
+    assert repro(project) == ["report"]
+    assert not (project / "metrics/tables/published.csv").exists()
+
+
 def test_editing_a_row_reruns_what_depends_on_it(project: Path) -> None:
     write_rows(project, last="better")
 

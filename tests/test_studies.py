@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests import shrink
-from tunebench import config, paths, prompts, results, sampling, stage, tokenization
+from tunebench import checking, config, paths, prompts, results, sampling, stage, tokenization
 from tunebench.config.schema import Params, PeftMethod, PromptingMethod
 from tunebench.paths import Run
 
@@ -106,6 +106,7 @@ def test_every_run_resolves(path: Path, tmp_path: Path) -> None:
     from peft import get_peft_config
 
     params = config.load(path)
+    assert set(checking.check(params)) == {*params.grid.models, *params.grid.datasets}
     shutil.copy(path, tmp_path / "params.yaml")
     checked = 0
     for built in graph(tmp_path).stages:
@@ -185,8 +186,9 @@ def test_all_modules_of_the_zephyr_studies_take_in_lm_head() -> None:
             assert ("lm_head" in adapter["target_modules"]) == (modules == 8)
 
 
-def test_readme_names_every_study() -> None:
-    named = re.findall(r"`(\w+)`", (ROOT / "studies" / "README.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("readme", ["README.md", "studies/README.md"])
+def test_readme_names_every_study(readme: str) -> None:
+    named = re.findall(r"`(\w+)`", (ROOT / readme).read_text(encoding="utf-8"))
     assert {path.stem for path in FILES} <= set(named)
 
 
