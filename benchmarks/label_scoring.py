@@ -28,10 +28,10 @@ from transformers import logging
 
 from tunebench import models, scoring
 from tunebench.batching import within_budget
+from tunebench.beginning import shared_tokens
 from tunebench.config.schema import Model, PromptingMethod
 from tunebench.demo import posts
 from tunebench.prompts import Prompt
-from tunebench.scoring.passes import shared_tokens
 
 ROOT = Path(__file__).resolve().parents[1]
 THEIR_BATCH_SIZE = 16
@@ -153,7 +153,7 @@ def bound(model: Any, asked: list[Any], seconds: float, given: Any) -> dict[str,
     ):
         pass
     handle.remove()
-    shared = min(fed, shared_tokens(asked))
+    shared = min(fed, shared_tokens([question.context for question in asked]))
     needed = sum(lengths) - shared * (len(asked) - 1)
     bare = max(bare_rate(model, asked, size) for size in (1, 4, 8, 16, 32))
     return {

@@ -134,6 +134,57 @@ def model(tiny: models.Base) -> Any:
     return models.load(tiny, schema.PromptingMethod(kind="prompting"))
 
 
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "lora": {"peft_type": "LORA", "r": 4, "target_modules": "all-linear"},
+    "prompt_tuning": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 5},
+    "prefix_tuning": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 5},
+}
+
+
+@pytest.fixture(params=["plain", *ADAPTERS])
+def answering(request: pytest.FixtureRequest, tiny: models.Base) -> Any:
+    """The model as it is, or with an adapter that changes its answers."""
+    import torch
+
+    if request.param == "plain":
+        return request.getfixturevalue("model")
+    method = schema.PeftMethod(kind="peft", adapter=ADAPTERS[request.param])
+    torch.manual_seed(1)
+    changed = models.with_adapter(models.load(tiny, method), method, {}).eval()
+    with torch.no_grad():
+        for name, weight in changed.named_parameters():
+            if weight.requires_grad:
+                weight.normal_(0, 0.3)
+                assert "lora" in name or "prompt" in name or "prefix" in name
+    return changed
+
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "mistral": {"num_key_value_heads": 1, "sliding_window": 16},
+    "gpt_neox": {"intermediate_size": 64},
+    "bloom": {"n_head": 2, "n_layer": 2},
+    "gpt2": {"n_positions": 256, "n_head": 2, "n_layer": 2},
+    "mamba": {"state_size": 8},
+}
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def architecture(request: pytest.FixtureRequest, tokenizer: Any) -> tuple[str, Any]:
+    """The name of an architecture, and a random model of it."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = AutoConfig.for_model(
+        request.param,
+        vocab_size=len(tokenizer),
+        pad_token_id=3,
+        **shape | ARCHITECTURES[request.param],
+    )
+    return request.param, AutoModelForCausalLM.from_config(config).eval()
+
+
 @pytest.fixture(scope="session")
 def make_prompts() -> Callable[..., list[Prompt]]:
     """Prompts of different lengths, with alternating labels."""

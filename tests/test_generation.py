@@ -1,14 +1,23 @@
 """Greedy text equals a plain reference, token by token, at any batch size."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tunebench import generation, tokenization
+from tunebench.beginning import Beginning
+from tunebench.generation.greedy import Writer
 from tunebench.prompts import Prompt
 
 LIMIT = 12
+
+
+@pytest.fixture(autouse=True)
+def own_generation_config(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`configure` changes the model that all tests share."""
+    monkeypatch.setattr(model, "generation_config", model.generation_config)
 
 
 def reference(model: Any, tokenizer: Any, prompt: Prompt, end: int) -> list[int]:
@@ -89,3 +98,80 @@ def test_the_models_own_generation_settings_count_for_its_end_tokens_only(
     first = plain.index(plain[4])
     assert texts[0].tokens == first + 1 < LIMIT
     assert texts[0].text == tokenizer.decode(plain[:first], skip_special_tokens=True).strip()
+
+
+def way_taken(subject: Any, tokenizer: Any, prompts: list[Prompt]) -> str:
+    """The name of the way that was taken; its texts are those of whole passes, one by one."""
+    options = {"do_sample": False, "max_new_tokens": LIMIT}
+    generation.configure(subject, tokenizer, options)
+    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
+    write = generation.fastest_writer(subject, tokenizer.pad_token_id, ids, options)
+    for prompt, written in zip(prompts, write(ids), strict=True):
+        expected = reference(subject, tokenizer, prompt, tokenizer.eos_token_id)
+        assert written[: len(expected)] == expected
+    return str(write.__name__)
+
+
+def test_adapters_write_as_the_reference(
+    answering: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    assert way_taken(answering, tokenizer, make_prompts(7)) == "fast"
+
+
+# a state space model has no keys and values
+WAYS = {"mistral": "fast", "gpt_neox": "fast", "bloom": "fast", "gpt2": "fast", "mamba": "plain"}
+
+
+def test_architectures_write_as_the_reference(
+    architecture: tuple[str, Any], tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    name, random = architecture
+    assert way_taken(random, tokenizer, make_prompts(5)) == WAYS[name]
+
+
+def test_rows_that_end_leave_the_batch(
+    model: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    import torch
+
+    prompts = make_prompts(8)
+    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
+    with torch.inference_mode():
+        beginning = Beginning.of(model, ids, share=True)
+        whole = Writer(beginning, 3, frozenset(), 30).write(ids)
+        common = Counter(token for row in whole for token in set(row))
+        ends = frozenset(token for token, rows in common.items() if 2 <= rows <= 4)
+        sizes: list[int] = []
+        handle = model.register_forward_pre_hook(
+            lambda _, __, given: sizes.append(len(given["input_ids"])), with_kwargs=True
+        )
+        try:
+            short = Writer(beginning, 3, ends, 30).write(ids)
+        finally:
+            handle.remove()
+    for row, all_of_it in zip(short, whole, strict=True):
+        end = next((place for place, token in enumerate(all_of_it) if token in ends), 29)
+        assert row == all_of_it[: end + 1]
+    assert sizes[0] == 8 > sizes[-1]
+
+
+def test_settings_that_the_loop_does_not_know_go_to_generate(
+    model: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in make_prompts(3)])
+    for own in ({"repetition_penalty": 1.3}, {"num_beams": 2}, {"do_sample": True}):
+        options = {"do_sample": False, "max_new_tokens": 4} | own
+        generation.configure(model, tokenizer, options)
+        assert generation.fastest_writer(model, 3, ids, options).__name__ == "plain"
+
+
+def test_as_many_tokens_as_are_asked_for(
+    model: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+) -> None:
+    prompts = make_prompts(4)
+    plain = reference(model, tokenizer, prompts[0], tokenizer.eos_token_id)
+    options = {"do_sample": False, "max_new_tokens": LIMIT, "min_new_tokens": LIMIT}
+    generation.configure(model, tokenizer, options | {"eos_token_id": [plain[0]]})
+    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
+    write = generation.fastest_writer(model, 3, ids, options)
+    assert [len(row) for row in write(ids)] == [LIMIT] * 4

@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"pins", "sampling", "tokenization", "cleaning"},
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting"},
-    {"formatting", "batching", "callbacks"},
+    {"formatting", "batching", "beginning", "callbacks"},
     {"training", "scoring", "generation"},
     {"evaluation", "timing"},
     {"report", "inspection"},

@@ -1,14 +1,15 @@
 """Label scores equal a plain reference: one label, one forward pass, one sum."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunebench import models, scoring, tokenization
-from tunebench.config.schema import Model, PeftMethod, PromptingMethod
+from tunebench.beginning import Beginning
+from tunebench.config.schema import Model, PromptingMethod
 from tunebench.errors import EvaluationError
 from tunebench.prompts import Prompt
 from tunebench.scoring import passes
@@ -24,11 +25,6 @@ LABELS = [
     "pos",
     "</s>",
 ]
-ADAPTERS: dict[str, dict[str, Any]] = {
-    "lora": {"peft_type": "LORA", "r": 4, "target_modules": "all-linear"},
-    "prompt_tuning": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 5},
-    "prefix_tuning": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 5},
-}
 
 
 def reference(model: Any, tokenizer: Any, prompt: Prompt, label: str) -> float:
@@ -43,25 +39,6 @@ def reference(model: Any, tokenizer: Any, prompt: Prompt, label: str) -> float:
     return sum(
         float(logprobs[len(context) + place - 1, token]) for place, token in enumerate(answer)
     )
-
-
-@pytest.fixture(params=["plain", *ADAPTERS])
-def answering(request: pytest.FixtureRequest, tiny: models.Base) -> Iterator[Any]:
-    """The model as it is, or with an adapter that changes its answers."""
-    import torch
-
-    if request.param == "plain":
-        yield request.getfixturevalue("model")
-        return
-    method = PeftMethod(kind="peft", adapter=ADAPTERS[request.param])
-    torch.manual_seed(1)
-    changed = models.with_adapter(models.load(tiny, method), method, {}).eval()
-    with torch.no_grad():
-        for name, weight in changed.named_parameters():
-            if weight.requires_grad:
-                weight.normal_(0, 0.3)
-                assert "lora" in name or "prompt" in name or "prefix" in name
-    yield changed
 
 
 def test_scores_equal_the_reference(
@@ -110,13 +87,6 @@ def test_an_adapter_changes_the_scores(
     assert (plain == other) is (answering is model)
 
 
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "mistral": {"num_key_value_heads": 1, "sliding_window": 16},
-    "gpt_neox": {"intermediate_size": 64},
-    "bloom": {"n_head": 2, "n_layer": 2},
-    "gpt2": {"n_positions": 256, "n_head": 2, "n_layer": 2},
-    "mamba": {"state_size": 8},
-}
 # the window and the biases by distance forbid a mask of one's own, a state has no keys and values
 FASTEST = {
     "mistral": "with_cache",
@@ -127,19 +97,10 @@ FASTEST = {
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_is_scored_rightly(
-    name: str, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
+    architecture: tuple[str, Any], tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
 ) -> None:
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = AutoConfig.for_model(
-        name, vocab_size=len(tokenizer), pad_token_id=3, **shape | ARCHITECTURES[name]
-    )
-    random = AutoModelForCausalLM.from_config(config).eval()
+    name, random = architecture
     prompts = make_prompts(5)
     asked = scoring.questions(tokenizer, prompts, LABELS)
     assert scoring.fastest_pass(random, 3, asked).__name__ == FASTEST[name]
@@ -163,7 +124,7 @@ def test_ways_agree(
     with torch.inference_mode():
         subject: Any = answering
         if way != "one_by_one":
-            subject = passes.Beginning.of(answering, asked, share=False)
+            subject = Beginning.of(answering, [one.context for one in asked], share=False)
         found = getattr(passes, way)(subject, tokenizer.pad_token_id, asked).tolist()
     for prompt, row in zip(prompts, found, strict=True):
         right = [reference(answering, tokenizer, prompt, label) for label in LABELS]
@@ -180,7 +141,7 @@ def test_shared_beginning_is_run_once(answering: Any, tokenizer: Any) -> None:
     ]
     asked = scoring.questions(tokenizer, prompts, LABELS)
     with torch.inference_mode():
-        shared = passes.Beginning.of(answering, asked, share=True)
+        shared = Beginning.of(answering, [one.context for one in asked], share=True)
     assert shared.tokens > 25
     assert shared.tokens < min(len(question.context) for question in asked)
     scores = scoring.score(answering, tokenizer, prompts, LABELS, batch_tokens=200)

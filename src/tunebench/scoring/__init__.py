@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tunebench import batching, tokenization
+from tunebench.beginning import Beginning
 from tunebench.errors import EvaluationError
 from tunebench.progress import bar
 from tunebench.prompts import Prompt
 from tunebench.scoring import passes
-from tunebench.scoring.passes import Beginning, Question
+from tunebench.scoring.passes import Question
 from tunebench.scoring.tree import LabelTree
 from tunebench.tokenization import Tokenizer
 
@@ -94,12 +95,13 @@ def fastest_pass(
 
     model.eval()
     plain = pass_of(passes.one_by_one, model)
+    contexts = [question.context for question in asked]
     trial = [_shortened(max(asked, key=lambda question: question.length))]
     (right,) = plain(trial)
     for way in (passes.as_tree, passes.with_cache):
         try:
             with torch.inference_mode():
-                run = pass_of(way, Beginning.of(model, asked, share=share))
+                run = pass_of(way, Beginning.of(model, contexts, share=share))
             (found,) = run(trial)
         except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
             continue  # this architecture does not take what the faster way hands it
