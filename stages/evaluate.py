@@ -13,7 +13,7 @@ def main(run: Run) -> None:
     dataset, method = params.dataset(run.dataset), params.method(run.method)
     how = evaluation.Answering(
         labels=results.read(paths.card(run.dataset))["labels"],
-        batch_tokens=params.evaluation.batch_tokens,
+        settings=params.evaluation,
         generation=params.generation_for(dataset),
     )
     outcome = evaluation.evaluate(

@@ -2,7 +2,7 @@
 
 from tunebench import config, paths, results, stage
 from tunebench.paths import Run
-from tunebench.report import page, published, summary, tables
+from tunebench.report import comparisons, confusion, page, published, summary, tables
 
 
 def main(_: Run) -> None:
@@ -10,10 +10,15 @@ def main(_: Run) -> None:
     params = config.load()
     records = summary.collect(params)
     results.write(paths.SUMMARY, summary.nest(records))
-    built = tables.build(records) | published.build(params.published, records)
+    built = (
+        tables.build(records)
+        | comparisons.build(params)
+        | published.build(params.published, records)
+    )
     for name, rows in built.items():
         tables.write(paths.TABLES / f"{name}.csv", rows)
-    for name, rows in tables.plots(records, params).items():
+    drawn = tables.plots(records, params) | {"confusion": confusion.build(params)}
+    for name, rows in drawn.items():
         tables.write(paths.PLOTS / f"{name}.csv", rows)
     page.write(paths.PAGE, params, built)
 

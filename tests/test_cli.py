@@ -1,4 +1,4 @@
-"""`tunebench show`: one run, wrong answers first."""
+"""`tunebench show`: one run, its worst answers first."""
 
 from pathlib import Path
 
@@ -21,33 +21,60 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "answer": answer,
             "gold": "negative",
             "prompt": "Is it good?\nIt is.",
-            "scores": {"negative": -1.5, "positive": -0.5},
+            "scores": {"negative": -1.5, "positive": sure},
+            "tokens_in": 9,
         }
-        for number, answer in enumerate(["negative", "positive", "negative"])
+        for number, (answer, sure) in enumerate(
+            [("negative", -2.0), ("positive", -1.0), ("positive", -0.5), ("negative", -3.0)]
+        )
     ]
     results.write_lines(paths.predictions(RUN), rows)
     results.write(paths.predictions_provenance(RUN), {"settings": {"method": {"kind": "peft"}}})
-    results.write(paths.evaluation(RUN), {"accuracy": 0.667})
+    results.write(
+        paths.evaluation(RUN), {"accuracy": 0.5, "per_class": {"negative": {"recall": 0.5}}}
+    )
 
 
 @pytest.mark.usefixtures("made")
-def test_show_prints_metrics_settings_and_the_wrong_answer_first() -> None:
-    shown = CliRunner().invoke(app, ["show", str(RUN), "--rows", "1"])
+def test_show_prints_metrics_settings_and_the_surest_wrong_answer_first() -> None:
+    shown = CliRunner().invoke(app, ["show", str(RUN), "--worst", "1"])
 
     assert shown.exit_code == 0
     assert shown.output.splitlines() == [
         "tiny/reviews/qlora/0.1-0",
-        "  accuracy: 0.667",
+        "  accuracy: 0.5",
+        "  per_class",
+        "    negative",
+        "      recall: 0.5",
         "settings",
         '  method: {"kind": "peft"}',
         "",
-        "test-1",
+        "test-2  (9 tokens)",
         "  Is it good?",
         "  It is.",
         "  answer: positive",
         "  gold:   negative",
         "  scores: positive -0.500, negative -1.500",
     ]
+
+
+@pytest.mark.usefixtures("made")
+def test_summaries_with_the_least_rouge_come_first() -> None:
+    rows = [
+        {
+            "id": f"test-{number}",
+            "prompt": "Chat",
+            "answer": "written",
+            "gold": "right",
+            "tokens_in": 3,
+            "rouge": {"rouge1": score, "rouge2": 0.0},
+        }
+        for number, score in enumerate([0.5, 0.25, 0.75])
+    ]
+    results.write_lines(paths.predictions(RUN), rows)
+    lines = CliRunner().invoke(app, ["show", str(RUN), "--worst", "2"]).output.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("test-")] == ["test-1", "test-0"]
+    assert "  rouge1 0.250, rouge2 0.000" in lines
 
 
 @pytest.mark.usefixtures("made")

@@ -258,6 +258,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     "report": (
         {
             paths.PUBLISHED,
+            paths.DATA / "predictions",
             paths.METRICS / "evaluate",
             paths.METRICS / "history",
             paths.METRICS / "time_inference",

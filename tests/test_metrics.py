@@ -1,8 +1,10 @@
 """Metrics on cases small enough to work out by hand."""
 
+from math import log
+
 import pytest
 
-from tunebench import cost, evaluation, metrics
+from tunebench import cost, metrics
 
 
 def test_accuracy_and_macro_f1() -> None:
@@ -47,30 +49,59 @@ def test_rouge_of_each_row() -> None:
 
 def test_every_task_is_judged_by_a_metric_that_it_has() -> None:
     found = {
-        "classification": metrics.classification(["a"], ["a"]),
+        "classification": metrics.classification(["a", "b"], ["a", "a"]),
         "summarization": metrics.summarization(["a"], ["a"]),
     }
-    assert {task: metrics.HEADLINE[task] in names for task, names in found.items()} == {
-        "classification": True,
-        "summarization": True,
-    }
+    assert all(metrics.HEADLINE[task] in names for task, names in found.items())
     assert {name for names in found.values() for name in names} == set(metrics.QUALITY)
+
+
+def test_macro_f1_of_one_label_is_absent() -> None:
+    assert metrics.classification(["a", "a"], ["a", "b"]) == {"accuracy": 0.5}
+
+
+def test_each_label_has_its_own() -> None:
+    found = metrics.per_class(["a", "a", "b", "c"], ["a", "b", "b", "b"])
+    assert found == {
+        "a": {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3), "rows": 2.0},
+        "b": {"precision": pytest.approx(1 / 3), "recall": 1.0, "f1": 0.5, "rows": 1.0},
+        "c": {"recall": 0.0, "f1": 0.0, "rows": 1.0},
+    }
+
+
+def test_calibration() -> None:
+    # held for 0.8 and 0.6 sure; the first is right, the second is wrong
+    scores = [{"a": log(0.8), "b": log(0.2)}, {"a": log(0.4), "b": log(0.6)}]
+    found = metrics.calibration(scores, ["a", "a"])
+    assert found["ece"] == pytest.approx((0.2 + 0.6) / 2)
+    assert found["brier"] == pytest.approx((2 * 0.2**2 + 2 * 0.6**2) / 2)
+    # one bin: 0.7 sure on average, right half of the time
+    assert metrics.calibration(scores, ["a", "a"], bins=1)["ece"] == pytest.approx(0.2)
+    sure = metrics.calibration([{"a": 0.0, "b": -1e9}], ["a"])
+    assert sure == {"ece": 0.0, "brier": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sci.space", ("sci.space", True)),
+        (" sci.space\nand more", ("sci.space", True)),
+        ("Sci Space.", ("sci.space", False)),
+        ("space", (None, False)),
+        ("", (None, False)),
+        ("...", (None, False)),
+        ("C++", ("c++", False)),
+    ],
+)
+def test_match(text: str, expected: tuple[str | None, bool]) -> None:
+    assert metrics.match(text, ["sci.space", "rec.autos", "c++"]) == expected
+
+
+def test_match_that_could_be_two_labels_is_none() -> None:
+    assert metrics.match("C", ["c++", "c#"]) == (None, False)
+    assert metrics.match("c#", ["c++", "c#"]) == ("c#", True)
 
 
 def test_costs() -> None:
     assert cost.usd_to_train(1800, 4.0) == 2.0
     assert cost.usd_per_1k_requests(10, 3.6) == pytest.approx(0.1)
-
-
-def test_each_metric_stands_with_its_interval() -> None:
-    found = evaluation.quality(["a"] * 80 + ["b"] * 20, ["a"] * 100, labelled=True)
-    assert list(found) == [
-        "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "macro_f1_low", "macro_f1_high",
-    ]  # fmt: skip
-    ends = (found["accuracy_low"], found["accuracy"], found["accuracy_high"])
-    assert ends == pytest.approx((0.72, 0.8, 0.875), abs=0.006)
-    found = evaluation.quality(["a b", "c d", "e"], ["a b", "c", "x"], labelled=False)
-    assert len(found) == 12
-    for name in metrics.ROUGE:
-        low, high = (found[end] for end in metrics.interval(name))
-        assert low <= found[name] <= high

@@ -23,6 +23,10 @@ TRAINED = {
     "adapter_bytes": 4096,
     "peak_memory_bytes": 1000,
 }
+ANSWERS = [
+    {"id": f"test-{index}", "gold": gold, "answer": answer}
+    for index, (gold, answer) in enumerate([("positive", "positive"), ("negative", "positive")] * 4)
+]
 TIMED = {
     "latency_p50_s": 0.02,
     "latency_p99_s": 0.03,
@@ -54,11 +58,13 @@ def params(project: Any, valid: dict[str, Any]) -> Params:
     valid["hardware"] = {"name": "a & b", "usd_per_hour": 3.6}
     project.write_params(valid)
     zero = Run("tiny", "reviews", "zero_shot")
+    results.write_lines(paths.predictions(zero), ANSWERS)
     results.write(paths.evaluation(zero), quality(0.5))
     results.write(paths.timing(zero), TIMED)
     for size, rows in ((0.5, 12), (1.0, 24)):
         for seed in (0, 1):
             run = Run("tiny", "reviews", "lora", size, seed)
+            results.write_lines(paths.predictions(run), ANSWERS)
             results.write(paths.evaluation(run), quality(0.6 + size / 10 + seed / 5))
             measured = {
                 "rows": rows,
@@ -256,6 +262,7 @@ def test_nothing_published_makes_no_table(params: Params) -> None:
 def test_what_does_not_fit_is_told_in_the_place_of_its_score(params: Params) -> None:
     unfit = {"does_not_fit": True, "tokens_needed": 4321, "tokens_available": 512}
     zero = Run("tiny", "reviews", "zero_shot")
+    results.write_lines(paths.predictions(zero), ANSWERS)
     results.write(paths.evaluation(zero), unfit)
     results.write(paths.timing(zero), unfit)
     records = summary.collect(params)
@@ -277,9 +284,11 @@ def test_stage_writes_every_file(params: Params, project: Any) -> None:
     done = project.run("report")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert sorted(path for path in project.files() if "/tables/" in path or "/plots/" in path) == [
+        "metrics/plots/confusion.csv",
         "metrics/plots/learning_curve.csv",
         "metrics/plots/loss.csv",
         "metrics/tables/classification.csv",
+        "metrics/tables/comparisons.csv",
         "metrics/tables/inference.csv",
         "metrics/tables/training.csv",
     ]

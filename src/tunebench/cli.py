@@ -21,11 +21,11 @@ def main() -> None:
 @app.command()
 def show(
     run: Annotated[str, typer.Argument(help="e.g. tiny/reviews/qlora/1.0-0, as under metrics/")],
-    rows: Annotated[int, typer.Option(help="how many predictions to print")] = 5,
+    worst: Annotated[int, typer.Option(min=0, help="how many predictions to print")] = 5,
 ) -> None:
-    """Print one run's metrics, settings and predictions, wrong answers first."""
+    """Print one run's metrics, settings and its worst predictions."""
     try:
-        for line in describe(Run.parse(run), rows=rows):
+        for line in describe(Run.parse(run), worst=worst):
             typer.echo(line)
     except TunebenchError as error:
         typer.echo(f"error: {error}", err=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tunebench import generation, memory, metrics, models, results, scoring, statistics
 from tunebench.config.options import Options
+from tunebench.config.schema import Evaluation
 from tunebench.prompts import DoesNotFit, Prompt
 
 if TYPE_CHECKING:
@@ -18,16 +20,24 @@ if TYPE_CHECKING:
     from tunebench.tokenization import Tokenizer
 
 
+NO_LABEL = "(no label)"
+
+
 @dataclass(frozen=True)
 class Answering:
-    """How answers are read: labels scored where there are any, else text generated.
+    """How answers are read; `labels` are empty where the task is to write.
 
-    `generation` holds GenerationConfig fields.
+    `settings` are `evaluation` of params.yaml, `generation` the data set's GenerationConfig fields.
     """
 
     labels: Sequence[str]
-    batch_tokens: int
+    settings: Evaluation
     generation: Options
+
+    @property
+    def scored(self) -> bool:
+        """Whether labels are scored, and not written."""
+        return bool(self.labels) and self.settings.mode == "score"
 
 
 @dataclass(frozen=True)
@@ -52,75 +62,126 @@ def evaluate(
     tokenizer = models.load_tokenizer(base)
     loaded = models.load(base, method, trained=trained)
     started = perf_counter()
-    answer = _score if how.labels else _write
-    predictions = answer(loaded, tokenizer, prompts, how)
+    answer = _score if how.scored else _write
+    answers = answer(loaded, tokenizer, prompts, how)
     seconds = perf_counter() - started
-    gold, answers = ([row[key] for row in predictions] for key in ("gold", "answer"))
-    measured = quality(gold, answers, labelled=bool(how.labels)) | {
+    predictions = [_asked(prompt) | given for prompt, given in zip(prompts, answers, strict=True)]
+    measured = judge(predictions, how) | {
         "rows": len(prompts),
         "rows_cut": sum(prompt.cut for prompt in prompts),
         "evaluate_s": results.rounded(seconds, 4),
         "peak_memory_bytes": memory.peak_bytes(),
     }
-    if not how.labels:
-        written = [row["tokens_out"] for row in predictions]
-        measured["output_tokens_mean"] = results.rounded(sum(written) / len(written), 4)
     return Outcome(measured, predictions)
 
 
-def quality(gold: Sequence[str], answers: Sequence[str], *, labelled: bool) -> results.Metrics:
-    """What the answers are worth: each metric, and the ends of its 95% interval.
+def judge(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metrics:
+    """What the answers are worth: each metric, and beside it the ends of its 95% interval.
 
-    An interval stands beside its metric: `accuracy`, `accuracy_low`, `accuracy_high`.
+    `accuracy` stands with `accuracy_low` and `accuracy_high`. Each summary's own ROUGE is added to
+    its prediction.
     """
-    if labelled:
-        found = metrics.classification(gold, answers)
-        intervals = statistics.of_confusion(gold, answers)
+    gold, answers = ([row[key] for row in predictions] for key in ("gold", "answer"))
+    further: results.Metrics = {}
+    if how.labels:
+        given = [answer or NO_LABEL for answer in answers]
+        found = metrics.classification(gold, given)
+        intervals = statistics.of_confusion(gold, given)
+        if "macro_f1" not in found:
+            further["undefined"] = "macro_f1: the test rows have one label only"
+        further |= {"per_class": metrics.per_class(gold, given)} | _of_labels(predictions, how)
     else:
         rows = metrics.rouge(gold, answers)
+        for index, row in enumerate(predictions):
+            row["rouge"] = {name: results.rounded(rows[name][index]) for name in rows}
         found, intervals = metrics.means(rows), statistics.of_means(rows)
-    return {
-        name: results.rounded(number)
+    if not how.scored:
+        further |= metrics.means({"output_tokens_mean": [row["tokens_out"] for row in predictions]})
+    named = {
+        name: number
         for metric, value in found.items()
         for name, number in zip(
             (metric, *metrics.interval(metric)), (value, *intervals[metric]), strict=True
         )
+    }
+    return results.rounded_all(named | further)
+
+
+def _of_labels(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metrics:
+    """What only scored, or only written, labels tell."""
+    gold = [row["gold"] for row in predictions]
+    if how.scored:
+        return metrics.calibration([_deciding(row) for row in predictions], gold)
+    return metrics.means(
+        {
+            "accuracy_strict": [
+                row["strict"] and row["answer"] == row["gold"] for row in predictions
+            ],
+            "no_label": [row["answer"] is None for row in predictions],
+        }
+    )
+
+
+def _deciding(row: dict[str, Any]) -> dict[str, float]:
+    """The scores by which the answer was chosen."""
+    return dict(row.get("scores_normalized") or row["scores"])
+
+
+def _asked(prompt: Prompt) -> dict[str, Any]:
+    return {
+        "id": prompt.id,
+        "prompt_sha256": sha256(prompt.prompt.encode()).hexdigest(),
+        "prompt": prompt.prompt,
+        "gold": prompt.gold if prompt.label is None else prompt.label,
+        "tokens_in": prompt.tokens,
     }
 
 
 def _score(
     model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], how: Answering
 ) -> list[dict[str, Any]]:
-    scores = scoring.score(model, tokenizer, prompts, how.labels, batch_tokens=how.batch_tokens)
+    scores = scoring.score(
+        model, tokenizer, prompts, how.labels, batch_tokens=how.settings.batch_tokens
+    )
+    if how.settings.label_normalization == "none":
+        return [_chosen(row, how.labels) for row in scores]
+    if how.settings.label_normalization == "bytes":
+        lengths = [[len(label.encode()) for label in how.labels]] * len(prompts)
+    else:
+        asked = scoring.questions(tokenizer, prompts, how.labels)
+        lengths = [[len(path) for path in question.tree.paths] for question in asked]
     return [
-        {
-            "id": prompt.id,
-            "answer": how.labels[max(range(len(row)), key=row.__getitem__)],
-            "gold": prompt.label,
-            "scores": {
-                label: round(value, 5) for label, value in zip(how.labels, row, strict=True)
-            },
-            "tokens_in": prompt.tokens,
-            "prompt": prompt.prompt,
-        }
-        for prompt, row in zip(prompts, scores, strict=True)
+        _chosen(row, how.labels, [score / length for score, length in zip(row, own, strict=True)])
+        for row, own in zip(scores, lengths, strict=True)
     ]
+
+
+def _chosen(
+    scores: Sequence[float], labels: Sequence[str], normalized: Sequence[float] | None = None
+) -> dict[str, Any]:
+    deciding = scores if normalized is None else normalized
+    found: dict[str, Any] = {
+        "answer": labels[max(range(len(labels)), key=deciding.__getitem__)],
+        "scores": {label: round(score, 5) for label, score in zip(labels, scores, strict=True)},
+    }
+    if normalized is not None:
+        pairs = zip(labels, normalized, strict=True)
+        found["scores_normalized"] = {label: round(score, 5) for label, score in pairs}
+    return found
 
 
 def _write(
     model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], how: Answering
 ) -> list[dict[str, Any]]:
     texts = generation.generate(
-        model, tokenizer, prompts, how.generation, batch_tokens=how.batch_tokens
+        model, tokenizer, prompts, how.generation, batch_tokens=how.settings.batch_tokens
     )
-    return [
-        {
-            "id": prompt.id,
-            "answer": text.text,
-            "gold": prompt.gold,
-            "tokens_in": prompt.tokens,
-            "tokens_out": text.tokens,
-            "prompt": prompt.prompt,
-        }
-        for prompt, text in zip(prompts, texts, strict=True)
-    ]
+    if not how.labels:
+        return [{"answer": text.text, "tokens_out": text.tokens} for text in texts]
+    written = []
+    for text in texts:
+        label, strict = metrics.match(text.text, how.labels)
+        written.append(
+            {"answer": label, "strict": strict, "text": text.text, "tokens_out": text.tokens}
+        )
+    return written

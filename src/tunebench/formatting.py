@@ -17,7 +17,6 @@ from tunebench.tables import TextRow
 from tunebench.templates import Layout
 from tunebench.tokenization import Marked, Tokenizer
 
-DEFAULT_NEW_TOKENS = 20  # GenerationConfig's own default
 ROWS_AT_ONCE = 1000  # tokenized together
 
 
@@ -110,12 +109,11 @@ def _answer_tokens(
     Training and test texts are cut alike, so the training prompts reserve as much.
     """
     around = Marked(layout.lead) + Marked(layout.tail)
-    if dataset.labelled:
+    if dataset.labelled and params.evaluation.mode == "score":
         answers = [around + Marked.from_row(label) for label in labels]
         begin = len(tokenization.encode(tokenizer, Marked("")))
         return max(map(len, tokenization.encode_all(tokenizer, answers))) - begin + 1
-    options = params.generation_for(dataset)
-    return int(options.get("max_new_tokens") or DEFAULT_NEW_TOKENS)
+    return int(params.generation_for(dataset).get("max_new_tokens") or 0)
 
 
 def _refuse_equal_labels(prompt: Prompt, labels: Sequence[str], tokenizer: Tokenizer) -> None:

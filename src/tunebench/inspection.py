@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunebench import paths, results
 from tunebench.paths import Run
 
 
-def describe(run: Run, *, rows: int) -> Iterator[str]:
-    """The run's metrics, its settings, then `rows` predictions, wrong answers first.
+def describe(run: Run, *, worst: int) -> Iterator[str]:
+    """The run's metrics, its settings, then its `worst` predictions.
+
+    Of labels the surest wrong answers come first, of texts those with the least ROUGE-1.
 
     Raises:
         SourceError: if the run has not been made.
     """
     predictions = results.read_lines(paths.predictions(run))
     yield f"{run}"
-    for name, value in results.read(paths.evaluation(run)).items():
-        yield f"  {name}: {value}"
+    yield from _indented(results.read(paths.evaluation(run)))
     yield "settings"
     for name, value in results.read(paths.predictions_provenance(run))["settings"].items():
         yield f"  {name}: {json.dumps(value, ensure_ascii=False)}"
-    # stable, so that rows of like merit keep the test sample's order
-    for prediction in sorted(predictions, key=lambda row: row["answer"] == row["gold"])[:rows]:
+    for prediction in sorted(predictions, key=_merit)[:worst]:
         yield from _prediction(prediction)
 
 
-def _prediction(row: dict[str, Any]) -> Iterator[str]:
-    yield f"\n{row['id']}"
+def _merit(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """Right answers behind wrong ones, and how far the gold answer is from having been given."""
+    if "rouge" in row:
+        return False, float(row["rouge"]["rouge1"])
+    scores = row.get("scores_normalized") or row.get("scores") or {}
+    margin = scores[row["gold"]] - scores[row["answer"]] if scores else 0.0
+    return row["answer"] == row["gold"], margin
+
+
+def _indented(values: Mapping[str, Any], depth: int = 1) -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield f"{'  ' * depth}{name}"
+            yield from _indented(value, depth + 1)
+        else:
+            yield f"{'  ' * depth}{name}: {value}"
+
+
+def _prediction(row: Mapping[str, Any]) -> Iterator[str]:
+    yield f"\n{row['id']}  ({row['tokens_in']} tokens)"
     yield "  " + row["prompt"].replace("\n", "\n  ")
-    yield f"  answer: {row['answer']}"
+    yield f"  answer: {row.get('text', row['answer'])}"
     yield f"  gold:   {row['gold']}"
-    if "scores" in row:
-        best = sorted(row["scores"].items(), key=lambda item: -item[1])
-        yield "  scores: " + ", ".join(f"{label} {score:.3f}" for label, score in best)
+    if "rouge" in row:
+        yield "  " + ", ".join(f"{name} {value:.3f}" for name, value in row["rouge"].items())
+    for name in ("scores", "scores_normalized"):
+        best = sorted(row.get(name, {}).items(), key=lambda item: -item[1])
+        if best:
+            label = name.replace("_", ", ")
+            yield f"  {label}: " + ", ".join(f"{label} {score:.3f}" for label, score in best)

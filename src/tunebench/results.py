@@ -110,6 +110,18 @@ def rounded(value: float, digits: int = 6) -> float:
     return round(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
+def rounded_all(values: Mapping[str, Any]) -> Metrics:
+    """A mapping whose numbers are all `rounded`, nested ones too; whole numbers stay whole."""
+    return {
+        name: rounded_all(value)
+        if isinstance(value, Mapping)
+        else rounded(value)
+        if isinstance(value, float)
+        else value
+        for name, value in values.items()
+    }
+
+
 def provenance(run: object, settings: Mapping[str, Any], device: str) -> Metrics:
     """What a result came from: run, resolved settings, library versions, machine."""
     return {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 Interval = tuple[float, float]
 
@@ -35,9 +36,19 @@ def of_means(values: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
     Raises:
         ValueError: where there is no row, or metrics differ in their number of rows.
     """
+    draws = drawn_means(list(values.values()))
+    return {name: _middle(draws[:, index]) for index, name in enumerate(values)}
+
+
+def drawn_means(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """The mean of each list of values in each draw, all from the same draws: draws × lists.
+
+    Raises:
+        ValueError: where there is no row, or lists differ in their number of rows.
+    """
     import numpy as np
 
-    rows = np.array(list(values.values()), dtype=np.float64).T  # rows × metrics
+    rows = np.array(values, dtype=np.float64).T  # rows × lists
     count = len(rows)
     if not count:
         raise ValueError("no rows to draw from")
@@ -47,11 +58,11 @@ def of_means(values: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
     for start in range(0, DRAWS, step):
         size = min(step, DRAWS - start)
         drawn = random.integers(count, size=(size, count))
-        # how often each row was drawn, so that all metrics come of one product
+        # how often each row was drawn, so that all means come of one product
         drawn += np.arange(size)[:, None] * count
         times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
         means[start : start + size] = times @ rows / count
-    return {name: _middle(means[:, index]) for index, name in enumerate(values)}
+    return means
 
 
 def of_confusion(gold: Sequence[str], answers: Sequence[str]) -> dict[str, Interval]:
@@ -109,6 +120,59 @@ def over_seeds(means: Sequence[float], intervals: Sequence[Interval]) -> Interva
     above = hypot(fmean(high - mean for mean, (_, high) in pairs), seeds)
     middle = fmean(means)
     return max(0.0, middle - below), min(1.0, middle + above)
+
+
+def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
+    """The p-value of McNemar's exact test: which of two is right more often, on the same rows.
+
+    Only rows on which one of them is right count (McNemar 1947; the exact, binomial form).
+    """
+    from scipy.stats import binomtest
+
+    pairs = list(zip(ours, theirs, strict=True))
+    wins, losses = pairs.count((True, False)), pairs.count((False, True))
+    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+
+
+def of_difference(draws: NDArray[np.float64]) -> tuple[Interval, float]:
+    """The interval of a difference and the p-value of its being none, from its drawn values.
+
+    The p-value is twice the share of draws on the other side of zero, the observed one counted in
+    (Davison & Hinkley 1997), so it is never smaller than 2 / (draws + 1).
+    """
+    below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
+    return _middle(draws), min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
+
+
+def over_runs(draws: NDArray[np.float64], runs: Sequence[int]) -> NDArray[np.float64]:
+    """The drawn mean of one method over its seeds' runs, seeds drawn again too: one for each draw.
+
+    Args:
+        draws: of `drawn_means`, draws × runs.
+        runs: the method's columns in it.
+    """
+    import numpy as np
+
+    own = draws[:, list(runs)]
+    if own.shape[1] == 1:
+        return own[:, 0]
+    chosen = np.random.default_rng(SEED + 1).integers(own.shape[1], size=own.shape)
+    means: NDArray[np.float64] = np.take_along_axis(own, chosen, axis=1).mean(axis=1)
+    return means
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number (Holm 1979), in the same order.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
 
 
 def _middle(draws: np.ndarray) -> Interval:

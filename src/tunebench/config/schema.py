@@ -14,6 +14,8 @@ from tunebench.errors import ParameterError, suggest
 
 T = TypeVar("T")
 
+DEFAULT_NEW_TOKENS = 20
+
 
 def _train_size(value: Any) -> int | float:
     rows = type(value) is int and value >= 1
@@ -105,9 +107,13 @@ Method = Annotated[PromptingMethod | PeftMethod | FullMethod, Field(discriminato
 class Evaluation(Settings):
     """How answers are read from the model; `generation` holds GenerationConfig fields.
 
-    `batch_tokens` go through the model at once, padding included; halved where memory ends.
+    `mode: score` takes the likeliest label, its log-likelihood divided by its tokens or its bytes
+    where `label_normalization` says so; `mode: generate` writes text and looks whether it is a
+    label. `batch_tokens` go through the model at once, padding included; halved where memory ends.
     """
 
+    mode: Literal["score", "generate"] = "score"
+    label_normalization: Literal["none", "tokens", "bytes"] = "none"
     batch_tokens: Count = 8192
     generation: Generation = {}
 
@@ -209,7 +215,10 @@ class Params(Settings):
 
     def generation_for(self, dataset: Dataset) -> Options:
         """GenerationConfig fields of one data set; greedy unless a parameter says otherwise."""
-        return merge({"do_sample": False}, self.evaluation.generation, dataset.generation)
+        given = merge(self.evaluation.generation, dataset.generation)
+        # GenerationConfig's own default length, which counts the prompt, leaves most answers none
+        length = {} if "max_length" in given else {"max_new_tokens": DEFAULT_NEW_TOKENS}
+        return {"do_sample": False} | length | given
 
 
 def _named(table: Mapping[str, T], name: str, option: str) -> T:

@@ -16,13 +16,15 @@ from tunebench.report.tables import Row
 TITLES = {
     "classification": "Classification: how often the answer is right",
     "summarization": "Summarization: overlap with the reference summary (ROUGE F1)",
+    "comparisons": "Which differences these test rows can tell",
     "published": "Published, and measured here",
     "training": "What training costs",
     "inference": "What answering costs, in one process",
 }
-WORDS = ("model", "dataset", "method", "metric", "within")  # aligned to the left
+# aligned to the left
+WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable")
 # columns whose unit is that of the metric that the row names
-OF_METRIC = ("measured", "low", "high", "difference")
+OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,9 @@ def _cells(row: Row, columns: Sequence[str]) -> Iterator[Cell]:
         if row.get("note") and row.get(column) is None:
             yield Cell("note", row["note"], span=len(columns) - index)
             return
-        interval = [_text(row, end) for end in _ends(column)]
-        yield Cell(column, _text(row, column), "–".join(filter(None, interval)))
+        interval = [text for end in _ends(column) if (text := _text(row, end))]
+        dash = " to " if any(text.startswith("-") for text in interval) else "–"
+        yield Cell(column, _text(row, column), dash.join(interval))
 
 
 def _text(row: Row, column: str) -> str:

@@ -1,0 +1,42 @@
+"""What is taken for what: gold labels by answers, for the runs that are timed too."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tunebench import paths, results
+from tunebench.config.schema import Params
+from tunebench.paths import Run
+from tunebench.report.tables import Row
+
+
+def build(params: Params) -> list[Row]:
+    """Data of the DVC plot: test rows by gold label and answer, a panel for each method.
+
+    Tuned methods are those of `inference.train_size` and the first seed.
+    """
+    return [row for run in _runs(params) for row in _counts(run)]
+
+
+def _runs(params: Params) -> Iterator[Run]:
+    grid = params.grid
+    for model in grid.models:
+        for dataset in grid.datasets:
+            if params.dataset(dataset).labelled:
+                for method in grid.prompting:
+                    yield Run(model, dataset, method)
+                for method in grid.tuning:
+                    yield Run(model, dataset, method, params.inference.train_size, grid.seeds[0])
+
+
+def _counts(run: Run) -> Iterator[Row]:
+    predictions = results.read_lines(paths.predictions(run))
+    counts = Counter((row["gold"], row["answer"] or "(no label)") for row in predictions)
+    for (gold, answer), rows in sorted(counts.items()):
+        yield {
+            "panel": f"{run.model}, {run.dataset}: {run.method}",
+            "gold": gold,
+            "answer": answer,
+            "rows": rows,
+        }
