@@ -54,8 +54,26 @@ def test_pairs_of_single_runs(params: Any) -> None:
     assert far["difference"] == pytest.approx(-0.475)
     assert far["p"] == pytest.approx(2 * 0.5**19, rel=1e-2)
     assert far["distinguishable"] == "yes"
-    assert all(row["metric"] == "accuracy" and row["train_size"] == 1.0 for row in rows)
+    assert [row["train_size"] for row in rows] == ["0", 1.0, 1.0]
+    assert {row["metric"] for row in rows} == {"accuracy"}
     assert far["p_adjusted"] == pytest.approx(3 * far["p"], rel=1e-2)
+
+
+def test_prompting_methods_are_compared_once(
+    project: Any, valid: dict[str, Any], params: Any
+) -> None:
+    valid["grid"]["train_sizes"] = [0.5, 1.0]
+    project.write_params(valid)
+    write(Run("tiny", "reviews", "lora", 0.5, 0), [index > 9 for index in range(ROWS)])
+    rows = comparisons.build(config.load())["comparisons"]
+    found = [(row["train_size"], row["method"], row["other"]) for row in rows]
+    assert found == [
+        ("0", "zero_shot", "few_shot"),
+        (0.5, "zero_shot", "lora"),
+        (0.5, "few_shot", "lora"),
+        (1.0, "zero_shot", "lora"),
+        (1.0, "few_shot", "lora"),
+    ]
 
 
 def test_other_test_rows_are_refused(params: Any) -> None:
@@ -101,7 +119,7 @@ def test_summaries_are_compared_by_rouge(project: Any, valid: dict[str, Any]) ->
         )  # fmt: skip
     (row,) = comparisons.build(config.load())["comparisons"]
     assert row["difference"] == pytest.approx(-0.1)
-    assert (row["metric"], row["train_size"]) == ("rouge1", None)
+    assert (row["metric"], row["train_size"]) == ("rouge1", "0")
     assert row["p"] == pytest.approx(2 / (statistics.DRAWS + 1), rel=1e-2)
 
 

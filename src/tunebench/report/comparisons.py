@@ -11,6 +11,7 @@ from tunebench import metrics, paths, results, statistics
 from tunebench.config.schema import Params
 from tunebench.errors import EvaluationError
 from tunebench.paths import Run
+from tunebench.report.summary import NO_ROWS
 from tunebench.report.tables import Row
 
 if TYPE_CHECKING:
@@ -62,15 +63,17 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Row]:
         return _Method(name, values) if all(values) else None
 
     prompting = [method(name, [Run(model, dataset, name)]) for name in grid.prompting]
-    sizes: list[int | float | None] = [*grid.train_sizes]
-    for size in sizes or [None]:
+    asked = [each for each in prompting if each is not None]
+    place: Row = {"model": model, "dataset": dataset}
+    for row in _pairs(asked, [], metric):
+        yield place | {"train_size": NO_ROWS} | row
+    for size in grid.train_sizes if grid.tuning else []:
         tuned = [
             method(name, [Run(model, dataset, name, size, seed) for seed in grid.seeds])
-            for name in (grid.tuning if size is not None else [])
+            for name in grid.tuning
         ]
-        methods = [each for each in (*prompting, *tuned) if each is not None]
-        for row in _pairs(methods, metric):
-            yield {"model": model, "dataset": dataset, "train_size": size, **row}
+        for row in _pairs(asked, [each for each in tuned if each is not None], metric):
+            yield place | {"train_size": size} | row
 
 
 def _values(run: Run, metric: str, known: dict[Run, list[str]]) -> list[float]:
@@ -90,17 +93,19 @@ def _values(run: Run, metric: str, known: dict[Run, list[str]]) -> list[float]:
     return [float(row["rouge"][metric]) for row in predictions]
 
 
-def _pairs(methods: Sequence[_Method], metric: str) -> Iterator[Row]:
+def _pairs(asked: Sequence[_Method], tuned: Sequence[_Method], metric: str) -> Iterator[Row]:
+    """All pairs in which one is tuned; where nothing is tuned, all pairs."""
+    methods = [*asked, *tuned]
     if len(methods) < 2:
         return
     draws = statistics.drawn_means([row for method in methods for row in method.values])
-    places, start = {}, 0
+    drawn, start = {}, 0
     for method in methods:
-        places[method.name] = range(start, start + len(method.values))
-        start += len(method.values)
-    drawn = {name: statistics.over_runs(draws, runs) for name, runs in places.items()}
+        runs = range(start, start := start + len(method.values))
+        drawn[method.name] = statistics.over_runs(draws, runs)
     for ours, theirs in combinations(methods, 2):
-        yield _compare(ours, theirs, drawn[ours.name] - drawn[theirs.name], metric)
+        if theirs in tuned or not tuned:
+            yield _compare(ours, theirs, drawn[ours.name] - drawn[theirs.name], metric)
 
 
 def _compare(ours: _Method, theirs: _Method, drawn: NDArray[np.float64], metric: str) -> Row:
