@@ -266,13 +266,20 @@ def test_the_stage_says_it_in_one_line(project: Any, valid: dict[str, Any]) -> N
     assert done.stderr.startswith("reviews: 3 training rows repeat an earlier one; ")
     assert Counter(Path(name).name for name in project.files()) == Counter(
         ["reviews.json"] * 2
-        + ["tiny.json", "card.json", "train.parquet", "validation.parquet", "test.parquet"]
+        + [
+            "published.json",
+            "tiny.json",
+            "card.json",
+            "train.parquet",
+            "validation.parquet",
+            "test.parquet",
+        ]
     )
     # a split that is no longer there goes, also where no DVC cleans up before
     (project.folder / "rows" / "validation.csv").unlink()
     assert project.run("check").returncode == 0
     assert project.run("download", "--dataset", "reviews").returncode == 0
-    assert len(project.files()) == 6
+    assert len(project.files()) == 7
 
 
 def test_memory_does_not_grow_with_the_rows(
