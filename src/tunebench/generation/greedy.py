@@ -75,6 +75,7 @@ class _State:
             self.model.config.get_text_config().num_hidden_layers,
             start + longest + writer.most,
         )
+        self.kept = keep(self.model, 1)
         self.mask = tensor(mask, self.model)
         self.positions = tensor(positions, self.model)
         self._run(tensor(ids, self.model))
@@ -103,6 +104,6 @@ class _State:
             position_ids=self.positions,
             past_key_values=self.cache,
             use_cache=True,
-            **keep(self.model, 1),
+            **self.kept,
         ).logits
         self.next = logits[:, -1].argmax(-1)
