@@ -148,9 +148,10 @@ def bound(model: Any, asked: list[Any], seconds: float, given: Any) -> dict[str,
     run = scoring.fastest_pass(model, 0, asked)
     fed = 0
     lengths = [question.length for question in asked]
-    for _ in within_budget(
-        lengths, given.batch_tokens, lambda batch: run([asked[index] for index in batch])
-    ):
+    most = given.batch_tokens
+    if model.device.type == "cpu":
+        most = min(most, scoring.CPU_BATCH_TOKENS)
+    for _ in within_budget(lengths, most, lambda batch: run([asked[index] for index in batch])):
         pass
     handle.remove()
     shared = min(fed, shared_tokens([question.context for question in asked]))

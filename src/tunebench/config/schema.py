@@ -114,7 +114,7 @@ class Evaluation(Settings):
 
     mode: Literal["score", "generate"] = "score"
     label_normalization: Literal["none", "tokens", "bytes"] = "none"
-    batch_tokens: Count = 8192
+    batch_tokens: Count = 16384
     generation: Generation = {}
 
 
