@@ -2,7 +2,9 @@
 python -m stages.evaluate --model tiny --dataset posts --method qlora --train-size 0.1 --seed 0.
 """
 
-from tunebench import config, evaluation, models, paths, prompts, results, stage
+from functools import partial
+
+from tunebench import config, evaluation, models, paths, prompts, results, selection, stage
 from tunebench.paths import Run
 
 
@@ -16,9 +18,16 @@ def main(run: Run) -> None:
         settings=params.evaluation,
         generation=params.generation_for(dataset),
     )
-    outcome = evaluation.evaluate(
-        base, method, prompts.read(paths.test_prompts(run)), how, trained=paths.trained(run)
-    )
+    test, trained = prompts.read(paths.test_prompts(run)), paths.trained(run)
+    answer = partial(evaluation.evaluate, base, method, how)
+    if trained is None:
+        outcome = answer(test)
+    else:
+        validation = prompts.read_split(paths.prompts(run), "validation")
+        outcome, selected = selection.evaluate(
+            answer, how, trained, test=test, validation=validation
+        )
+        results.write(paths.selected(run), selected)
     settings = {"model": base.described(), "method": method, "evaluation": how}
     provenance = results.provenance(run, settings, models.device_name())
     results.write_lines(paths.predictions(run), outcome.predictions)

@@ -2,6 +2,8 @@
 python -m stages.time_inference --model tiny --dataset posts --method few_shot.
 """
 
+from pathlib import Path
+
 from tunebench import config, models, paths, prompts, results, stage, timing
 from tunebench.paths import Run
 
@@ -11,13 +13,14 @@ def main(run: Run) -> None:
     params = config.load()
     base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
     method = params.method(run.method)
+    selected = results.read(paths.selected(run)) if paths.trained(run) else None
     measured = timing.time_inference(
         base,
         method,
         prompts.read(paths.test_prompts(run)),
         params.inference,
         labels=results.read(paths.card(run.dataset))["labels"],
-        trained=paths.trained(run),
+        trained=Path(selected["trained"]) if selected else None,
     )
     settings = {"model": base.described(), "method": method, "inference": params.inference}
     provenance = results.provenance(run, settings, models.device_name())

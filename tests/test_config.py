@@ -227,6 +227,23 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("training.packin", "concat", "training.packin: unknown key; did you mean 'packing'?"),
     ("templates.short.completion", "", "templates.short.completion: {completion} is missing"),
     (
+        "evaluation.select",
+        "best",
+        "evaluation.select: 'best' is unknown; did you mean 'best_test'?",
+    ),
+    (
+        "evaluation.select",
+        "best_test",
+        "evaluation.select: best_test needs every epoch of 'lora' on 'reviews' kept: set"
+        " training.save_strategy: epoch",
+    ),
+    (
+        "evaluation.select",
+        "best_validation",
+        "evaluation.select: best_validation needs rows to choose on: set"
+        " datasets.reviews.validation_rows",
+    ),
+    (
         "evaluation.generation.max_tokens",
         4,
         "evaluation.generation.max_tokens: unknown key; did you mean 'max_new_tokens'?",

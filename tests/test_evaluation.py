@@ -24,7 +24,7 @@ def answering(labels: list[str], **settings: Any) -> Answering:
 def outcome(
     tiny: models.Base, prompts: list[Prompt], labels: list[str], **settings: Any
 ) -> evaluation.Outcome:
-    return evaluation.evaluate(tiny, ASK, prompts, answering(labels, **settings), trained=None)
+    return evaluation.evaluate(tiny, ASK, answering(labels, **settings), prompts)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ LAYERS: list[set[str]] = [
     {"formatting", "batching", "beginning", "callbacks"},
     {"training", "scoring", "generation"},
     {"evaluation", "timing"},
+    {"selection"},
     {"report", "inspection"},
     {"stage", "cli"},
 ]
@@ -221,6 +222,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
         {
             paths.adapter(TUNED),
             paths.pin("tiny"),
+            paths.prompts(SUBSET),
             paths.test_prompts(TUNED),
             paths.card("reviews"),
         },
@@ -228,6 +230,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.predictions(TUNED),
             paths.predictions_provenance(TUNED),
             paths.evaluation(TUNED),
+            paths.selected(TUNED),
         },
     ),
     "time_inference": (
@@ -236,6 +239,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.pin("tiny"),
             paths.test_prompts(TUNED),
             paths.card("reviews"),
+            paths.selected(TUNED),
         },
         {paths.timing(TUNED), paths.timing_provenance(TUNED)},
     ),

@@ -238,12 +238,12 @@ def test_shrunk_study_runs(
 
 
 def assert_finite(found: Any, place: object) -> None:
-    """Every number within is one, and there is at least one."""
+    """Every number within is one, and there is at least one value."""
     if isinstance(found, dict):
         assert found, place
         for key, value in found.items():
             assert_finite(value, f"{place}: {key}")
-    else:
+    elif not isinstance(found, str):
         assert isinstance(found, bool | int | float), place
         assert math.isfinite(found), place
 
@@ -298,6 +298,13 @@ def check_answers(params: Params, run: Run) -> None:
     headline = "accuracy" if dataset.labelled else "rouge1"
     low, value, high = (metrics[f"{headline}{end}"] for end in ("_low", "", "_high"))
     assert 0 <= low <= value <= high <= 1
+    if run.size_and_seed and params.evaluation.select == "best_test":
+        assert metrics["optimistic"]
+        assert value == max(each[headline] for each in metrics["epochs"].values())
+        epochs = params.training_for(dataset, params.tuning_method(run.method))["num_train_epochs"]
+        assert len(metrics["epochs"]) == epochs
+        tested = results.read(paths.selected(run))["trained"]
+        assert tested == str(paths.epochs(paths.adapter(run)) / str(metrics["epoch"]))
     answers = results.read_lines(paths.predictions(run))
     assert len(answers) == metrics["rows"] == shrink.TEST_ROWS
     if dataset.labelled:

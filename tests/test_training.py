@@ -174,6 +174,24 @@ def test_changed_run_starts_from_the_beginning(
         shutil.copytree(spare, job.checkpoints)
 
 
+def test_epochs_are_kept(make_job: Callable[..., Job]) -> None:
+    by_epoch = SETTINGS | {"save_strategy": "epoch", "num_train_epochs": 2.5}
+    whole, killed = (make_job(name, settings=by_epoch) for name in ("whole", "killed"))
+    training.train(whole)
+    interrupt(killed)
+    training.train(killed)
+    kept = epochs(whole)
+    assert list(kept) == ["1", "2", "3"]
+    assert len(set(kept.values())) == 3
+    assert kept["3"] == weights(whole)
+    assert epochs(killed) == kept
+
+
+def epochs(job: Job) -> dict[str, str]:
+    files = sorted(job.output.glob("epochs/*/adapter_model.safetensors"))
+    return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
 def test_packed_rows_are_trained_on(make_job: Callable[..., Job]) -> None:
     packed = {"packing": "concat", "packing_length": 64, "loss_on": "all"}
     job = make_job("packed", settings=SETTINGS | packed)

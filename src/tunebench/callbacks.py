@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from tunebench import results
 from tunebench.progress import bar
 
 
@@ -24,6 +28,22 @@ class LogAtCheckpoints(TrainerCallback):  # type: ignore[misc]
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
         """Log before a checkpoint of a whole epoch."""
         control.should_log |= control.should_save
+
+
+class KeepEpochs(TrainerCallback):  # type: ignore[misc]
+    """Save what each epoch has trained, in a folder of its number.
+
+    The Trainer tells of an epoch's end before it writes the checkpoint: so a run that goes on from
+    a checkpoint has every epoch before it.
+    """
+
+    def __init__(self, folder: Path, save: Callable[[Path], None]) -> None:
+        self._folder, self._save = folder, save
+
+    def on_epoch_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Save; the last epoch may be a part of one, as in `num_train_epochs: 2.5`."""
+        with results.replacing_folder(self._folder / str(ceil(state.epoch))) as temporary:
+            self._save(temporary)
 
 
 class TrainingBar(TrainerCallback):  # type: ignore[misc]

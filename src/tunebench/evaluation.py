@@ -39,6 +39,11 @@ class Answering:
         """Whether labels are scored, and not written."""
         return bool(self.labels) and self.settings.mode == "score"
 
+    @property
+    def task(self) -> str:
+        """As `datasets.<d>.task` names it."""
+        return "classification" if self.labels else "summarization"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -51,10 +56,9 @@ class Outcome:
 def evaluate(
     base: models.Base,
     method: models.Method,
-    prompts: Sequence[Prompt] | DoesNotFit,
     how: Answering,
-    *,
-    trained: Path | None,
+    prompts: Sequence[Prompt] | DoesNotFit,
+    trained: Path | None = None,
 ) -> Outcome:
     """Answer every prompt with the untouched or the trained model, and judge the answers."""
     if isinstance(prompts, DoesNotFit):

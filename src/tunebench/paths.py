@@ -145,6 +145,16 @@ def trained(run: Run) -> Path | None:
     return adapter(run) if run.size_and_seed else None
 
 
+def epochs(trained: Path) -> Path:
+    """Folder of what each epoch left, by its number, within what training made."""
+    return trained / "epochs"
+
+
+def selected(run: Run) -> Path:
+    """Which of a run's epochs was tested, and is served."""
+    return _of(DATA / "selected", run, ".json")
+
+
 def checkpoints(run: Run) -> Path:
     """Where a training run keeps what it needs to go on after a kill; removed when it ends."""
     return _of(DATA / "checkpoints", run, "")

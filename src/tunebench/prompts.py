@@ -104,3 +104,9 @@ def read(path: Path) -> list[Prompt] | DoesNotFit:
         row["data"] = [(start, end) for start, end in row["data"]]
         row["answer"] = tuple(row["answer"])
     return [Prompt(**row) for row in rows]
+
+
+def read_split(path: Path, split: str) -> list[Prompt]:
+    """One split of the rows that a subset's `format_prompts` wrote."""
+    rows = read(path)
+    return [] if isinstance(rows, DoesNotFit) else [row for row in rows if row.split == split]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
-from tunebench import batching, memory, models, results, tokenization
+from tunebench import batching, memory, models, paths, results, tokenization
 from tunebench.config.options import Options, OwnTraining
 from tunebench.config.schema import PeftMethod, TuningMethod
 from tunebench.errors import TrainingError
@@ -87,8 +87,11 @@ def train(job: Job) -> Outcome:
         ) from None
     _refuse_divergence(job, model)
     shutil.rmtree(job.output, ignore_errors=True)  # an older run's files would be loaded with ours
-    model.save_pretrained(job.output, **_save_options(model))
-    shutil.rmtree(job.checkpoints, ignore_errors=True)
+    _save(model, job.output)
+    if paths.epochs(job.checkpoints).exists():
+        # copied: a kill before the checkpoints are gone would otherwise leave none to go on with
+        shutil.copytree(paths.epochs(job.checkpoints), paths.epochs(job.output))
+    _remove_checkpoints(job)
     return Outcome(_metrics(job, model, trainer, report.metrics), _history(trainer))
 
 
@@ -123,7 +126,7 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
     from transformers import Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from tunebench.callbacks import LogAtCheckpoints, TrainingBar
+    from tunebench.callbacks import KeepEpochs, LogAtCheckpoints, TrainingBar
 
     own, arguments = OwnTraining.part(job.settings)
     rows = {
@@ -155,6 +158,9 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
         trainer.remove_callback(printer)
     for callback in (LogAtCheckpoints, TrainingBar):
         trainer.add_callback(callback)
+    if trainer.args.save_strategy == "epoch":
+        kept = paths.epochs(job.checkpoints)
+        trainer.add_callback(KeepEpochs(kept, lambda folder: _save(model, folder)))
     return trainer
 
 
@@ -164,13 +170,22 @@ def _last_checkpoint(job: Job) -> Path | None:
     The Trainer writes `trainer_state.json` last, so a checkpoint without it was cut off.
     """
     identity = _identity(job)
-    stamp = job.checkpoints / "job.json"
+    stamp = _stamp(job)
     if not stamp.exists() or json.loads(stamp.read_text()) != identity:
-        shutil.rmtree(job.checkpoints, ignore_errors=True)
+        _remove_checkpoints(job)
         results.write(stamp, identity)
         return None
     whole = [path.parent for path in job.checkpoints.glob("checkpoint-*/trainer_state.json")]
     return max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def _stamp(job: Job) -> Path:
+    return job.checkpoints / "job.json"
+
+
+def _remove_checkpoints(job: Job) -> None:
+    _stamp(job).unlink(missing_ok=True)  # first: what a kill leaves of the rest is then no one's
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
 
 
 def _identity(job: Job) -> dict[str, Any]:
@@ -181,9 +196,10 @@ def _identity(job: Job) -> dict[str, Any]:
     }
 
 
-def _save_options(model: PreTrainedModel) -> dict[str, Any]:
+def _save(model: PreTrainedModel, folder: Path) -> None:
     # PEFT would otherwise ask the Hub whether the vocabulary has grown; here it never does
-    return {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    model.save_pretrained(folder, **options)
 
 
 def _metrics(

@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tunebench import paths
 from tunebench.config import data, schema
+from tunebench.config.options import merge
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, suggest
 
@@ -153,6 +154,7 @@ def _reference_faults(raw: Any) -> Iterator[str]:
             if kind is not None and right != axis:
                 yield f"{place}: {name!r} is a {kind} method; name it under grid.{right}"
     yield from _template_faults(section, grid)
+    yield from _selection_faults(section, grid)
     yield from _published_faults(section)
     yield from _name_faults(section)
     size, sizes = section.get("inference", {}).get("train_size"), grid.get("train_sizes", [])
@@ -217,6 +219,29 @@ def _valid_template(raw: object) -> data.Template | None:
         return data.Template.model_validate(raw)
     except ValidationError:
         return None
+
+
+def _selection_faults(section: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> Iterator[str]:
+    select = section.get("evaluation", {}).get("select")
+    if select not in ("best_validation", "best_test"):
+        return
+    for name in grid.get("datasets", []):
+        dataset = _entry(section, "datasets", name)
+        if select == "best_validation" and not dataset.get("validation_rows"):
+            yield (
+                f"evaluation.select: best_validation needs rows to choose on: set"
+                f" datasets.{name}.validation_rows"
+            )
+        for method in grid.get("tuning", []):
+            entries = section, dataset, _entry(section, "methods", method)
+            levels = [
+                level for entry in entries if isinstance(level := entry.get("training"), dict)
+            ]
+            if merge(*levels).get("save_strategy") != "epoch":
+                yield (
+                    f"evaluation.select: {select} needs every epoch of {method!r} on {name!r} kept:"
+                    " set training.save_strategy: epoch"
+                )
 
 
 def _published_faults(section: Mapping[str, Any]) -> Iterator[str]:

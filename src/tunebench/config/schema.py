@@ -110,9 +110,12 @@ class Evaluation(Settings):
     `mode: score` takes the likeliest label, its log-likelihood divided by its tokens or its bytes
     where `label_normalization` says so; `mode: generate` writes text and looks whether it is a
     label. `batch_tokens` go through the model at once, padding included; halved where memory ends.
+    `select` tells which epoch of a tuned run is tested, where `save_strategy: epoch` kept them all;
+    `best_test` peeks at the test rows, as some published tables did, and its result says so.
     """
 
     mode: Literal["score", "generate"] = "score"
+    select: Literal["last", "best_validation", "best_test"] = "last"
     label_normalization: Literal["none", "tokens", "bytes"] = "none"
     batch_tokens: Count = 16384
     generation: Generation = {}

@@ -22,7 +22,8 @@ TITLES = {
     "inference": "What answering costs, in one process",
 }
 # aligned to the left
-WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable")
+WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
+         "epoch_chosen_on")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -29,6 +29,7 @@ class Record:
     training: dict[str, float]
     inference: dict[str, float]
     note: str = ""  # why there is no quality
+    chosen: dict[str, str] = field(default_factory=dict)  # the epoch that was tested, where chosen
 
     @property
     def headline(self) -> str:
@@ -57,7 +58,9 @@ def nest(records: list[Record]) -> dict[str, Any]:
         methods = nested.setdefault(record.model, {}).setdefault(record.dataset, {})
         sizes = methods.setdefault(record.method, {})
         quality = record.quality or {"does_not_fit": True}
-        sizes[record.train_size] = quality | record.training | record.inference
+        sizes[record.train_size] = {
+            **quality, **record.chosen, **record.training, **record.inference
+        }  # fmt: skip
     return nested
 
 
@@ -66,24 +69,26 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
     price = params.hardware.usd_per_hour
     for method in params.grid.prompting:
         run = Run(model, dataset, method)
-        evaluated = results.read(paths.evaluation(run))
+        prompted = results.read(paths.evaluation(run))
         yield Record(
             model, dataset, task, method, NO_ROWS, 0, 1,
-            quality=_quality([evaluated]),
+            quality=_quality([prompted]),
             training={},
             inference=_inference(results.read(paths.timing(run)), price),
-            note=_note(evaluated),
+            note=_note(prompted),
         )  # fmt: skip
     for method in params.grid.tuning:
         for size in params.grid.train_sizes:
             runs = [Run(model, dataset, method, size, seed) for seed in params.grid.seeds]
             trained = [results.read(paths.train(run)) for run in runs]
+            evaluated = [results.read(paths.evaluation(run)) for run in runs]
             timed = str(size) == str(params.inference.train_size)
             yield Record(
                 model, dataset, task, method, str(size), int(trained[0]["rows"]), len(runs),
-                quality=_quality([results.read(paths.evaluation(run)) for run in runs]),
+                quality=_quality(evaluated),
                 training=_training(trained, price),
                 inference=_inference(results.read(paths.timing(runs[0])), price) if timed else {},
+                chosen=_chosen(evaluated),
             )  # fmt: skip
 
 
@@ -109,6 +114,17 @@ def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
         "trainable_parameters": runs[0]["trainable_parameters"],
         "adapter_bytes": runs[0]["adapter_bytes"],
         "usd_to_train": results.rounded(cost.usd_to_train(seconds, price), 4),
+    }
+
+
+def _chosen(runs: list[results.Metrics]) -> dict[str, str]:
+    """The epoch of each seed, and the rows that it was chosen on, where it was."""
+    if "epoch" not in runs[0]:
+        return {}
+    rows = runs[0]["epoch_chosen_on"] + " rows"
+    return {
+        "epoch": ", ".join(str(run["epoch"]) for run in runs),
+        "epoch_chosen_on": f"{rows}: optimistic" if runs[0]["optimistic"] else rows,
     }
 
 

@@ -41,7 +41,9 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _quality(record: Record) -> dict[str, Any]:
-    return record.quality or {record.headline: None, "note": record.note}
+    if not record.quality:
+        return {record.headline: None, "note": record.note}
+    return {**record.quality, **record.chosen}
 
 
 def _table(records: Iterable[Record], values: Callable[[Record], dict[str, Any]]) -> list[Row]:
