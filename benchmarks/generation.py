@@ -13,13 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
+from measure import machine, timed
 from transformers import TextGenerationPipeline, logging
 
 from tunebench import generation, models, templates
@@ -107,22 +104,6 @@ def make_prompts(tokenizer: Any, model: Any, given: Any) -> list[Prompt]:
         labelled=False,
     )
     return style.format_all(rows, answer=False)
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of one run, and what came out."""
-    started = time.perf_counter()
-    found = work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started, found
-
-
-def machine() -> str:
-    """What the numbers were measured on."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU cores, {platform.machine()}, no GPU"
 
 
 if __name__ == "__main__":

@@ -13,25 +13,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import random
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from measure import machine, timed
 from transformers import logging
+from workload import make_labels, make_prompts
 
 from tunebench import models, scoring
 from tunebench.batching import within_budget
 from tunebench.beginning import shared_tokens
 from tunebench.config.schema import Model, PromptingMethod
-from tunebench.demo import posts
-from tunebench.prompts import Prompt
 
 ROOT = Path(__file__).resolve().parents[1]
 THEIR_BATCH_SIZE = 16
@@ -95,45 +90,9 @@ def main() -> None:
     )
 
 
-def make_prompts(count: int) -> list[Prompt]:
-    """Posts of the demo strung together, 60 to 180 words each."""
-    dice = random.Random(0)
-    words = " ".join(str(row["text"]) for row in posts.generate(count * 6, seed=7)).split()
-    prompts = []
-    for index in range(count):
-        length = dice.randint(60, 180)
-        start = dice.randrange(len(words) - length)
-        text = " ".join(words[start : start + length])
-        prompts.append(Prompt(id=str(index), prompt=f"{text}\nTopic:", completion=""))
-    return prompts
-
-
-def make_labels(count: int) -> list[str]:
-    """Labels of one to four words; some share their beginning, some are another's beginning."""
-    dice = random.Random(1)
-    words = "the garden bike trains music money film cold sea dog kitchen phone".split()  # noqa: SIM905
-    labels: dict[str, None] = {}
-    while len(labels) < count:
-        labels[" " + " ".join(dice.choices(words, k=dice.randint(1, 4)))] = None
-    return list(labels)
-
-
 def best(row: list[float]) -> int:
     """The place of the highest score."""
     return max(range(len(row)), key=row.__getitem__)
-
-
-def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """The median of some runs' seconds, after one that is not counted, and what came out."""
-    if repeats > 1:
-        work()
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        found = work()
-        synchronize()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds), found
 
 
 def bound(model: Any, asked: list[Any], seconds: float, given: Any) -> dict[str, float]:
@@ -183,19 +142,6 @@ def bare_rate(model: Any, asked: list[Any], size: int) -> float:
 
     seconds, _ = timed(work, 3)
     return sum(ids.numel() for ids in batches) / seconds
-
-
-def synchronize() -> None:
-    """Wait for a GPU to finish what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def machine() -> str:
-    """What the numbers were measured on."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU cores, {platform.machine()}, no GPU"
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def test_a_tree_holds_each_beginning_once() -> None:
     assert tree.depths == (0, 1)
     assert tree.paths[1] == ((ROOT, 1), (0, 2), (1, 4))
     assert tree.paths[4] == ((ROOT, 1), (0, 2))
-    assert tree.ancestors(1) == [1, 0]
+    assert tree.branches == [(0, 0), (1, 1), (1, 0)]
     assert len(LabelTree.of([[1], [2], [3]])) == 0
 
 

@@ -17,6 +17,9 @@ Span = tuple[int, int]
 Ids = tuple[int, ...]
 Tokenizer = Any  # transformers.PreTrainedTokenizerBase, whose import costs two seconds
 
+# no tokenizer looks further back than these tokens to part a text from what follows it
+ENDING = 3
+
 # the classes whose files say all: the same object that AutoTokenizer gives, without importing torch
 _GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
 
@@ -165,22 +168,47 @@ def encode_choices(
 ) -> tuple[list[Ids], list[tuple[Ids, ...]]]:
     """Token ids of each prompt, and of each of the texts that may follow it; see `encode_pairs`.
 
+    Prompts that end alike, as a template lets them, have the same tokens behind them: those are
+    encoded behind one prompt, and one of them behind each other prompt, to be sure.
+
     Raises:
         PromptError: if a text adds no token to its prompt.
     """
-    contexts = encode_all(tokenizer, [prompt.rstrip() for prompt in prompts])
-    wholes = [
-        prompt + text for prompt, texts in zip(prompts, choices, strict=True) for text in texts
+    contexts = list(map(tuple, encode_all(tokenizer, [prompt.rstrip() for prompt in prompts])))
+
+    def behind(places: Sequence[tuple[int, int]]) -> list[Ids]:
+        wholes = [prompts[row] + choices[row][choice] for row, choice in places]
+        found = encode_all(tokenizer, wholes)
+        return [
+            tuple(ids[len(contexts[row]) :]) for (row, _), ids in zip(places, found, strict=True)
+        ]
+
+    def all_behind(rows: Sequence[int]) -> dict[int, tuple[Ids, ...]]:
+        found = iter(behind([(row, at) for row in rows for at in range(len(choices[row]))]))
+        return {row: tuple(next(found) for _ in choices[row]) for row in rows}
+
+    first: dict[object, int] = {}
+    like = [
+        first.setdefault(_ending(contexts[row], prompts[row], choices[row]), row)
+        for row in range(len(prompts))
     ]
-    encoded = iter(encode_all(tokenizer, wholes))
-    answers = []
-    for context, texts in zip(contexts, choices, strict=True):
-        ids = [next(encoded)[len(context) :] for _ in texts]
-        if not all(ids):
-            empty = texts[ids.index([])].text
+    answers = all_behind(list(first.values()))
+    tried = [(row, row % len(choices[row])) for row in range(len(prompts)) if row not in answers]
+    tries = zip(tried, behind(tried), strict=True)
+    alike = [row for (row, at), ids in tries if ids == answers[like[row]][at]]
+    answers |= {row: answers[like[row]] for row in alike}
+    answers |= all_behind([row for row, _ in tried if row not in answers])
+    for row, found in answers.items():
+        if not all(found):
+            empty = choices[row][found.index(())].text
             raise PromptError(f"{empty!r} adds no token to its prompt; give it another name")
-        answers.append(tuple(map(tuple, ids)))
-    return list(map(tuple, contexts)), answers
+    return contexts, [answers[row] for row in range(len(prompts))]
+
+
+def _ending(context: Ids, prompt: Marked, choices: Sequence[Marked]) -> object:
+    """What the tokens of the choices depend on."""
+    white = prompt.text[len(prompt.text.rstrip()) :]
+    return context[-ENDING:], white, tuple(choice.text for choice in choices)
 
 
 def end_ids(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tunebench import batching
 from tunebench.beginning import Beginning, keep, tensor
-from tunebench.scoring.tree import ROOT, LabelTree
+from tunebench.scoring.tree import LabelTree
 
 if TYPE_CHECKING:
     import torch
@@ -77,9 +78,10 @@ def _visible(longest: int, lengths: Sequence[int], trees: Sequence[LabelTree]) -
     starts = longest - torch.tensor(lengths)
     seen = (place[:, None] >= place) & (place >= starts[:, None, None])
     seen[:, longest:, longest:] = False
-    for row, tree in enumerate(trees):
-        for node in range(len(tree)):
-            seen[row, longest + node, [longest + above for above in tree.ancestors(node)]] = True
+    for tree in {id(tree): tree for tree in trees}.values():
+        branches = longest + torch.tensor(tree.branches, dtype=torch.long).reshape(-1, 2)
+        rows = torch.tensor([row for row, other in enumerate(trees) if other is tree])
+        seen[rows[:, None], branches[:, 0], branches[:, 1]] = True
     seen[:, place, place] = True  # padding sees itself, since softmax over nothing is not a number
     return seen
 
@@ -88,14 +90,11 @@ def _read(logits: torch.Tensor, trees: Sequence[LabelTree]) -> torch.Tensor:
     """Sum up each label's path: position 0 is the prompt's last token, 1 + n the tree's node n."""
     import torch
 
-    places = [
-        (row, node - ROOT, token, label)
-        for row, tree in enumerate(trees)
-        for label, path in enumerate(tree.paths)
-        for node, token in path
-    ]
-    rows, nodes, tokens, labels = torch.tensor(places, device=logits.device).unbind(1)
-    logits = logits.float()
+    steps = [tree.steps for tree in trees]
+    rows = torch.arange(len(trees)).repeat_interleave(torch.tensor(list(map(len, steps))))
+    places = torch.tensor(list(chain.from_iterable(steps)))
+    nodes, tokens, labels = places.to(logits.device).unbind(1)
+    rows, logits = rows.to(logits.device), logits.float()
     found = logits[rows, nodes, tokens] - logits.logsumexp(-1)[rows, nodes]
     sums = torch.zeros(len(trees), len(trees[0].paths), device=logits.device)
     return sums.index_put_((rows, labels), found, accumulate=True)

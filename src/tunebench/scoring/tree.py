@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 ROOT = -1  # the prompt's last token, which predicts every label's first
 
@@ -48,10 +49,22 @@ class LabelTree:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def ancestors(self, node: int) -> list[int]:
-        """The node itself and what stands above it, up to the root."""
+    @cached_property
+    def branches(self) -> list[tuple[int, int]]:
+        """Each node with itself and with each node above it, up to the root."""
         found = []
-        while node != ROOT:
-            found.append(node)
-            node = self.parents[node]
+        for node in range(len(self)):
+            above = node
+            while above != ROOT:
+                found.append((node, above))
+                above = self.parents[above]
         return found
+
+    @cached_property
+    def steps(self) -> list[tuple[int, int, int]]:
+        """The paths in a row: (node, counted from the root's 0; the token it predicts; label)."""
+        return [
+            (node - ROOT, token, label)
+            for label, path in enumerate(self.paths)
+            for node, token in path
+        ]
