@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"pins", "sampling", "tokenization", "cleaning"},
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting"},
-    {"formatting", "batching", "beginning", "callbacks"},
+    {"formatting", "batching", "beginning", "outcomes"},
     {"training", "scoring", "generation"},
     {"evaluation", "timing"},
     {"selection"},

@@ -11,14 +11,16 @@ from tunebench import config, paths, results, training
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
 from tunebench.paths import Run
-from tunebench.report import page, published, summary, tables
+from tunebench.report import comparisons, page, published, summary, tables
 
 TRAINED = {
     "rows": 12,
     "steps": 3,
     "loss": 0.5,
     "train_s": 10.0,
-    "rows_per_s": 1.2,
+    "device_s": 12.0,
+    "tokens_per_s": 100.0,
+    "model_flops_utilization": 0.25,
     "trainable_parameters": 512,
     "adapter_bytes": 4096,
     "peak_memory_bytes": 1000,
@@ -69,6 +71,7 @@ def params(project: Any, valid: dict[str, Any]) -> Params:
             measured = {
                 "rows": rows,
                 "train_s": 10.0 + 10 * seed,
+                "device_s": 12.0 + 10 * seed,
                 "peak_memory_bytes": 1000 + seed,
             }
             results.write(paths.train(run), TRAINED | measured)
@@ -96,7 +99,7 @@ def test_summary_holds_means_over_seeds(params: Params) -> None:
     assert (half["accuracy_low"], half["accuracy_high"]) == (0, 1)
     zero = methods["zero_shot"]["0"]
     assert (zero["accuracy_low"], zero["accuracy_high"]) == (0.47, 0.53)
-    assert (half["train_s"], half["usd_to_train"]) == (15.0, 0.015)
+    assert (half["train_s"], half["usd_to_train"]) == (15.0, 0.017)
     assert half["train_peak_memory_bytes"] == 1001
     assert "rows" not in half
 
@@ -255,6 +258,39 @@ def test_published_stands_beside_measured(params: Params, project: Any, valid: A
     assert '<td>90.00</td><td></td><td></td><td class="text"></td>' in text
 
 
+@pytest.mark.parametrize(
+    ("failed", "note"),
+    [
+        ({"out_of_memory": True, "peak_memory_bytes": 23_400_000_000}, "out of memory at 23.4 GB"),
+        (
+            {"diverged": True, "step": 12, "learning_rate": 0.03},
+            "diverged at step 12, learning rate 0.03",
+        ),
+    ],
+)
+def test_run_without_a_model_is_told_in_the_place_of_its_score(
+    failed: dict[str, Any], note: str, params: Params
+) -> None:
+    run = Run("tiny", "reviews", "lora", 1.0, 1)  # one of two seeds
+    results.write(paths.train(run), {"rows": 24} | failed)
+    results.write(paths.evaluation(run), failed)
+    results.write_lines(paths.predictions(run), [])
+    results.write(paths.timing(Run("tiny", "reviews", "lora")), failed)
+    training.write_history(paths.history(run), [])
+    records = summary.collect(params)
+    assert summary.nest(records)["tiny"]["reviews"]["lora"]["1.0"] == {"note": note}
+    built = tables.build(records)
+    (row,) = (row for row in built["classification"] if row["train_size"] == "1.0")
+    assert (row["accuracy"], row["note"]) == (None, note)
+    assert [row["train_size"] for row in built["training"]] == ["0.5"]
+    sizes = {row["train_size"] for row in comparisons.build(params)["comparisons"]}
+    assert sizes == {0.5}
+    curve = tables.plots(records, params)["learning_curve"]
+    assert {(row["method"], row["train_rows"]) for row in curve} == {("zero_shot", 0), ("lora", 12)}
+    page.write(paths.PAGE, params, built)
+    assert note in paths.PAGE.read_text()
+
+
 def test_nothing_published_makes_no_table(params: Params) -> None:
     assert published.build(None, summary.collect(params)) == {}
 
@@ -268,7 +304,7 @@ def test_what_does_not_fit_is_told_in_the_place_of_its_score(params: Params) -> 
     records = summary.collect(params)
     note = "does not fit: 4,321 tokens needed, 512 there are"
     assert records[0].note == note
-    assert summary.nest(records)["tiny"]["reviews"]["zero_shot"]["0"] == {"does_not_fit": True}
+    assert summary.nest(records)["tiny"]["reviews"]["zero_shot"]["0"] == {"note": note}
 
     built = tables.build(records)
     assert built["classification"][0]["note"] == note

@@ -6,6 +6,7 @@ TunebenchError            anything that a user can mend; a stage prints it and e
 ├── PromptError           a prompt that cannot be made by this template, for this tokenizer
 │   └── ContextError      or that no cut of its text makes fit the context
 ├── TrainingError         a run that cannot go on, with the setting to change
+│   └── Diverged          since its loss is no number any more: a result, which others outlive
 └── EvaluationError       answers that are no result
 """
 
@@ -49,6 +50,14 @@ class ContextError(PromptError):
 
 class TrainingError(TunebenchError):
     """A training run that cannot start or go on."""
+
+
+class Diverged(TrainingError):  # noqa: N818 - an outcome, as its place in the tree says
+    """A loss or weights that are no number any more."""
+
+    def __init__(self, step: int, learning_rate: float) -> None:
+        self.step, self.learning_rate = step, learning_rate
+        super().__init__(f"diverged at step {step}, learning rate {learning_rate:g}")
 
 
 class EvaluationError(TunebenchError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tunebench import generation, memory, metrics, models, results, scoring, statistics
+from tunebench import generation, memory, metrics, models, outcomes, results, scoring, statistics
 from tunebench.config.options import Options
 from tunebench.config.schema import Evaluation
 from tunebench.prompts import DoesNotFit, Prompt
@@ -60,9 +60,30 @@ def evaluate(
     prompts: Sequence[Prompt] | DoesNotFit,
     trained: Path | None = None,
 ) -> Outcome:
-    """Answer every prompt with the untouched or the trained model, and judge the answers."""
+    """Answer every prompt with the untouched or the trained model, and judge the answers.
+
+    Where examples do not fit, training left no model, or memory ends, the metrics say so, and there
+    are no predictions.
+    """
     if isinstance(prompts, DoesNotFit):
         return Outcome(prompts.metrics(), [])
+    if failed := outcomes.failure(trained):
+        return Outcome(failed, [])
+    try:
+        return _evaluate(base, method, how, prompts, trained)
+    except Exception as error:
+        if not memory.has_ended(error):
+            raise
+    return Outcome(outcomes.out_of_memory(), [])
+
+
+def _evaluate(
+    base: models.Base,
+    method: models.Method,
+    how: Answering,
+    prompts: Sequence[Prompt],
+    trained: Path | None,
+) -> Outcome:
     tokenizer = models.load_tokenizer(base)
     loaded = models.load(base, method, trained=trained)
     started = perf_counter()

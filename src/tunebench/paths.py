@@ -150,6 +150,11 @@ def epochs(trained: Path) -> Path:
     return trained / "epochs"
 
 
+def failure(trained: Path) -> Path:
+    """Why a training ended without a result, within the folder where that would lie."""
+    return trained / "failed.json"
+
+
 def selected(run: Run) -> Path:
     """Which of a run's epochs was tested, and is served."""
     return _of(DATA / "selected", run, ".json")

@@ -122,13 +122,17 @@ def rounded_all(values: Mapping[str, Any]) -> Metrics:
     }
 
 
+def library_versions() -> dict[str, str]:
+    """The versions that decide what a computation gives."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
 def provenance(run: object, settings: Mapping[str, Any], device: str) -> Metrics:
     """What a result came from: run, resolved settings, library versions, machine."""
     return {
         "run": str(run),
         "settings": to_jsonable_python(dict(settings)),
-        "libraries": {"python": platform.python_version()}
-        | {name: version(name) for name in LIBRARIES},
+        "libraries": library_versions(),
         "device": device,
         "platform": f"{sys.platform} {platform.machine()}",
     }

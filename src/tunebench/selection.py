@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tunebench import metrics, paths
+from tunebench import metrics, outcomes, paths
 from tunebench.errors import EvaluationError
 from tunebench.evaluation import Answering, Outcome
 from tunebench.prompts import Prompt
@@ -35,7 +35,7 @@ def evaluate(
         EvaluationError: if an epoch is to be chosen and training kept none.
     """
     select = how.settings.select
-    if select == "last":
+    if select == "last" or outcomes.failure(trained):
         return answer(test, trained), {"trained": trained.as_posix()}
     saved = _saved(trained)
     rows = test if select == "best_test" else validation

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tunebench import generation, memory, models, results, scoring, tokenization
+from tunebench import generation, memory, models, outcomes, results, scoring, tokenization
 from tunebench.config.schema import Inference
 from tunebench.progress import bar
 from tunebench.prompts import DoesNotFit, Prompt
@@ -98,6 +98,24 @@ def time_inference(
     """Percentiles of latency (s), time to and per token (s), throughput by batch size, memory."""
     if isinstance(prompts, DoesNotFit):
         return prompts.metrics()
+    if failed := outcomes.failure(trained):
+        return failed
+    try:
+        return _time(base, method, prompts, settings, labels, trained)
+    except Exception as error:
+        if not memory.has_ended(error):
+            raise
+    return outcomes.out_of_memory()
+
+
+def _time(
+    base: models.Base,
+    method: models.Method,
+    prompts: Sequence[Prompt],
+    settings: Inference,
+    labels: Sequence[str],
+    trained: Path | None,
+) -> results.Metrics:
     started = perf_counter()
     loaded = models.load(base, method, trained=trained).eval()
     load_s = perf_counter() - started

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from tunebench import cost, metrics, paths, results, statistics
+from tunebench import cost, metrics, outcomes, paths, results, statistics
 from tunebench.config.schema import Params
 from tunebench.paths import Run
 
@@ -57,10 +57,9 @@ def nest(records: list[Record]) -> dict[str, Any]:
     for record in records:
         methods = nested.setdefault(record.model, {}).setdefault(record.dataset, {})
         sizes = methods.setdefault(record.method, {})
-        quality = record.quality or {"does_not_fit": True}
-        sizes[record.train_size] = {
-            **quality, **record.chosen, **record.training, **record.inference
-        }  # fmt: skip
+        quality: dict[str, Any] = record.quality or {"note": record.note}
+        costs = record.training | record.inference
+        sizes[record.train_size] = quality | record.chosen | costs
     return nested
 
 
@@ -75,7 +74,7 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
             quality=_quality([prompted]),
             training={},
             inference=_inference(results.read(paths.timing(run)), price),
-            note=_note(prompted),
+            note=_note([prompted]),
         )  # fmt: skip
     for method in params.grid.tuning:
         for size in params.grid.train_sizes:
@@ -89,11 +88,14 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
                 training=_training(trained, price),
                 inference=_inference(results.read(paths.timing(runs[0])), price) if timed else {},
                 chosen=_chosen(evaluated),
+                note=_note(evaluated),
             )  # fmt: skip
 
 
 def _quality(runs: list[results.Metrics]) -> dict[str, float]:
     """Each metric with its 95% interval: the run's own, or that of the mean over the seeds."""
+    if _note(runs):
+        return {}
     found = {}
     for name in (name for name in runs[0] if name in metrics.QUALITY):
         values = [run[name] for run in runs]
@@ -107,19 +109,22 @@ def _quality(runs: list[results.Metrics]) -> dict[str, float]:
 
 
 def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
-    seconds = fmean(run["train_s"] for run in runs)
+    if _note(runs):
+        return {}
+    shared = ("trainable_parameters", "adapter_bytes")
+    means = ("train_s", "device_s", "tokens_per_s", "model_flops_utilization")
+    found = {name: results.rounded(fmean(run[name] for run in runs), 4) for name in means}
     return {
-        "train_s": results.rounded(seconds, 4),
+        **found,
         "train_peak_memory_bytes": max(run["peak_memory_bytes"] for run in runs),
-        "trainable_parameters": runs[0]["trainable_parameters"],
-        "adapter_bytes": runs[0]["adapter_bytes"],
-        "usd_to_train": results.rounded(cost.usd_to_train(seconds, price), 4),
+        **{name: runs[0][name] for name in shared},
+        "usd_to_train": results.rounded(cost.usd_to_train(found["device_s"], price), 4),
     }
 
 
 def _chosen(runs: list[results.Metrics]) -> dict[str, str]:
     """The epoch of each seed, and the rows that it was chosen on, where it was."""
-    if "epoch" not in runs[0]:
+    if any("epoch" not in run for run in runs):
         return {}
     rows = runs[0]["epoch_chosen_on"] + " rows"
     return {
@@ -128,15 +133,13 @@ def _chosen(runs: list[results.Metrics]) -> dict[str, str]:
     }
 
 
-def _note(evaluated: results.Metrics) -> str:
-    if not evaluated.get("does_not_fit"):
-        return ""
-    needed, available = evaluated["tokens_needed"], evaluated["tokens_available"]
-    return f"does not fit: {needed:,} tokens needed, {available:,} there are"
+def _note(runs: list[results.Metrics]) -> str:
+    """Why there is no score: of the first run that has none."""
+    return next(filter(None, map(outcomes.note, runs)), "")
 
 
 def _inference(timed: results.Metrics, price: float) -> dict[str, float]:
-    if timed.get("does_not_fit"):
+    if outcomes.note(timed):
         return {}
     throughput = {name: timed[name] for name in timed if name.startswith("requests_per_s")}
     best = max(throughput.values())

@@ -1,0 +1,54 @@
+"""Runs that end without a score, which is a result too: its metrics, and how a person reads them.
+
+- `does_not_fit`: solved examples leave no room for the text
+- `out_of_memory`: of the accelerator, or of this process
+- `diverged`: the loss or the weights are no number any more
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tunebench import memory, paths, results
+from tunebench.errors import Diverged
+
+REMEDIES = {
+    "out_of_memory": "lower per_device_train_batch_size and raise gradient_accumulation_steps (or"
+    " set auto_find_batch_size: true), set gradient_checkpointing: true, shorten max_length, or"
+    " quantize the model",
+    "diverged": "lower learning_rate or max_grad_norm",
+}
+
+
+def out_of_memory() -> results.Metrics:
+    """Metrics of a run whose memory has just ended."""
+    return {"out_of_memory": True, "peak_memory_bytes": memory.peak_bytes()}
+
+
+def diverged(error: Diverged) -> results.Metrics:
+    """Metrics of a run whose loss is no number any more."""
+    return {"diverged": True, "step": error.step, "learning_rate": error.learning_rate}
+
+
+def failure(trained: Path | None) -> results.Metrics | None:
+    """The metrics of a training that left no model in its folder, if it did not."""
+    found = trained and paths.failure(trained)
+    return results.read(found) if found and found.exists() else None
+
+
+def note(found: results.Metrics) -> str:
+    """Why there is no score, in a few words; empty where there is one."""
+    if found.get("does_not_fit"):
+        needed, available = found["tokens_needed"], found["tokens_available"]
+        return f"does not fit: {needed:,} tokens needed, {available:,} there are"
+    if found.get("out_of_memory"):
+        return f"out of memory at {found['peak_memory_bytes'] / 1e9:.3g} GB"
+    if found.get("diverged"):
+        return f"diverged at step {found['step']}, learning rate {found['learning_rate']:.3g}"
+    return ""
+
+
+def message(found: results.Metrics) -> str:
+    """The note with what to change."""
+    (remedy,) = (text for name, text in REMEDIES.items() if found.get(name))
+    return f"{note(found)}; {remedy}"

@@ -1,0 +1,80 @@
+"""What a training run cost, and how hard it worked the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunebench import memory, results
+from tunebench.batching import IGNORED
+from tunebench.training import flops
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+
+def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> results.Metrics:
+    """Metrics of a finished run.
+
+    Args:
+        output: the folder that holds what was trained.
+        spans: seconds of loading, training and saving, by their metrics' names.
+    """
+    trainable, total = flops.parameters(trainer.model)
+    tokens, train_s = trainer.state.num_input_tokens_seen, spans["train_s"]
+    processes = trainer.args.world_size
+    per_s = _model_flops(trainer, tokens) / train_s / processes
+    peak_per_s = flops.peak(_dtype(trainer), trainer.args.device)
+    found = {
+        "sequences": len(trainer.train_dataset),
+        "steps": trainer.state.global_step,
+        "loss": _mean_loss(trainer.state.log_history),
+        **spans,
+        "device_s": sum(spans.values()) * processes,
+        "tokens": tokens,
+        "tokens_per_s": tokens / train_s,
+        "trainable_parameters": trainable,
+        "parameters": total,
+        "adapter_bytes": sum(path.stat().st_size for path in output.glob("*.safetensors")),
+        "peak_memory_bytes": memory.peak_bytes(),
+        "model_flops_per_s": per_s,
+        "model_flops_utilization": per_s / peak_per_s,
+    }
+    reserved = memory.reserved_bytes()
+    return results.rounded_all(found | ({"reserved_memory_bytes": reserved} if reserved else {}))
+
+
+def history(log: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The steps of a Trainer's log at which a loss was noted."""
+    return [
+        {column: entry.get(column, "") for column in columns}
+        for entry in log
+        if "loss" in entry or "eval_loss" in entry
+    ]
+
+
+def _model_flops(trainer: Trainer, tokens: int) -> float:
+    rows = [trainer.train_dataset[index] for index in range(len(trainer.train_dataset))]
+    fed = sum(len(row["input_ids"]) for row in rows)
+    labelled = sum(label != IGNORED for row in rows for label in row["labels"])
+    return flops.of_training(
+        trainer.model, tokens=tokens, labelled=tokens * labelled / fed, length=fed / len(rows)
+    )
+
+
+def _dtype(trainer: Trainer) -> Any:
+    """In what the products are computed: mixed precision's, else the weights'."""
+    import torch
+
+    if trainer.args.bf16 or trainer.args.fp16:
+        return torch.bfloat16 if trainer.args.bf16 else torch.float16
+    return trainer.model.dtype
+
+
+def _mean_loss(log: Sequence[Mapping[str, Any]]) -> float:
+    """Mean over all steps; the Trainer's own counts from where a killed run went on."""
+    losses = {int(entry["step"]): float(entry["loss"]) for entry in log if "loss" in entry}
+    spans = pairwise([0, *losses])
+    return sum((end - start) * losses[end] for start, end in spans) / max(losses)

@@ -1,0 +1,180 @@
+"""Trainings that end without a model: out of memory, diverged, with no room on the disk."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunebench import evaluation, models, outcomes, paths, results, timing, training
+from tunebench.config.schema import Evaluation, FullMethod, Inference, PeftMethod
+from tunebench.errors import TrainingError
+from tunebench.prompts import Prompt
+from tunebench.training import Job
+from tunebench.training.checkpoints import Checkpoints
+
+ROOT = Path(__file__).parents[1]
+LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
+SETTINGS = {
+    "max_steps": 6,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 0.01,
+    "logging_steps": 1,
+    "save_strategy": "steps",
+    "save_steps": 2,
+}
+HOW = evaluation.Answering(["positive", "negative"], Evaluation(), {})
+
+
+@pytest.fixture
+def make_job(
+    tmp_path: Path, tiny: models.Base, make_prompts: Callable[..., list[Prompt]]
+) -> Callable[..., Job]:
+    def make(**changed: Any) -> Job:
+        given: dict[str, Any] = {
+            "name": "tiny/reviews/lora",
+            "base": tiny,
+            "method": PeftMethod(kind="peft", adapter=LORA),
+            "settings": SETTINGS,
+            "seed": 0,
+            "prompts": make_prompts(16),
+            "checkpoints": tmp_path / "checkpoints",
+            "output": tmp_path / "adapter",
+        }
+        return Job(**given | changed)
+
+    return make
+
+
+def test_run_that_diverges_stops_and_is_a_result(
+    make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = SETTINGS | {"learning_rate": 3e37, "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
+    job = make_job(settings=wild, method=FullMethod(kind="full"))
+    outcome = training.train(job)
+    step = outcome.metrics["step"]
+    assert 1 < step < 6
+    failed = {"diverged": True, "step": step, "learning_rate": 3e37}
+    assert outcome.metrics == {"rows": 16} | failed
+    assert [entry["step"] for entry in outcome.history] == list(range(1, step))
+    assert capsys.readouterr().err.endswith(
+        f"tiny/reviews/lora: diverged at step {step}, learning rate 3e+37; lower learning_rate or"
+        " max_grad_norm. Other runs go on.\n"
+    )
+    assert not job.checkpoints.exists()
+    assert [path.name for path in job.output.iterdir()] == ["failed.json"]
+
+    answers = evaluation.evaluate(job.base, job.method, HOW, job.prompts, job.output)
+    assert answers == evaluation.Outcome(failed, [])
+    timed = timing.time_inference(
+        job.base, job.method, job.prompts, Inference(), labels=HOW.labels, trained=job.output
+    )
+    assert timed == failed
+
+
+def test_last_step_may_be_the_one_that_diverges(make_job: Callable[..., Job]) -> None:
+    wild = {"learning_rate": 3e38, "max_grad_norm": 0.0, "max_steps": 1, "save_strategy": "no"}
+    outcome = training.train(make_job(settings=SETTINGS | wild))
+    assert outcome.metrics["diverged"]
+    assert outcome.metrics["step"] == 1
+
+
+def test_later_run_takes_the_place_of_a_failed_one(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    results.write(paths.failure(job.output), {"out_of_memory": True, "peak_memory_bytes": 1})
+    training.train(job)
+    assert outcomes.failure(job.output) is None
+
+
+SCARCE = """
+import resource, sys
+from pathlib import Path
+from tunebench import models, training
+from tunebench.config.schema import Model, PeftMethod
+from tunebench.prompts import Prompt
+
+folder, model, auto = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "auto"
+adapter = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
+prompts = [Prompt(str(i), "a dull story " * 20, "positive", split="train") for i in range(512)]
+def job(name, batch, **more):
+    settings = {"max_steps": 1, "per_device_train_batch_size": batch, "logging_steps": 1,
+                "save_strategy": "no"} | more
+    return training.Job("tiny/reviews/lora", models.Base(Path(model), "0", Model(path=model)),
+        PeftMethod(kind="peft", adapter=adapter), settings, 0, prompts,
+        folder / f"{name}-checkpoints", folder / name)
+training.train(job("small", 8))  # all that is loaded once is loaded now
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 150_000_000,) * 2)
+print(training.train(job("large", 512, auto_find_batch_size=auto)).metrics)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's own memory so")
+@pytest.mark.parametrize("auto", [False, True])
+def test_memory_that_ends(auto: bool, tmp_path: Path, model_folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCARCE, tmp_path, model_folder,
+         "auto" if auto else "as_asked"],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = eval(done.stdout.splitlines()[-1])
+    if auto:
+        assert found["steps"] == 1
+        assert found["sequences"] == 512
+        assert found["tokens"] > 512 * 20  # all of them in the one step, in parts
+        assert (tmp_path / "large" / "adapter_model.safetensors").exists()
+    else:
+        assert found["out_of_memory"]
+        assert found["peak_memory_bytes"] > 1e8
+        assert "out of memory at" in done.stderr
+        assert "raise gradient_accumulation_steps" in done.stderr
+        assert results.read(tmp_path / "large" / "failed.json")["out_of_memory"]
+
+
+def test_parts_of_a_batch_train_as_the_whole(make_job: Callable[..., Job]) -> None:
+    whole = make_job(settings=SETTINGS | {"auto_find_batch_size": True})
+    parts = training._in_smaller_parts(whole)
+    assert parts is not None
+    assert parts.settings["per_device_train_batch_size"] == 2
+    assert parts.settings["gradient_accumulation_steps"] == 2
+    losses = [[entry["loss"] for entry in training.train(job).history] for job in (whole, parts)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    third = training._in_smaller_parts(
+        make_job(settings={"per_device_train_batch_size": 9, "auto_find_batch_size": True})
+    )
+    assert third is not None
+    assert third.settings["per_device_train_batch_size"] == 3
+    one = {"per_device_train_batch_size": 1, "auto_find_batch_size": True}
+    assert training._in_smaller_parts(make_job(settings=one)) is None
+    assert training._in_smaller_parts(make_job()) is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("file", ["optimizer.pt", "trainer_state.json"])
+def test_full_disk_leaves_the_earlier_checkpoint(
+    file: str, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job()
+    last = Checkpoints.last
+
+    def trapped(self: Checkpoints) -> Path | None:
+        found = last(self)
+        trap = self.folder / "checkpoint-4"
+        trap.mkdir()
+        (trap / file).symlink_to("/dev/full")
+        return found
+
+    monkeypatch.setattr(Checkpoints, "last", trapped)
+    with pytest.raises(TrainingError) as caught:
+        training.train(job)
+    told = str(caught.value)
+    assert told.startswith("tiny/reviews/lora: the disk is full while saving: ")
+    assert "a checkpoint takes about 2.5e-05 GB" in told
+    monkeypatch.undo()
+    assert [path.name for path in job.checkpoints.glob("checkpoint-*")] == ["checkpoint-2"]
+    assert training.train(job).metrics["steps"] == 6
