@@ -13,6 +13,7 @@ def main(_: Run) -> None:
     built = (
         tables.build(records)
         | comparisons.build(params)
+        | tables.searches(params)
         | published.build(params.published, records)
     )
     for name, rows in built.items():

@@ -21,7 +21,8 @@ def main(run: Run) -> None:
         output=paths.adapter(run),
     )
     outcome = training.train(job)
-    provenance = results.provenance(run, job.described(), models.device_name())
+    settings = job.described() | {"training": job.settings | outcome.chosen}
+    provenance = results.provenance(run, settings, models.device_name())
     results.write(paths.adapter(run) / "run.json", provenance)
     results.write(paths.train(run), outcome.metrics)
     training.write_history(paths.history(run), outcome.history)

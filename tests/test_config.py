@@ -227,6 +227,31 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("training.packin", "concat", "training.packin: unknown key; did you mean 'packing'?"),
     ("templates.short.completion", "", "templates.short.completion: {completion} is missing"),
     (
+        "methods.lora.search",
+        {"learning_rate": [1e-3]},
+        "methods.lora.search: needs rows to choose on: set datasets.reviews.validation_rows",
+    ),
+    (
+        "methods.lora.search",
+        {"learning_rat": [1e-3]},
+        "methods.lora.search.learning_rat: unknown key; did you mean 'learning_rate'?",
+    ),
+    (
+        "methods.lora.search",
+        {"learning_rate": [1e-3, "high"]},
+        "methods.lora.search.learning_rate: 'high' is not of type float",
+    ),
+    (
+        "methods.lora.search",
+        {"learning_rate": 1e-3},
+        "methods.lora.search.learning_rate: 0.001 is no list of values to try; write [1e-4, 1e-3]",
+    ),
+    (
+        "methods.lora.search",
+        {"seed": [1, 2]},
+        "methods.lora.search.seed: cannot be set here; seeds are an axis: grid.seeds",
+    ),
+    (
         "evaluation.select",
         "best",
         "evaluation.select: 'best' is unknown; did you mean 'best_test'?",

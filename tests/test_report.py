@@ -291,6 +291,25 @@ def test_run_without_a_model_is_told_in_the_place_of_its_score(
     assert note in paths.PAGE.read_text()
 
 
+def test_every_trial_of_a_search_is_told_and_paid(params: Params) -> None:
+    assert tables.searches(params) == {}
+    trials = {
+        "1": {"learning_rate": 0.01, "validation_loss": 0.5, "device_s": 10.0},
+        "2": {"learning_rate": 0.1, "diverged": True},
+    }
+    for seed in (0, 1):
+        searched = {"search": trials, "search_device_s": 30.0, "chosen_trial": 1}
+        results.write(paths.train(Run("tiny", "reviews", "lora", 0.5, seed)), TRAINED | searched)
+    rows = tables.searches(params)["search"]
+    assert [(row["seed"], row["learning_rate"], row["chosen"]) for row in rows] == [
+        (0, 0.01, "yes"), (0, 0.1, "no"), (1, 0.01, "yes"), (1, 0.1, "no"),
+    ]  # fmt: skip
+    half, whole = (record.training for record in summary.collect(params)[1:])
+    assert half["usd_to_train"] == 0.03  # 0.001 dollars a second
+    assert half["device_s"] == 12.0
+    assert whole["usd_to_train"] == 0.017
+
+
 def test_nothing_published_makes_no_table(params: Params) -> None:
     assert published.build(None, summary.collect(params)) == {}
 

@@ -155,6 +155,7 @@ def _reference_faults(raw: Any) -> Iterator[str]:
                 yield f"{place}: {name!r} is a {kind} method; name it under grid.{right}"
     yield from _template_faults(section, grid)
     yield from _selection_faults(section, grid)
+    yield from _search_faults(section, grid)
     yield from _published_faults(section)
     yield from _name_faults(section)
     size, sizes = section.get("inference", {}).get("train_size"), grid.get("train_sizes", [])
@@ -241,6 +242,18 @@ def _selection_faults(section: Mapping[str, Any], grid: Mapping[str, list[Any]])
                 yield (
                     f"evaluation.select: {select} needs every epoch of {method!r} on {name!r} kept:"
                     " set training.save_strategy: epoch"
+                )
+
+
+def _search_faults(section: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> Iterator[str]:
+    for method in grid.get("tuning", []):
+        if not _entry(section, "methods", method).get("search"):
+            continue
+        for name in grid.get("datasets", []):
+            if not _entry(section, "datasets", name).get("validation_rows"):
+                yield (
+                    f"methods.{method}.search: needs rows to choose on: set"
+                    f" datasets.{name}.validation_rows"
                 )
 
 

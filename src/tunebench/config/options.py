@@ -89,6 +89,21 @@ def _training(value: Options) -> Options:
     return value
 
 
+def _search(value: dict[str, Any]) -> dict[str, list[Any]]:
+    faults = []
+    for key, listed in value.items():
+        if not isinstance(listed, list) or not listed:
+            faults.append(f"{key}: {listed!r} is no list of values to try; write [1e-4, 1e-3]")
+            continue
+        for given in listed:
+            try:
+                _training({key: given})
+            except ValueError as error:
+                faults += str(error).splitlines()
+    _refuse(list(dict.fromkeys(faults)))
+    return value
+
+
 def _own_fault(detail: ErrorDetails) -> str:
     key, given = detail["loc"][0], detail["input"]
     if detail["type"] == "literal_error":
@@ -115,6 +130,8 @@ def _adapter(value: Options) -> Options:
 
 # fields of transformers.TrainingArguments, and this project's own
 Training = Annotated[Options, AfterValidator(_training)]
+# training settings, each with the values to try
+Search = Annotated[dict[str, Any], AfterValidator(_search)]
 # fields of transformers.GenerationConfig
 Generation = Annotated[Options, AfterValidator(_generation)]
 # a PEFT configuration, as adapter_config.json holds it

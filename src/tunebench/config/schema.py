@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
 from tunebench.config.base import Count, Name, Settings, one_of, only_with
 from tunebench.config.data import Dataset, Template
-from tunebench.config.options import Adapter, Generation, Options, Training, merge
+from tunebench.config.options import Adapter, Generation, Options, Search, Training, merge
 from tunebench.errors import ParameterError, suggest
 
 T = TypeVar("T")
@@ -81,10 +81,15 @@ class PromptingMethod(Settings):
 
 
 class TuningMethod(Settings):
-    """What every trained method has."""
+    """What every trained method has.
+
+    `search` lists values of training settings: each combination is trained, and the one with the
+    lowest loss on validation rows is kept.
+    """
 
     quantization: Literal["nf4", "fp4", "int8"] | Options | None = None
     training: Training = {}
+    search: Search = {}
 
 
 class PeftMethod(TuningMethod):

@@ -19,11 +19,12 @@ TITLES = {
     "comparisons": "Which differences these test rows can tell",
     "published": "Published, and measured here",
     "training": "What training costs",
+    "search": "Which settings were tried, on validation rows",
     "inference": "What answering costs, in one process",
 }
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
-         "epoch_chosen_on")  # fmt: skip
+         "epoch_chosen_on", "chosen")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 

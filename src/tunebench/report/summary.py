@@ -118,8 +118,13 @@ def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
         **found,
         "train_peak_memory_bytes": max(run["peak_memory_bytes"] for run in runs),
         **{name: runs[0][name] for name in shared},
-        "usd_to_train": results.rounded(cost.usd_to_train(found["device_s"], price), 4),
+        "usd_to_train": results.rounded(cost.usd_to_train(_all_device_s(runs), price), 4),
     }
+
+
+def _all_device_s(runs: list[results.Metrics]) -> float:
+    """Seconds of a run, a search's other trials included."""
+    return fmean(float(run.get("search_device_s") or run["device_s"]) for run in runs)
 
 
 def _chosen(runs: list[results.Metrics]) -> dict[str, str]:

@@ -26,6 +26,25 @@ def build(records: Sequence[Record]) -> dict[str, list[Row]]:
     return {name: rows for name, rows in tables.items() if rows}
 
 
+def searches(params: Params) -> dict[str, list[Row]]:
+    """The table `search`: every setting that a method's search tried, and which was kept."""
+    rows = [
+        {
+            "model": run.model,
+            "dataset": run.dataset,
+            "method": run.method,
+            "train_size": run.train_size,
+            "seed": run.seed,
+            **trial,
+            "chosen": "yes" if int(number) == found["chosen_trial"] else "no",
+        }
+        for run in _tuned(params, params.grid.seeds)
+        for found in [results.read(paths.train(run))]
+        for number, trial in found.get("search", {}).items()
+    ]
+    return {"search": rows} if rows else {}
+
+
 def plots(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
     """Data of the DVC plots by name: the headline metric by training rows, the loss by step."""
     return {"learning_curve": list(_learning_curve(records)), "loss": list(_losses(params))}
@@ -74,17 +93,20 @@ def _learning_curve(records: Iterable[Record]) -> Iterable[Row]:
         }
 
 
-def _losses(params: Params) -> Iterable[Row]:
+def _tuned(params: Params, seeds: Sequence[int]) -> list[Run]:
     grid = params.grid
-    runs = [
+    return [
         Run(model, dataset, method, size, seed)
         for model in grid.models
         for dataset in grid.datasets
         for method in grid.tuning
         for size in grid.train_sizes
-        for seed in grid.seeds[:1]  # the seeds' curves lie upon each other
+        for seed in seeds
     ]
-    for run in runs:
+
+
+def _losses(params: Params) -> Iterable[Row]:
+    for run in _tuned(params, params.grid.seeds[:1]):  # the seeds' curves lie upon each other
         with paths.history(run).open(newline="") as file:
             for entry in csv.DictReader(file):
                 if entry["loss"]:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from tunebench.config.options import Options, OwnTraining
 from tunebench.config.schema import PeftMethod, TuningMethod
 from tunebench.errors import Diverged, TrainingError
 from tunebench.prompts import Prompt
-from tunebench.training import recording
+from tunebench.training import recording, search
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, Trainer
@@ -90,6 +90,7 @@ class Outcome:
 
     metrics: results.Metrics
     history: list[dict[str, Any]]
+    chosen: Options = field(default_factory=dict)  # the settings that a search found
 
 
 class _Ended(Exception):  # noqa: N818 - no fault, an outcome
@@ -105,11 +106,15 @@ def train(job: Job) -> Outcome:
     A run that was killed goes on from its last whole checkpoint, if nothing that it depends on has
     changed since, and ends in the same weights as one that was not. With `auto_find_batch_size` a
     batch that does not fit is halved, and gradients are summed over twice as many: the same
-    training in smaller parts.
+    training in smaller parts. With `search` in its method each trial is trained; see `search`.
 
     Raises:
         TrainingError: if it can not start, or go on.
     """
+    return search.train(job, _train_once) if job.method.search else _train_once(job)
+
+
+def _train_once(job: Job) -> Outcome:
     try:
         return _train(job)
     except _Ended as ended:
@@ -117,7 +122,7 @@ def train(job: Job) -> Outcome:
     # past the except clause, which would keep the model in memory
     gc.collect()
     if metrics.get("out_of_memory") and (smaller := _in_smaller_parts(job)):
-        return train(smaller)
+        return _train_once(smaller)
     shutil.rmtree(job.output, ignore_errors=True)
     results.write(paths.failure(job.output), metrics)
     shutil.rmtree(job.checkpoints, ignore_errors=True)
@@ -137,6 +142,8 @@ def _train(job: Job) -> Outcome:
         trainer = _trainer(job, kept, seconds=lambda: earlier_s + perf_counter() - loaded)
         loaded = perf_counter()
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        trained = perf_counter()
+        validated = recording.validation_loss(trainer)
     except Diverged as error:
         raise _Ended(outcomes.diverged(error), _history(trainer)) from None
     except Exception as error:
@@ -145,14 +152,14 @@ def _train(job: Job) -> Outcome:
         if is_full_disk(error):
             raise _full(job, kept, trainer) from error
         raise
-    trained = perf_counter()
+    validated_at = perf_counter()
     _write(job, trainer.model, kept)
     spans = {
         "load_s": loaded - started,
         "train_s": earlier_s + trained - loaded,
-        "save_s": perf_counter() - trained,
+        "save_s": perf_counter() - validated_at,
     }
-    measured = recording.metrics(trainer, job.output, spans)
+    measured = recording.metrics(trainer, job.output, spans) | validated
     return Outcome({"rows": job.rows} | measured, _history(trainer))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunebench import memory, results
 from tunebench.batching import IGNORED
+from tunebench.errors import Diverged
 from tunebench.training import flops
 
 if TYPE_CHECKING:
@@ -44,6 +46,28 @@ def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> resul
     }
     reserved = memory.reserved_bytes()
     return results.rounded_all(found | ({"reserved_memory_bytes": reserved} if reserved else {}))
+
+
+def validation_loss(trainer: Trainer) -> dict[str, float]:
+    """`validation_loss` at the end of training, where there are validation rows.
+
+    Raises:
+        Diverged: if it is no number.
+    """
+    if not trainer.eval_dataset:
+        return {}
+    state = trainer.state
+    last = [entry for entry in state.log_history if "eval_loss" in entry][-1:]
+    measured = last[0] if last and last[0]["step"] == state.global_step else trainer.evaluate()
+    if not math.isfinite(measured["eval_loss"]):
+        raise Diverged(state.global_step, last_learning_rate(trainer))
+    return {"validation_loss": results.rounded(measured["eval_loss"])}
+
+
+def last_learning_rate(trainer: Trainer) -> float:
+    """That of the last step whose loss was noted."""
+    rates = [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry]
+    return float(rates[-1])
 
 
 def history(log: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:

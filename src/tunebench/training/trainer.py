@@ -8,6 +8,7 @@ import torch
 from transformers import Trainer as LibraryTrainer
 
 from tunebench.errors import Diverged
+from tunebench.training import recording
 
 
 class Trainer(LibraryTrainer):  # type: ignore[misc]
@@ -22,8 +23,7 @@ class Trainer(LibraryTrainer):  # type: ignore[misc]
         output = super().train(*given, **named)
         trained = (weight for weight in self.model.parameters() if weight.requires_grad)
         if not all(bool(weight.isfinite().all()) for weight in trained):  # after the last loss
-            rates = [entry["learning_rate"] for entry in self.state.log_history if "loss" in entry]
-            raise Diverged(self.state.global_step, rates[-1])
+            raise Diverged(self.state.global_step, recording.last_learning_rate(self))
         return output
 
     def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
