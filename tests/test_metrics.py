@@ -1,6 +1,8 @@
 """Metrics on cases small enough to work out by hand."""
 
+import json
 from math import log
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +107,22 @@ def test_match_that_could_be_two_labels_is_none() -> None:
 def test_costs() -> None:
     assert cost.usd_to_train(1800, 4.0) == 2.0
     assert cost.usd_per_1k_requests(10, 3.6) == pytest.approx(0.1)
+
+
+@pytest.mark.shared
+def test_rouge_is_the_librarys_own_on_real_summaries() -> None:
+    from rouge_score import rouge_scorer
+
+    path = Path(__file__).parents[2] / "shared" / "data" / "samsum" / "test.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))[:501]
+    gold = [row["summary"] for row in rows]
+    answers = [*gold[1:], gold[0]]  # each answered by its neighbour's summary
+    found = metrics.rouge(gold, answers)
+    for name in metrics.ROUGE:
+        scorer = rouge_scorer.RougeScorer([name])
+        right = [
+            scorer.score(right, text)[name].fmeasure
+            for right, text in zip(gold, answers, strict=True)
+        ]
+        assert found[name] == pytest.approx(right, abs=1e-9)
+    assert 0.05 < sum(found["rouge1"]) / len(rows) < 0.5
