@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"sources", "tables", "demo"},
     {"pins", "sampling", "tokenization", "cleaning"},
     {"checking", "download", "prompts", "templates"},
-    {"models", "fitting"},
+    {"models", "fitting", "held_out"},
     {"formatting", "batching", "beginning", "callbacks"},
     {"training", "scoring", "generation"},
     {"evaluation", "timing"},
@@ -203,6 +203,7 @@ TEST = Run("tiny", "reviews")
 SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     "check": (set(), {paths.CHECK}),
     "download": ({paths.check("reviews")}, {paths.raw("reviews"), paths.download("reviews")}),
+    "held_out": ({paths.check("held_out")}, {paths.HELD_OUT, paths.HELD_OUT_CARD}),
     "fetch_model": ({paths.check("tiny")}, {paths.pin("tiny")}),
     "subsample": ({paths.raw("reviews")}, {paths.subset(SUBSET)}),
     "format_prompts": (
