@@ -2,28 +2,40 @@
 python -m stages.evaluate --model tiny --dataset posts --method qlora --train-size 0.1 --seed 0.
 """
 
-from tunebench import config, evaluation, models, paths, prompts, results, stage
+from tunebench import config, evaluation, forgetting, models, paths, prompts, results, stage
 from tunebench.paths import Run
 
 
 def main(run: Run) -> None:
     """Write the predictions with their provenance, and the metrics."""
     params = config.load()
-    base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
+    pin = results.read(paths.pin(run.model))
+    base = models.Base.pinned(params.model(run.model), pin)
     dataset, method = params.dataset(run.dataset), params.method(run.method)
     how = evaluation.Answering(
         labels=results.read(paths.card(run.dataset))["labels"],
         settings=params.evaluation,
         generation=params.generation_for(dataset),
     )
+    trained = paths.trained(run)
     outcome = evaluation.evaluate(
-        base, method, prompts.read(paths.test_prompts(run)), how, trained=paths.trained(run)
+        base, method, prompts.read(paths.test_prompts(run)), how, trained=trained
     )
+    measured = outcome.metrics
+    if trained and params.held_out_from(run.dataset):
+        measured |= forgetting.measure(
+            base,
+            method,
+            [row["text"] for row in results.read_lines(paths.HELD_OUT)],
+            trained=trained,
+            context_length=pin["context_length"],
+            batch_tokens=params.evaluation.batch_tokens,
+        )
     settings = {"model": base.described(), "method": method, "evaluation": how}
     provenance = results.provenance(run, settings, models.device_name())
     results.write_lines(paths.predictions(run), outcome.predictions)
     results.write(paths.predictions_provenance(run), provenance)
-    results.write(paths.evaluation(run), outcome.metrics)
+    results.write(paths.evaluation(run), measured)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     {"models", "fitting", "held_out"},
     {"formatting", "batching", "beginning", "callbacks"},
     {"training", "scoring", "generation"},
-    {"evaluation", "timing"},
+    {"evaluation", "forgetting", "timing"},
     {"report", "inspection"},
     {"stage", "cli"},
 ]
@@ -224,6 +224,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.pin("tiny"),
             paths.test_prompts(TUNED),
             paths.card("reviews"),
+            paths.HELD_OUT,
         },
         {
             paths.predictions(TUNED),
