@@ -4,35 +4,56 @@ python -m stages.evaluate --model tiny --dataset posts --method qlora --train-si
 
 from functools import partial
 
-from tunebench import config, evaluation, models, paths, prompts, results, selection, stage
+from tunebench import (
+    config,
+    evaluation,
+    forgetting,
+    models,
+    paths,
+    prompts,
+    results,
+    selection,
+    stage,
+)  # fmt: skip
 from tunebench.paths import Run
 
 
 def main(run: Run) -> None:
     """Write the predictions with their provenance, and the metrics."""
     params = config.load()
-    base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
+    pin = results.read(paths.pin(run.model))
+    base = models.Base.pinned(params.model(run.model), pin)
     dataset, method = params.dataset(run.dataset), params.method(run.method)
     how = evaluation.Answering(
         labels=results.read(paths.card(run.dataset))["labels"],
         settings=params.evaluation,
         generation=params.generation_for(dataset),
     )
-    test, trained = prompts.read(paths.test_prompts(run)), paths.trained(run)
     answer = partial(evaluation.evaluate, base, method, how)
-    if trained is None:
-        outcome = answer(test)
-    else:
-        validation = prompts.read_split(paths.prompts(run), "validation")
-        outcome, selected = selection.evaluate(
-            answer, how, trained, test=test, validation=validation
-        )
-        results.write(paths.selected(run), selected)
+    outcome = selection.evaluate(
+        answer,
+        how,
+        paths.trained(run),
+        test=prompts.read(paths.test_prompts(run)),
+        validation=prompts.read_split(paths.prompts(run), "validation"),
+    )
+    measured = outcome.metrics
+    if outcome.trained:
+        results.write(paths.selected(run), {"trained": outcome.trained.as_posix()})
+        if outcome.predictions and params.held_out_from(run.dataset):
+            measured |= forgetting.measure(
+                base,
+                method,
+                [row["text"] for row in results.read_lines(paths.HELD_OUT)],
+                trained=outcome.trained,
+                context_length=pin["context_length"],
+                batch_tokens=params.evaluation.batch_tokens,
+            )
     settings = {"model": base.described(), "method": method, "evaluation": how}
     provenance = results.provenance(run, settings, models.device_name())
     results.write_lines(paths.predictions(run), outcome.predictions)
     results.write(paths.predictions_provenance(run), provenance)
-    results.write(paths.evaluation(run), outcome.metrics)
+    results.write(paths.evaluation(run), measured)
 
 
 if __name__ == "__main__":

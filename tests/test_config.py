@@ -66,6 +66,28 @@ FAULTS: list[tuple[str, Any, str]] = [
         1,
         "inference.train_size: 1 is none of grid.train_sizes; choose from: 0.5, 1.0",
     ),
+    (
+        "evaluation.held_out",
+        {"dataset": "revews", "rows": 0},
+        "evaluation.held_out.dataset: 'revews' is not defined under datasets;"
+        " did you mean 'reviews'?",
+    ),
+    (
+        "evaluation.held_out",
+        {"dataset": "reviews", "rows": 0},
+        "evaluation.held_out.rows: 0 should be greater than or equal to 1",
+    ),
+    (
+        "evaluation.held_out",
+        {"dataset": "reviews", "row": 5},
+        "evaluation.held_out.row: unknown key; did you mean 'rows'?",
+    ),
+    ("evaluation.held_out", {"rows": 5}, "evaluation.held_out.dataset: is missing"),
+    (
+        "datasets.held_out",
+        {},
+        "datasets.held_out: is the name of a file beside its own; rename it",
+    ),
     ("inference.batch_sizes", [], "inference.batch_sizes: is empty; name at least one"),
     ("hardware.usd_per_hour", -1, "hardware.usd_per_hour: -1 should be greater than or equal to 0"),
     ("models.tiny.path", REMOVED, "models.tiny: give one source: path or hub"),

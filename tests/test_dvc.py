@@ -50,6 +50,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tuning": ["lora"],
         "train_sizes": [8],
     }
+    params["evaluation"]["held_out"] = {"dataset": "reviews", "rows": 6}
     params["training"] |= {"max_steps": 3, "logging_steps": 1, "save_strategy": "no"}
     params["inference"] |= {"train_size": 8, "prompts": 2, "warmup": 1, "new_tokens": 2}
     yaml().dump(params, folder / "params.yaml")
@@ -90,9 +91,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"PATH": f"{here}:{os.environ['PATH']}", "PYTHONPATH": "src"}
 
 
-def repro(folder: Path) -> list[str]:
+def repro(folder: Path, *stages: str) -> list[str]:
     """Run the pipeline; the names of the stages that ran, without `check`, which always does."""
-    done = dvc(folder, "repro")
+    done = dvc(folder, "repro", *stages)
     assert done.returncode == 0, done.stdout + done.stderr
     ran = re.findall(r"Running stage '([^']+)'", done.stdout)
     assert ran[0] == "check"
@@ -152,6 +153,26 @@ def test_summary_and_page_hold_every_run(project: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_runs_on_another_data_set_tell_what_they_have_forgotten(project: Path) -> None:
+    found = {}
+    for name in ("reviews", "mine"):
+        metrics = project / f"metrics/evaluate/tiny/{name}/lora/8-0.json"
+        found[name] = json.loads(metrics.read_text()).get("forgetting")
+    assert found["reviews"] is None
+    assert 0 < abs(found["mine"]) < 1
+
+
+def test_other_held_out_rows_are_read_again(project: Path) -> None:
+    held_out = project / "data/held_out.jsonl"
+    edit(project, "evaluation", "held_out", "rows", 4)
+    assert repro(project, "held_out") == ["held_out"]
+    assert held_out.read_text().count("\n") == 4
+
+    edit(project, "evaluation", "held_out", "rows", 6)
+    repro(project, "held_out")  # which DVC's run cache may know
+    assert held_out.read_text().count("\n") == 6
+
+
 def test_editing_a_method_reruns_that_method(project: Path) -> None:
     edit(project, "methods", "lora", "training", {"learning_rate": 1e-3})
 
@@ -198,7 +219,7 @@ def test_editing_a_row_reruns_what_depends_on_it(project: Path) -> None:
     ran = repro(project)
 
     assert "download@mine" in ran
-    assert {stage for stage in ran if "reviews" in stage} == set()
+    assert {stage for stage in ran if "reviews" in stage or stage == "held_out"} == set()
     assert {"train@tiny-mine-lora-8-0", "evaluate_prompting@tiny-mine-zero_shot"} <= set(ran)
 
 

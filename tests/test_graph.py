@@ -28,10 +28,10 @@ LAYERS: list[set[str]] = [
     {"sources", "tables", "demo"},
     {"pins", "sampling", "tokenization", "cleaning"},
     {"checking", "download", "prompts", "templates"},
-    {"models", "fitting"},
+    {"models", "fitting", "held_out"},
     {"formatting", "batching", "beginning", "outcomes"},
     {"training", "scoring", "generation"},
-    {"evaluation", "timing"},
+    {"evaluation", "forgetting", "timing"},
     {"selection"},
     {"report", "inspection"},
     {"stage", "cli"},
@@ -204,6 +204,7 @@ TEST = Run("tiny", "reviews")
 SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     "check": (set(), {paths.CHECK}),
     "download": ({paths.check("reviews")}, {paths.raw("reviews"), paths.download("reviews")}),
+    "held_out": ({paths.check("held_out")}, {paths.HELD_OUT, paths.HELD_OUT_CARD}),
     "fetch_model": ({paths.check("tiny")}, {paths.pin("tiny")}),
     "subsample": ({paths.raw("reviews")}, {paths.subset(SUBSET)}),
     "format_prompts": (
@@ -225,6 +226,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.prompts(SUBSET),
             paths.test_prompts(TUNED),
             paths.card("reviews"),
+            paths.HELD_OUT,
         },
         {
             paths.predictions(TUNED),

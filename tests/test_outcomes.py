@@ -68,7 +68,7 @@ def test_run_that_diverges_stops_and_is_a_result(
     assert [path.name for path in job.output.iterdir()] == ["failed.json"]
 
     answers = evaluation.evaluate(job.base, job.method, HOW, job.prompts, job.output)
-    assert answers == evaluation.Outcome(failed, [])
+    assert answers == evaluation.Outcome(failed, [], job.output)
     timed = timing.time_inference(
         job.base, job.method, job.prompts, Inference(), labels=HOW.labels, trained=job.output
     )

@@ -199,6 +199,8 @@ def test_page_shows_the_tables_and_escapes_names(params: Params, tmp_path: Path)
         ("lora", "method", "lora"),
         (None, "loss", ""),
         (0, "train_rows", "0"),
+        (0.04159, "forgetting", "+0.042"),
+        (-0.0104, "forgetting", "-0.010"),
     ],
 )
 def test_cell(value: Any, column: str, text: str) -> None:
@@ -333,6 +335,25 @@ def test_what_does_not_fit_is_told_in_the_place_of_its_score(params: Params) -> 
     assert {row["method"] for row in plots["learning_curve"]} == {"lora"}
     page.write(paths.PAGE, params, built)
     assert f'<td class="text" colspan="4">{note}</td>' in paths.PAGE.read_text(encoding="utf-8")
+
+
+def test_forgetting_is_shown_where_it_was_measured(params: Params) -> None:
+    for seed in (0, 1):
+        run = Run("tiny", "reviews", "lora", 1.0, seed)
+        lost = {"held_out_loss": 1.5, "forgetting": 0.25 + seed / 2}
+        results.write(paths.evaluation(run), quality(0.7) | lost)
+    records = summary.collect(params)
+    methods = summary.nest(records)["tiny"]["reviews"]
+    assert methods["lora"]["1.0"]["forgetting"] == 0.5
+    assert "held_out_loss" not in methods["lora"]["1.0"]
+    assert "forgetting" not in methods["lora"]["0.5"] | methods["zero_shot"]["0"]
+
+    built = tables.build(records)
+    assert [row.get("forgetting") for row in built["classification"]] == [None, None, 0.5]
+    page.write(paths.PAGE, params, built)
+    text = paths.PAGE.read_text(encoding="utf-8")
+    assert "<td>+0.500</td>" in text
+    assert text.count("Forgetting: by how many nats") == 1
 
 
 def test_stage_writes_every_file(params: Params, project: Any) -> None:

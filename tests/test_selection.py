@@ -28,30 +28,30 @@ def trained(tmp_path: Path) -> Path:
 
 def evaluate(
     trained: Path, make_prompts: Callable[..., list[Prompt]], select: Any
-) -> tuple[Outcome, dict[str, str], list[tuple[str, str]]]:
+) -> tuple[Outcome, list[tuple[str, str]]]:
     asked = []
 
     def answer(rows: Sequence[Prompt], folder: Path) -> Outcome:
         split, epoch = rows[0].split, folder.name
         asked.append((split, epoch))
-        return Outcome({"accuracy": ACCURACY[split].get(epoch, 0.8)}, [{"answered_by": epoch}])
+        accuracy = ACCURACY[split].get(epoch, 0.8)
+        return Outcome({"accuracy": accuracy}, [{"answered_by": epoch}], folder)
 
     how = Answering(["positive", "negative"], Evaluation(select=select), {})
     splits = {split: make_prompts(3, split=split) for split in ACCURACY}
-    outcome, selected = selection.evaluate(answer, how, trained, **splits)
-    return outcome, selected, asked
+    return selection.evaluate(answer, how, trained, **splits), asked
 
 
 def test_last_is_what_training_ended_with(trained: Path, make_prompts: Any) -> None:
-    outcome, selected, asked = evaluate(trained, make_prompts, "last")
+    outcome, asked = evaluate(trained, make_prompts, "last")
     assert outcome.metrics == {"accuracy": 0.8}
-    assert selected == {"trained": str(trained)}
+    assert outcome.trained == trained
     assert asked == [("test", trained.name)]
 
 
 def test_validation_rows_choose_the_earliest_of_equals(trained: Path, make_prompts: Any) -> None:
-    outcome, selected, asked = evaluate(trained, make_prompts, "best_validation")
-    assert selected == {"trained": str(trained / "epochs" / "2")}
+    outcome, asked = evaluate(trained, make_prompts, "best_validation")
+    assert outcome.trained == trained / "epochs" / "2"
     assert outcome.predictions == [{"answered_by": "2"}]
     assert outcome.metrics == {
         "accuracy": 0.55,
@@ -65,8 +65,8 @@ def test_validation_rows_choose_the_earliest_of_equals(trained: Path, make_promp
 
 
 def test_choice_on_test_rows_is_called_optimistic(trained: Path, make_prompts: Any) -> None:
-    outcome, selected, asked = evaluate(trained, make_prompts, "best_test")
-    assert selected == {"trained": str(trained / "epochs" / "10")}
+    outcome, asked = evaluate(trained, make_prompts, "best_test")
+    assert outcome.trained == trained / "epochs" / "10"
     assert outcome.metrics["accuracy"] == 0.9
     assert outcome.metrics["epoch"] == 10
     assert outcome.metrics["epoch_chosen_on"] == "test"

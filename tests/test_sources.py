@@ -273,7 +273,8 @@ def test_check_tells_every_missing_source_at_once(valid: dict[str, Any], project
 
 def test_check_writes_what_each_source_is(project: Any) -> None:
     found = checking.check(config.load())
-    assert list(found) == ["reviews", "tiny"]
+    assert list(found) == ["reviews", "tiny", "held_out"]
+    assert found["held_out"] == {}
     assert found["reviews"]["source"] == {
         "path": {"train": "train.csv", "test": "test.jsonl"},
         "task": "classification",

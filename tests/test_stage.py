@@ -84,7 +84,7 @@ def test_stage_before_its_turn_says_what_to_run(missing: str, project: Any) -> N
 
 
 def test_light_stages_import_nothing_heavy() -> None:
-    light = ["check", "download", "fetch_model", "report", "subsample"]
+    light = ["check", "download", "fetch_model", "held_out", "report", "subsample"]
     imports = ", ".join(f"stages.{name}" for name in light)
     code = (
         f"import sys; import tunebench.config, tunebench.sources, tunebench.checking, {imports}; "

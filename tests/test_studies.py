@@ -98,7 +98,7 @@ def test_dvc_builds_every_stage(path: Path, tmp_path: Path) -> None:
     assert count["subsample"] == datasets * per_size
     assert count["format_prompts"] == models * datasets * per_size
     assert count["time_inference"] * per_size == trainings
-    assert count["report"] == count["check"] == 1
+    assert count["report"] == count["check"] == count["held_out"] == 1
 
 
 @pytest.mark.parametrize("path", FILES, ids=stem)
@@ -106,7 +106,7 @@ def test_every_run_resolves(path: Path, tmp_path: Path) -> None:
     from peft import get_peft_config
 
     params = config.load(path)
-    assert set(checking.check(params)) == {*params.grid.models, *params.grid.datasets}
+    assert set(checking.check(params)) == {*params.grid.models, *params.grid.datasets, "held_out"}
     shutil.copy(path, tmp_path / "params.yaml")
     checked = 0
     for built in graph(tmp_path).stages:

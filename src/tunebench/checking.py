@@ -19,15 +19,19 @@ SOURCE_FIELDS = (
 
 
 def check(params: Params) -> dict[str, dict[str, Any]]:
-    """Source and fingerprint of each data set and model that the grid names.
+    """Source and fingerprint of each data set and model that is used.
+
+    Under `held_out` stands what the held-out text is read from, nothing where there is none.
 
     Raises:
         ParameterError: with a line for every source that is not there or not usable.
     """
+    held = params.evaluation.held_out
+    datasets = dict.fromkeys([*params.grid.datasets, *([held.dataset] if held else [])])
     found: dict[str, dict[str, Any]] = {}
     faults: list[str] = []
     looks: list[tuple[str, str, Callable[[Params, str], dict[str, Any]]]] = [
-        *(("datasets", name, _dataset) for name in params.grid.datasets),
+        *(("datasets", name, _dataset) for name in datasets),
         *(("models", name, _model) for name in params.grid.models),
     ]
     for section, name, look in looks:
@@ -38,7 +42,9 @@ def check(params: Params) -> dict[str, dict[str, Any]]:
     faults += _unknown_metrics(params)
     if faults:
         raise ParameterError(faults)
-    return found
+    return found | {
+        "held_out": found[held.dataset] | {"held_out": held.model_dump()} if held else {}
+    }
 
 
 def _unknown_metrics(params: Params) -> Iterator[str]:

@@ -47,10 +47,11 @@ class Answering:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Metrics, and one record for each test row."""
+    """Metrics, one record for each test row, and the folder of the tuned model that answered."""
 
     metrics: results.Metrics
     predictions: list[dict[str, Any]]
+    trained: Path | None = None
 
 
 def evaluate(
@@ -68,13 +69,13 @@ def evaluate(
     if isinstance(prompts, DoesNotFit):
         return Outcome(prompts.metrics(), [])
     if failed := outcomes.failure(trained):
-        return Outcome(failed, [])
+        return Outcome(failed, [], trained)
     try:
         return _evaluate(base, method, how, prompts, trained)
     except Exception as error:
         if not memory.has_ended(error):
             raise
-    return Outcome(outcomes.out_of_memory(), [])
+    return Outcome(outcomes.out_of_memory(), [], trained)
 
 
 def _evaluate(
@@ -97,7 +98,7 @@ def _evaluate(
         "evaluate_s": results.rounded(seconds, 4),
         "peak_memory_bytes": memory.peak_bytes(),
     }
-    return Outcome(measured, predictions)
+    return Outcome(measured, predictions, trained)
 
 
 def judge(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metrics:

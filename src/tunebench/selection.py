@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tunebench import metrics, outcomes, paths
 from tunebench.errors import EvaluationError
 from tunebench.evaluation import Answering, Outcome
-from tunebench.prompts import Prompt
+from tunebench.prompts import DoesNotFit, Prompt
 
-Answer = Callable[[Sequence[Prompt], Path], Outcome]
+Answer = Callable[[Sequence[Prompt] | DoesNotFit, Path | None], Outcome]
 
 
 def evaluate(
     answer: Answer,
     how: Answering,
-    trained: Path,
+    trained: Path | None,
     *,
-    test: Sequence[Prompt],
+    test: Sequence[Prompt] | DoesNotFit,
     validation: Sequence[Prompt],
-) -> tuple[Outcome, dict[str, str]]:
-    """Judge the answers of the epoch that `evaluation.select` asks for.
+) -> Outcome:
+    """Judge the answers of the untouched model, or of the epoch that `evaluation.select` asks for.
 
     Args:
-        answer: what `evaluation.evaluate` does with some rows and one epoch's folder.
-        trained: the folder that `training.train` wrote.
+        answer: what `evaluation.evaluate` does with some rows and what was trained.
+        trained: the folder that `training.train` wrote; None for the untouched model.
 
     Returns:
-        The outcome on the test rows, with the epoch and each epoch's headline metric where one was
-        chosen; and that epoch's folder, which is then what is timed and served.
+        The outcome on the test rows, whose `trained` is the folder that answered; where an epoch
+        was chosen its metrics name it, and hold each epoch's headline metric.
 
     Raises:
         EvaluationError: if an epoch is to be chosen and training kept none.
     """
     select = how.settings.select
-    if select == "last" or outcomes.failure(trained):
-        return answer(test, trained), {"trained": trained.as_posix()}
+    if trained is None or select == "last" or outcomes.failure(trained):
+        return answer(test, trained)
     saved = _saved(trained)
     rows = test if select == "best_test" else validation
     tried = {epoch: answer(rows, folder) for epoch, folder in saved.items()}
@@ -51,8 +52,7 @@ def evaluate(
         "optimistic": select == "best_test",
         "epochs": {str(epoch): {headline: score} for epoch, score in scores.items()},
     }
-    tested = Outcome(outcome.metrics | further, outcome.predictions)
-    return tested, {"trained": saved[best].as_posix()}
+    return replace(outcome, metrics=outcome.metrics | further)
 
 
 def _saved(trained: Path) -> dict[int, Path]:

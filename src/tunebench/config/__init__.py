@@ -126,6 +126,8 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
     }
     # a method's location names its kind third: ('methods', 'qlora', 'peft', 'quantisation')
     name = location[2] if location[0] == "methods" else location[0]
+    if location[:2] == ("evaluation", "held_out"):
+        return list(schema.HeldOut.model_fields)
     inner = sections.get(str(name)) if len(location) > 1 else None
     return list((inner or Params).model_fields)
 
@@ -145,6 +147,9 @@ def _reference_faults(raw: Any) -> Iterator[str]:
     for axis, table in (("models", "models"), ("datasets", "datasets")):
         for index, name in enumerate(grid.get(axis, [])):
             yield from _undefined(f"grid.{axis}[{index}]", name, table, section)
+    held = section.get("evaluation", {}).get("held_out")
+    if isinstance(held, Mapping) and "dataset" in held:
+        yield from _undefined("evaluation.held_out.dataset", held["dataset"], "datasets", section)
     for axis in ("prompting", "tuning"):
         for index, name in enumerate(grid.get(axis, [])):
             place = f"grid.{axis}[{index}]"
@@ -281,7 +286,8 @@ def _name_faults(section: Mapping[str, Any]) -> Iterator[str]:
         if name in section.get("models", {}):
             yield f"datasets.{name}: a model has this name too; rename one of them"
     for table in ("models", "datasets"):
-        if "published" in section.get(table, {}):
-            yield f"{table}.published: is the name of a file beside its own; rename it"
+        for name in ("published", "held_out"):
+            if name in section.get(table, {}):
+                yield f"{table}.{name}: is the name of a file beside its own; rename it"
     if "test" in section.get("methods", {}):
         yield "methods.test: is the name of the test prompts' file; rename it"

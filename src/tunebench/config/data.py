@@ -94,6 +94,11 @@ class Dataset(Settings):
         """The source column that holds the label or the summary."""
         return str(self.columns.label or self.columns.summary)
 
+    @property
+    def origin(self) -> tuple[object, ...]:
+        """Where its rows come from: alike for two names that one source goes by."""
+        return self.generator, self.path, self.hub, self.config
+
     @model_validator(mode="after")
     def _one_source(self) -> Dataset:
         one_of(self, "generator", "path", "hub")

@@ -109,6 +109,13 @@ class FullMethod(TuningMethod):
 Method = Annotated[PromptingMethod | PeftMethod | FullMethod, Field(discriminator="kind")]
 
 
+class HeldOut(Settings):
+    """Text of another domain, on which tuning may raise the loss: test rows of a data set."""
+
+    dataset: Name
+    rows: Count = 100
+
+
 class Evaluation(Settings):
     """How answers are read from the model; `generation` holds GenerationConfig fields.
 
@@ -123,6 +130,7 @@ class Evaluation(Settings):
     select: Literal["last", "best_validation", "best_test"] = "last"
     label_normalization: Literal["none", "tokens", "bytes"] = "none"
     batch_tokens: Count = 16384
+    held_out: HeldOut | None = None
     generation: Generation = {}
 
 
@@ -198,6 +206,13 @@ class Params(Settings):
     def dataset(self, name: str) -> Dataset:
         """The data set that `--dataset` names."""
         return _named(self.datasets, name, "dataset")
+
+    def held_out_from(self, dataset: str) -> HeldOut | None:
+        """The text of another domain than a data set's; None where it has the same source."""
+        held = self.evaluation.held_out
+        if held is None or self.dataset(held.dataset).origin == self.dataset(dataset).origin:
+            return None
+        return held
 
     def method(self, name: str) -> PromptingMethod | PeftMethod | FullMethod:
         """The method that `--method` names."""

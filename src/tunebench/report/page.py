@@ -77,6 +77,8 @@ def cell(value: Any, column: str) -> str:
         return f"{value / size:.3g} {unit}"
     if column.startswith(metrics.QUALITY):
         return f"{100 * value:.1f}"
+    if column == "forgetting":
+        return f"{value:+.3f}"
     if column.startswith("usd"):
         return f"${value:.4g}"
     if column.endswith("_s"):

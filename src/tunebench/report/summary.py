@@ -105,6 +105,8 @@ def _quality(runs: list[results.Metrics]) -> dict[str, float]:
         found |= {end: results.rounded(value) for end, value in zip(ends, interval, strict=True)}
         if len(values) > 1:
             found[f"{name}_stdev"] = results.rounded(stdev(values), 3)
+    if all("forgetting" in run for run in runs):  # it has no interval
+        found["forgetting"] = results.rounded(fmean(run["forgetting"] for run in runs))
     return found
 
 

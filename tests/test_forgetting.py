@@ -1,0 +1,169 @@
+"""The loss on held-out text, against torch's own, of every kind of tuned model."""
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ADAPTERS, CONTEXT, SENTENCES, Project
+
+from stages import check, download, evaluate, fetch_model, format_prompts, held_out, subsample
+from tunebench import forgetting, models, paths, results
+from tunebench.config.schema import FullMethod, PeftMethod, PromptingMethod
+from tunebench.errors import EvaluationError
+from tunebench.paths import Run
+
+TEXTS = [*SENTENCES, "</s> is a text too", "x", SENTENCES[0] * 9]  # one longer than the context
+PISSA = {"peft_type": "LORA", "r": 4, "init_lora_weights": "pissa", "target_modules": "all-linear"}
+METHODS: dict[str, Any] = {
+    "full": FullMethod(kind="full"),
+    "pissa": PeftMethod(kind="peft", adapter=PISSA),
+    "nf4": PeftMethod(kind="peft", adapter=ADAPTERS["lora"], quantization="nf4"),
+    **{name: PeftMethod(kind="peft", adapter=adapter) for name, adapter in ADAPTERS.items()},
+}
+
+
+@pytest.fixture(params=METHODS)
+def tuned(request: pytest.FixtureRequest, tiny: models.Base, tmp_path: Path) -> tuple[Any, Path]:
+    """A method, and the folder of what its training would have left."""
+    import torch
+
+    method = METHODS[request.param]
+    torch.manual_seed(1)
+    model = models.load(tiny, method)
+    changed = models.with_adapter(model, method, {}) if method.kind == "peft" else model
+    with torch.no_grad():
+        for weight in changed.parameters():
+            if weight.requires_grad and weight.is_floating_point():
+                weight.add_(torch.randn_like(weight), alpha=0.2)
+    options = {"save_embedding_layers": False} if method.kind == "peft" else {}
+    changed.save_pretrained(tmp_path / "trained", **options)
+    return method, tmp_path / "trained"
+
+
+def expected(model: Any, rows: list[list[int]]) -> float:
+    """Cross-entropy of one text after the other, virtual tokens' positions apart."""
+    import torch
+
+    total = tokens = 0
+    for row in rows:
+        ids = torch.tensor([row])
+        with torch.no_grad():
+            logits = model.eval()(input_ids=ids).logits[0, -len(row) : -1]
+        total += torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
+        tokens += len(row) - 1
+    return total / tokens
+
+
+def test_loss_is_that_of_each_text_by_itself(
+    tuned: tuple[Any, Path], tiny: models.Base, tokenizer: Any
+) -> None:
+    method, trained = tuned
+    virtual = getattr(method, "adapter", {}).get("num_virtual_tokens", 0)
+    rows = [
+        tokenizer(text, split_special_tokens=True)["input_ids"][: CONTEXT - virtual]
+        for text in TEXTS
+    ]
+    assert [row[0] for row in rows] == [tokenizer.bos_token_id] * len(TEXTS)
+    assert len(rows[-1]) == CONTEXT - virtual
+    assert len(rows[-2]) == 2
+    found = forgetting.measure(
+        tiny, method, TEXTS, trained=trained, context_length=CONTEXT, batch_tokens=200
+    )
+    untouched, changed = models.load(tiny, method), models.load(tiny, method, trained=trained)
+    assert found["held_out_loss_before"] == pytest.approx(expected(untouched, rows), abs=1e-4)
+    assert found["held_out_loss"] == pytest.approx(expected(changed, rows), abs=1e-4)
+    risen = found["held_out_loss"] - found["held_out_loss_before"]
+    assert found["forgetting"] == pytest.approx(risen, abs=1e-6)
+    assert abs(risen) > 0.01
+
+
+def test_loss_is_the_same_in_any_batches_and_pieces(
+    answering: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [tokenizer(text)["input_ids"][:120] for text in TEXTS]
+    whole = forgetting.mean_loss(answering, rows, padding=3, batch_tokens=10_000)
+    assert whole == pytest.approx(expected(answering, rows), abs=1e-4)
+    monkeypatch.setattr(forgetting, "POSITIONS", 7)
+    for batch_tokens in (1, 150):
+        again = forgetting.mean_loss(answering, rows, padding=3, batch_tokens=batch_tokens)
+        assert again == pytest.approx(whole, abs=1e-5)
+
+
+def test_large_vocabulary_makes_small_batches(
+    tiny: models.Base, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    budgets: list[int] = []
+
+    def mean_loss(*_: Any, batch_tokens: int, **__: Any) -> float:
+        budgets.append(batch_tokens)
+        return 1.0
+
+    shutil.copytree(tiny.folder, tmp_path / "trained")
+    monkeypatch.setattr(forgetting, "mean_loss", mean_loss)
+    monkeypatch.setattr(forgetting, "LOGITS", 340 * 50)
+    for batch_tokens in (40, 60):
+        forgetting.measure(
+            tiny, METHODS["full"], TEXTS,
+            trained=tmp_path / "trained", context_length=None, batch_tokens=batch_tokens,
+        )  # fmt: skip
+    assert budgets == [40, 40, 50, 50]
+
+
+def test_texts_of_one_token_have_no_loss(model: Any) -> None:
+    rows = [[1, 20, 21, 22], [1, 30]]
+    some = forgetting.mean_loss(model, rows, padding=3, batch_tokens=99)
+    assert forgetting.mean_loss(model, [[], *rows, [1]], padding=3, batch_tokens=99) == some
+    with pytest.raises(EvaluationError, match="hold no token to predict"):
+        forgetting.mean_loss(model, [[1], []], padding=3, batch_tokens=99)
+
+
+def test_loss_that_is_not_finite_names_the_text(tiny: models.Base) -> None:
+    import torch
+
+    broken = models.load(tiny, PromptingMethod(kind="prompting"))
+    with torch.no_grad():
+        broken.get_input_embeddings().weight[30] = math.nan
+    with pytest.raises(EvaluationError, match=r"held-out text 2: .* not finite"):
+        forgetting.mean_loss(
+            broken, [[1, 20, 21, 22, 23], [1, 30, 4], [1, 30]], padding=3, batch_tokens=99
+        )
+
+
+def test_only_runs_of_another_data_set_have_it(
+    project: Project, valid: dict[str, Any], model_folder: Path
+) -> None:
+    valid["methods"]["full"]["training"] = {}
+    valid["grid"]["datasets"].append("letters")
+    valid["datasets"]["letters"] = valid["datasets"]["reviews"] | {"path": "letters"}
+    folder = Path("letters")
+    folder.mkdir()
+    for name in ("train.csv", "test.jsonl"):
+        shutil.copy(name, folder)
+    valid["evaluation"]["held_out"] = {"dataset": "letters", "rows": 4}
+    project.write_params(valid)
+    check.main(Run())
+    held_out.main(Run())
+    fetch_model.main(Run("tiny"))
+    found = {}
+    for name in ("reviews", "letters"):
+        tuned, prompted = Run("tiny", name, "full", 0.5, 0), Run("tiny", name, "zero_shot")
+        download.main(Run(dataset=name))
+        format_prompts.main(Run("tiny", name))
+        format_prompts.main(prompted)
+        subsample.main(Run("", name, "", 0.5, 0))
+        format_prompts.main(Run("tiny", name, "", 0.5, 0))
+        shutil.copytree(model_folder, paths.adapter(tuned))
+        for run in (tuned, prompted):
+            evaluate.main(run)
+            measured = results.read(paths.evaluation(run))
+            found[name, run.method] = measured.get("forgetting")
+            assert ("held_out_loss" in measured) == (found[name, run.method] is not None)
+    # what was not trained has forgotten nothing
+    assert found == {
+        ("reviews", "full"): 0.0,
+        ("reviews", "zero_shot"): None,
+        ("letters", "full"): None,
+        ("letters", "zero_shot"): None,
+    }
