@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,25 @@ def test_loss_is_that_of_each_text_by_itself(
     risen = found["held_out_loss"] - found["held_out_loss_before"]
     assert found["forgetting"] == pytest.approx(risen, abs=1e-6)
     assert abs(risen) > 0.01
+
+
+def test_one_model_at_a_time_is_in_memory(
+    tuned: tuple[Any, Path], tiny: models.Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, trained = tuned
+    loaded: list[weakref.ref[Any]] = []
+    load = models.load
+
+    def counting(*given: Any, **options: Any) -> Any:
+        assert not [model for model in loaded if model() is not None]
+        made = load(*given, **options)
+        loaded.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(models, "load", counting)
+    sizes = {"context_length": CONTEXT, "batch_tokens": 200}
+    forgetting.measure(tiny, method, TEXTS, trained=trained, **sizes)
+    assert len(loaded) == 2
 
 
 def test_loss_is_the_same_in_any_batches_and_pieces(

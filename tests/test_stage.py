@@ -107,3 +107,28 @@ def test_every_stage_is_imported_without_work() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
+
+
+INTERRUPTED = """
+import os, signal
+from tunebench import stage
+def work(_):
+    try:
+        os.kill(os.getpid(), signal.{number})
+    except KeyboardInterrupt:
+        {then}
+    print("went on")
+stage.run(work)
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(("then", "said"), [("raise", ""), ("pass", "went on\n")])
+def test_interrupt_ends_a_stage_even_where_a_library_swallows_it(
+    number: str, then: str, said: str
+) -> None:
+    script = INTERRUPTED.format(number=number, then=then)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, said, "")

@@ -24,10 +24,19 @@ def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bo
     _calm_libraries()
     if not downloads:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
     # killed by DVC or the shell, a stage unwinds as on Ctrl-C, so that no temporary file stays
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         work(parse(needs=needs))
+        if stopped:  # while a library was imported that swallows whatever is raised
+            raise KeyboardInterrupt
     except TunebenchError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
     except KeyboardInterrupt:
