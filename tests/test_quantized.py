@@ -291,10 +291,22 @@ def test_a_base_without_a_revision_has_none(base: models.Base, cache: Path) -> N
     assert copies(cache) == []
 
 
-def test_weights_that_bitsandbytes_cannot_read_back_have_none(
-    base: models.Base, cache: Path
+def test_of_several_processes_the_first_writes(
+    base: models.Base, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"load_in_8bit": True, "llm_int8_enable_fp32_cpu_offload": True}
+    monkeypatch.setattr("transformers.distributed.mixin._get_torch_distributed_rank", lambda: 1)
+    monkeypatch.setattr(
+        "transformers.distributed.mixin._is_torch_distributed_initialized", lambda: True
+    )
+    models.load(base, NF4)
+    assert copies(cache) == []
+
+
+@pytest.mark.parametrize("name", ["llm_int8_enable_fp32_cpu_offload", "llm_int8_has_fp16_weight"])
+def test_weights_that_bitsandbytes_cannot_read_back_have_none(
+    name: str, base: models.Base, cache: Path
+) -> None:
+    settings = {"load_in_8bit": True, name: True}
     models.load(base, NF4.model_copy(update={"quantization": settings}))
     assert copies(cache) == []
 
