@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"config"},
     {"results"},
     {"sources", "tables", "demo"},
-    {"pins", "sampling", "tokenization", "cleaning"},
+    {"pins", "sampling", "tokenization", "cleaning", "quantized"},
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting", "held_out"},
     {"formatting", "batching", "beginning", "outcomes"},

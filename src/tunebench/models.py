@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebench import tokenization
+from tunebench import quantized, tokenization
 from tunebench.config.options import Options
 from tunebench.config.schema import Model, PeftMethod, PromptingMethod, TuningMethod
 from tunebench.errors import SourceError
@@ -35,7 +35,9 @@ class Base:
 
     def described(self) -> dict[str, Any]:
         """What provenance says of it: its settings, with the revision that was resolved."""
-        return self.settings.model_dump(exclude_none=True) | {"revision": self.revision}
+        # a copy changes no result, so that with one and without one they are the same to the byte
+        settings = self.settings.model_dump(exclude_none=True, exclude={"quantized_copy"})
+        return settings | {"revision": self.revision}
 
 
 def device() -> str:
@@ -65,19 +67,23 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
     whole = trained is not None and not (trained / "adapter_config.json").exists()
     quantization = getattr(method, "quantization", None)
     settings = base.settings
-    model = AutoModelForCausalLM.from_pretrained(
-        trained if whole else base.folder,
-        dtype=settings.dtype,
-        device_map=settings.device_map or {"": device()},
-        use_safetensors=True,
-        local_files_only=True,
-        attn_implementation=settings.attn_implementation,
-        **(
-            {"quantization_config": _quantization(quantization, settings.dtype)}
-            if quantization
-            else {}
-        ),
-    )
+    options = {
+        "dtype": settings.dtype,
+        "device_map": settings.device_map or {"": device()},
+        "use_safetensors": True,
+        "local_files_only": True,
+        "attn_implementation": settings.attn_implementation,
+    }
+    if quantization:
+        model = quantized.load(
+            base.folder,
+            revision=base.revision,
+            config=_quantization(quantization, settings.dtype),
+            options=options,
+            use_copy=settings.quantized_copy,
+        )
+    else:
+        model = AutoModelForCausalLM.from_pretrained(trained if whole else base.folder, **options)
     if trained is None or whole:
         return model
     from peft import PeftModel

@@ -54,6 +54,7 @@ class Model(Settings):
     """A base model: a repository on the Hub, or a local folder in the same layout.
 
     `dtype`, `attn_implementation` and `device_map` are arguments of `from_pretrained`.
+    `quantized_copy` keeps quantized weights of a large model beside the Hugging Face cache.
     """
 
     path: str | None = None
@@ -62,6 +63,7 @@ class Model(Settings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     attn_implementation: str | None = None
     device_map: str | None = None
+    quantized_copy: bool = True
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
