@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
-from tunebench import batching, memory, models, paths, results, tokenization
+from tunebench import batching, memory, models, packing, paths, results, tokenization
 from tunebench.config.options import Options, OwnTraining
 from tunebench.config.schema import PeftMethod, TuningMethod
 from tunebench.errors import TrainingError
 from tunebench.prompts import Prompt
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, Trainer
+    from transformers import PreTrainedModel
+
+    from tunebench.trainer import Trainer
 
 HISTORY_COLUMNS = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
 
@@ -123,10 +126,11 @@ def _refuse_divergence(job: Job, model: PreTrainedModel) -> None:
 
 
 def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer) -> Trainer:
-    from transformers import Trainer, TrainingArguments
+    from transformers import TrainingArguments
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     from tunebench.callbacks import KeepEpochs, LogAtCheckpoints, TrainingBar
+    from tunebench.trainer import Trainer
 
     own, arguments = OwnTraining.part(job.settings)
     rows = {
@@ -137,8 +141,7 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
         )
         for split in ("train", "validation")
     }
-    if own.packing:
-        rows["train"] = batching.pack(rows["train"], own.packing_length)
+    pad_id = tokenization.pad_id(tokenizer)
     defaults = {
         "report_to": "none",
         "save_total_limit": 1,
@@ -150,9 +153,10 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
         trainer = Trainer(
             model=model,
             args=TrainingArguments(**defaults | arguments | managed),
-            train_dataset=rows["train"],
+            train_dataset=_sequences(job, model, rows["train"], pad_id),
             eval_dataset=rows["validation"] or None,
-            data_collator=batching.Collator(tokenization.pad_id(tokenizer)),
+            data_collator=batching.Collator(pad_id, flat=packing.is_flat(model)),
+            by_length="train_sampling_strategy" not in arguments,
         )
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
@@ -162,6 +166,25 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
         kept = paths.epochs(job.checkpoints)
         trainer.add_callback(KeepEpochs(kept, lambda folder: _save(model, folder)))
     return trainer
+
+
+def _sequences(
+    job: Job, model: PreTrainedModel, rows: list[batching.Example], pad_id: int
+) -> list[batching.Example]:
+    """What `per_device_train_batch_size` counts: rows, or what `packing` makes of them."""
+    own, _ = OwnTraining.part(job.settings)
+    if own.packing == "concat":
+        return packing.concatenated(rows, own.packing_length)
+    if not own.packing:
+        return rows
+    if not packing.keeps_rows_apart(model, rows, pad_id):
+        _say(job, "packing: this model mixes rows that share a sequence, so each has its own")
+        return rows
+    return packing.packed(rows, own.packing_length, seed=job.seed)
+
+
+def _say(job: Job, message: str) -> None:
+    print(f"{job.name}: {message}", file=sys.stderr)
 
 
 def _last_checkpoint(job: Job) -> Path | None:

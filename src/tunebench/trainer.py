@@ -1,0 +1,52 @@
+"""transformers.Trainer, with batches of like length and noise by the row."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from tunebench.batching import LengthWindows
+from tunebench.neftune import RowNoise
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Trainer(transformers.Trainer):  # type: ignore[misc]
+    """The library's, which see; batches are those of `batching.Collator`.
+
+    Args:
+        by_length: draw batches from windows sorted by length; else as `train_sampling_strategy`
+            says.
+    """
+
+    def __init__(self, *, by_length: bool, **options: Any) -> None:
+        self._by_length = by_length
+        super().__init__(**options)
+        alpha = self.args.neftune_noise_alpha
+        self._noise = None if alpha is None else RowNoise(self.model, alpha)
+        self.neftune_noise_alpha = None  # the library's own noise
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self._by_length:
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        # processes work side by side on batches of like length too
+        size = self._train_batch_size * self.args.world_size
+        return LengthWindows([len(row["input_ids"]) for row in rows], size, seed=self.args.seed)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The batch's part in the mean loss over all labels of the optimizer step."""
+        lengths = inputs.pop("row_lengths")
+        with ExitStack() as stack:
+            if self._noise:
+                stack.enter_context(self._noise.on(lengths))
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
