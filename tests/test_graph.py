@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting"},
     {"formatting", "batching", "beginning", "callbacks"},
-    {"packing"},
+    {"logits", "packing"},
     {"trainer"},
     {"training", "scoring", "generation"},
     {"evaluation", "timing"},

@@ -295,6 +295,27 @@ def test_rows_are_drawn_by_length_unless_settings_say_otherwise(
         assert isinstance(drawn(make_job(settings=settings)), kind)
 
 
+def test_plain_loss_is_said_and_the_same(
+    make_job: Callable[..., Job],
+    make_prompts: MakePrompts,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = make_prompts(16) + make_prompts(5, split="validation", start=50)
+    settings = SETTINGS | {"eval_strategy": "epoch", "save_strategy": "no"}
+    ours = training.train(make_job("ours", prompts=rows, settings=settings))
+    message = "logits are computed for prompts too"
+    assert message not in capsys.readouterr().err
+    monkeypatch.setattr(training.logits, "labelled", lambda *_: None)
+    plain = training.train(make_job("plain", prompts=rows, settings=settings))
+    assert capsys.readouterr().err.count(f"tiny/reviews/plain: {message}") == 1
+    assert len(ours.history) == len(plain.history) == 5
+    for found, right in zip(ours.history, plain.history, strict=True):
+        assert set(found) == set(right)
+        for key, value in right.items():
+            assert found[key] == (pytest.approx(value, rel=1e-3) if value else value), key
+
+
 def test_smoothed_labels_have_the_loss_of_the_library(make_job: Callable[..., Job]) -> None:
     own = {"label_smoothing_factor": 0.2, "max_steps": 2, "save_strategy": "no"}
     smooth = training.train(make_job("smooth", settings=SETTINGS | own)).metrics["loss"]

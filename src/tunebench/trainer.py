@@ -1,4 +1,4 @@
-"""transformers.Trainer, with batches of like length and noise by the row."""
+"""transformers.Trainer, with batches of like length and logits only where a label is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import transformers
 
 from tunebench.batching import LengthWindows
+from tunebench.logits import LabelledLogits, without_mask
 from tunebench.neftune import RowNoise
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
     Args:
         by_length: draw batches from windows sorted by length; else as `train_sampling_strategy`
             says.
+        labelled: computes the loss without prompt tokens' logits; None for the model's own loss.
     """
 
-    def __init__(self, *, by_length: bool, **options: Any) -> None:
+    def __init__(self, *, by_length: bool, labelled: LabelledLogits | None, **options: Any) -> None:
         self._by_length = by_length
-        super().__init__(**options)
+        self._labelled = labelled
+        super().__init__(compute_loss_func=labelled.loss if labelled else None, **options)
         alpha = self.args.neftune_noise_alpha
         self._noise = None if alpha is None else RowNoise(self.model, alpha)
         self.neftune_noise_alpha = None  # the library's own noise
@@ -49,4 +52,7 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         with ExitStack() as stack:
             if self._noise:
                 stack.enter_context(self._noise.on(lengths))
+            if self._labelled:
+                stack.enter_context(self._labelled.at(inputs["labels"]))
+                inputs = without_mask(inputs)
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)

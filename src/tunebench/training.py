@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
-from tunebench import batching, memory, models, packing, paths, results, tokenization
+from tunebench import batching, logits, memory, models, packing, paths, results, tokenization
 from tunebench.config.options import Options, OwnTraining
 from tunebench.config.schema import PeftMethod, TuningMethod
 from tunebench.errors import TrainingError
@@ -157,6 +157,7 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: tokenization.Tokenizer
             eval_dataset=rows["validation"] or None,
             data_collator=batching.Collator(pad_id, flat=packing.is_flat(model)),
             by_length="train_sampling_strategy" not in arguments,
+            labelled=_labelled(job, model, rows["train"], pad_id),
         )
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
@@ -181,6 +182,23 @@ def _sequences(
         _say(job, "packing: this model mixes rows that share a sequence, so each has its own")
         return rows
     return packing.packed(rows, own.packing_length, seed=job.seed)
+
+
+def _labelled(
+    job: Job, model: PreTrainedModel, rows: Sequence[batching.Example], pad_id: int
+) -> logits.LabelledLogits | None:
+    """What leaves prompt tokens' logits out, tried on a short and a middling row."""
+    if job.settings.get("label_smoothing_factor"):
+        return None  # which the library's own loss knows
+    ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
+    batch = batching.Collator(pad_id)([ordered[0], ordered[len(ordered) // 2]])
+    del batch["row_lengths"]
+    found = logits.labelled(
+        model, {name: tensor.to(model.device) for name, tensor in batch.items()}
+    )
+    if found is None:
+        _say(job, "logits are computed for prompts too: without them this model's loss is another")
+    return found
 
 
 def _say(job: Job, message: str) -> None:
