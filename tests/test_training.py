@@ -316,6 +316,24 @@ def test_plain_loss_is_said_and_the_same(
             assert found[key] == (pytest.approx(value, rel=1e-3) if value else value), key
 
 
+@pytest.mark.parametrize("quantization", [None, "nf4"])
+def test_validation_leaves_training_as_it_is(
+    quantization: str | None, make_job: Callable[..., Job], make_prompts: MakePrompts
+) -> None:
+    method = PeftMethod(
+        kind="peft", adapter=LORA | {"lora_dropout": 0.0}, quantization=quantization
+    )
+    rows = make_prompts(16) + make_prompts(5, split="validation", start=50)
+    found = []
+    for strategy in ("no", "steps"):
+        settings = SETTINGS | {"save_strategy": "no", "eval_strategy": strategy, "eval_steps": 2}
+        job = make_job(strategy, prompts=rows, method=method, settings=settings)
+        outcome = training.train(job)
+        assert any(entry["eval_loss"] for entry in outcome.history) is (strategy == "steps")
+        found.append(weights(job))
+    assert found[0] == found[1]
+
+
 def test_smoothed_labels_have_the_loss_of_the_library(make_job: Callable[..., Job]) -> None:
     own = {"label_smoothing_factor": 0.2, "max_steps": 2, "save_strategy": "no"}
     smooth = training.train(make_job("smooth", settings=SETTINGS | own)).metrics["loss"]

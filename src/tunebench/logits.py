@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tunebench.batching import IGNORED
-from tunebench.trial import REFUSALS, as_trained, tolerance
+from tunebench.trial import REFUSALS, tolerance, untrained
 
 if TYPE_CHECKING:
     import torch
@@ -121,8 +121,8 @@ def labelled(model: PreTrainedModel, batch: Batch) -> LabelledLogits | None:
         return None
     ours = LabelledLogits(model, head)
     try:
-        with as_trained(model):
-            plain = float(model(**batch).loss.detach())
+        with untrained(model):
+            plain = float(model(**batch).loss)
             ours.bare = _is_bare(ours, batch)
             found = _loss(ours, batch)
     except REFUSALS:
@@ -134,7 +134,7 @@ def _loss(ours: LabelledLogits, batch: Batch) -> float:
     inputs = without_mask(batch)
     wanted = inputs.pop("labels")
     with ours.at(wanted):
-        return float(ours.loss(ours.model(**inputs), wanted).detach())
+        return float(ours.loss(ours.model(**inputs), wanted))
 
 
 def _is_bare(ours: LabelledLogits, batch: Batch) -> bool:

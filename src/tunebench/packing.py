@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from tunebench.batching import Collator, Example
-from tunebench.trial import REFUSALS, as_trained, tolerance
+from tunebench.trial import REFUSALS, tolerance, untrained
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,7 @@ def keeps_rows_apart(model: PreTrainedModel, rows: Sequence[Example], pad_id: in
     trial = sorted(rows, key=lambda row: len(row["input_ids"]))[:2]
     together = Collator(pad_id, flat=is_flat(model))([_pack(trial)])
     try:
-        with as_trained(model):
+        with untrained(model):
             alone = [_logits(model, Collator(pad_id)([row]))[0] for row in trial]
             (found,) = _logits(model, together)
     except REFUSALS:

@@ -10,6 +10,7 @@ import transformers
 from tunebench.batching import LengthWindows
 from tunebench.logits import LabelledLogits, without_mask
 from tunebench.neftune import RowNoise
+from tunebench.trial import weights_in_place
 
 if TYPE_CHECKING:
     import torch
@@ -56,3 +57,8 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
                 stack.enter_context(self._labelled.at(inputs["labels"]))
                 inputs = without_mask(inputs)
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def evaluation_loop(self, *given: Any, **options: Any) -> Any:
+        """The validation rows' loss, after which training goes on with the same weights."""
+        with weights_in_place(self.model):
+            return super().evaluation_loop(*given, **options)

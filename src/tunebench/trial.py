@@ -1,13 +1,12 @@
-"""Run a model once before training, to see what it takes, and leave it as it was."""
+"""Run a model in the midst of training or before it, and leave it as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel
 
 # what an architecture raises that does not take what it is handed
@@ -22,23 +21,32 @@ def tolerance(model: PreTrainedModel) -> float:
 
 
 @contextmanager
-def as_trained(model: PreTrainedModel) -> Iterator[None]:
-    """Without dropout, but with gradients.
+def weights_in_place(model: PreTrainedModel) -> Iterator[None]:
+    """Keep 4-bit weights as they are trained on.
 
-    On a CPU bitsandbytes rearranges 4-bit weights, for good and for inference only, as soon as it
-    sees an input that needs no gradient outside of training.
+    At the first batch outside of training on a CPU with bfloat16 instructions, bitsandbytes
+    rearranges them for good, for a kernel that has no gradient.
     """
+    name = "support_avx512bf16_for_cpu"
+    fast = [module for module in model.modules() if getattr(module, name, False)]
+    for module in fast:
+        setattr(module, name, False)
+    try:
+        yield
+    finally:
+        for module in fast:
+            setattr(module, name, True)
+
+
+@contextmanager
+def untrained(model: PreTrainedModel) -> Iterator[None]:
+    """Without dropout and gradients."""
     import torch
 
-    def need_gradient(_module: Any, _given: Any, embedded: Tensor) -> Tensor:
-        return embedded.requires_grad_()
-
     training = model.training
-    handle = model.get_input_embeddings().register_forward_hook(need_gradient)
     model.eval()
     try:
-        with torch.enable_grad():
+        with torch.no_grad(), weights_in_place(model):
             yield
     finally:
-        handle.remove()
         model.train(training)
