@@ -1,5 +1,6 @@
 """Which tokens count in the loss, where padding stands, how rows are grouped."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_collator_pads_on_the_right() -> None:
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "input_ids": [[5, 6, 7], [8, 3, 3]],
         "attention_mask": [[1, 1, 1], [1, 0, 0]],
-        "labels": [[-100, 6, 7], [8, -100, -100]],
+        "labels": [[-100, 6, 7], [-100, -100, -100]],
+        "row_lengths": [[3, 3, 3], [1, 0, 0]],
     }
 
 
@@ -107,15 +109,85 @@ def test_no_rows_make_no_batch() -> None:
     assert list(batching.within_budget([], 4, len)) == []
 
 
-def test_packing_strings_rows_together() -> None:
-    rows = [
-        {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]},
-        {"input_ids": [4, 5, 6, 7], "labels": [-100, -100, 6, 7]},
-    ]
-    assert batching.pack(rows, 4) == [
-        {"input_ids": [1, 2, 3, 4], "labels": [-100, 2, 3, -100]},
-        {"input_ids": [5, 6, 7], "labels": [-100, 6, 7]},
-    ]
-    assert batching.pack(rows, 100) == [
-        {"input_ids": [1, 2, 3, 4, 5, 6, 7], "labels": [-100, 2, 3, -100, -100, 6, 7]}
-    ]
+ROWS = [
+    {"input_ids": [5, 6, 7, 5, 6], "labels": [-100, 6, 7, 5, 6], "lengths": [3, 2]},
+    {"input_ids": [8, 9], "labels": [8, 9], "lengths": [2]},
+]
+
+
+def test_collator_begins_positions_again_with_each_row() -> None:
+    batch = batching.Collator(pad_id=3)(ROWS)
+    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
+        "input_ids": [[5, 6, 7, 5, 6], [8, 9, 3, 3, 3]],
+        "position_ids": [[0, 1, 2, 0, 1], [0, 1, 0, 0, 0]],
+        "labels": [[-100, 6, 7, -100, 6], [-100, 9, -100, -100, -100]],
+        "row_lengths": [[3, 3, 3, 2, 2], [2, 2, 0, 0, 0]],
+    }
+
+
+def test_flat_batches_are_those_of_the_library() -> None:
+    import torch
+    from transformers import DataCollatorWithFlattening
+
+    batch = batching.Collator(pad_id=3, flat=True)(ROWS)
+    assert batch.pop("row_lengths").tolist() == [[3, 3, 3, 2, 2, 2, 2]]
+    apart = [([5, 6, 7], [-100, 6, 7]), ([5, 6], [5, 6]), ([8, 9], [8, 9])]
+    rows = [{"input_ids": ids, "labels": labels} for ids, labels in apart]
+    expected = DataCollatorWithFlattening(return_flash_attn_kwargs=True)(rows)
+    assert set(batch) == set(expected)
+    assert len(batch) == 7
+    for name, value in expected.items():
+        if torch.is_tensor(value):
+            assert batch[name].dtype == value.dtype
+            assert torch.equal(batch[name], value), name
+        else:
+            assert batch[name] == value, name
+
+
+def epoch_of(sampler: batching.LengthWindows, epoch: int) -> list[int]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 4), (3, 4), (50, 4), (1003, 8), (4096, 4)])
+def test_every_row_comes_once_in_an_epoch(rows: int, size: int) -> None:
+    dice = random.Random(rows)
+    sampler = batching.LengthWindows([dice.randint(1, 99) for _ in range(rows)], size, seed=0)
+    assert len(sampler) == rows
+    first, second = epoch_of(sampler, 0), epoch_of(sampler, 1)
+    assert sorted(first) == sorted(second) == list(range(rows))
+    assert first == epoch_of(sampler, 0)
+    if rows > size:
+        assert first != second
+        other = batching.LengthWindows(sampler.lengths, size, seed=1)
+        assert first != epoch_of(other, 0)
+
+
+def padding(lengths: list[int], order: list[int], size: int) -> float:
+    """The share of padding in batches of this order."""
+    batches = [[lengths[i] for i in order[start : start + size]] for start in range(0, 1000, size)]
+    return 1 - sum(lengths) / sum(size * max(batch) for batch in batches)
+
+
+def test_batches_hold_rows_of_like_length() -> None:
+    dice = random.Random(0)
+    lengths = [dice.randint(10, 200) for _ in range(1000)]
+    windows = epoch_of(batching.LengthWindows(lengths, 8, seed=0), 0)
+    shuffled = dice.sample(range(1000), 1000)
+    assert padding(lengths, windows, 8) < 0.05
+    assert padding(lengths, shuffled, 8) > 0.35
+
+
+@pytest.mark.parametrize("rows", [32, 200])
+def test_long_rows_come_neither_early_nor_late(rows: int) -> None:
+    size, batches, long = 4, rows // 4, rows // 8
+    lengths = [1000 if index < long else index % 7 for index in range(rows)]
+    places = []
+    for seed in range(600):
+        order = epoch_of(batching.LengthWindows(lengths, size, seed=seed), seed % 3)
+        places += [order.index(index) // size for index in range(long)]
+    # long rows share a batch: 600 draws of a uniform place have a standard error of .012
+    assert abs(sum(places) / len(places) / (batches - 1) - 0.5) < 0.05
+    counts = [places.count(batch) / len(places) * batches for batch in range(batches)]
+    assert min(counts) > 0.5
+    assert max(counts) < 1.6

@@ -240,7 +240,12 @@ FAULTS: list[tuple[str, Any, str]] = [
         "completions",
         "training.loss_on: 'completions' is unknown; did you mean 'completion'?",
     ),
-    ("training.packing", True, "training.packing: True is unknown; choose from: concat, false"),
+    (
+        "training.packing",
+        "concatenate",
+        "training.packing: 'concatenate' is unknown; did you mean 'concat'?",
+    ),
+    ("training.packing", 8, "training.packing: 8 is unknown; choose from: concat, false, true"),
     (
         "training.packing_length",
         0,

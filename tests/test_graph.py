@@ -21,7 +21,8 @@ FREE = {"config", "errors", "paths", "results", "progress", "stage"}
 
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
-    {"errors", "memory", "progress", "cost", "metrics", "statistics", "duplicates"},
+    {"errors", "memory", "progress", "cost", "metrics", "statistics", "duplicates"}
+    | {"neftune", "trial"},
     {"paths"},
     {"config"},
     {"results"},

@@ -132,8 +132,20 @@ def test_seed_decides_the_weights(make_job: Callable[..., Job]) -> None:
     assert first == again != other
 
 
-def test_killed_run_ends_in_the_same_weights(make_job: Callable[..., Job]) -> None:
-    whole, killed = make_job("whole"), make_job("killed")
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"train_sampling_strategy": "random"},
+        {"neftune_noise_alpha": 5},
+        {"packing": True, "packing_length": 64, "per_device_train_batch_size": 1},
+    ],
+    ids=str,
+)
+def test_killed_run_ends_in_the_same_weights(
+    make_job: Callable[..., Job], own: dict[str, Any]
+) -> None:
+    whole, killed = (make_job(name, settings=SETTINGS | own) for name in ("whole", "killed"))
     expected = training.train(whole)
     interrupt(killed)
     assert starting_step(killed) >= 4
@@ -192,6 +204,134 @@ def test_packed_rows_are_trained_on(make_job: Callable[..., Job]) -> None:
     tokens = sum(prompt.tokens for prompt in job.prompts)
     assert tokens / 64 < metrics["sequences"] < 16
     assert metrics["loss"] > 0
+
+
+STEP = {
+    "max_steps": 1,
+    "optim": "sgd",
+    "learning_rate": 1.0,
+    "max_grad_norm": 0.0,
+    "lr_scheduler_type": "constant",
+    "save_strategy": "no",
+}
+
+
+def trained_weights(job: Job) -> Any:
+    from safetensors.torch import load_file
+
+    training.train(job)
+    (path,) = job.output.glob("*.safetensors")
+    return load_file(path)
+
+
+@pytest.mark.parametrize(
+    ("own", "batch", "accumulation"),
+    [
+        ({}, 4, 4),  # the mean is over the whole step, however long its batches are
+        ({"packing": True, "packing_length": 10_000}, 1, 1),
+        ({"packing": True, "packing_length": 100}, 2, 16),
+    ],
+)
+def test_a_step_is_the_same_however_its_rows_are_put_together(
+    make_job: Callable[..., Job], own: dict[str, Any], batch: int, accumulation: int
+) -> None:
+    method = PeftMethod(kind="peft", adapter=LORA | {"lora_dropout": 0.0})
+    right = trained_weights(
+        make_job(
+            "plain",
+            method=method,
+            settings=STEP | {"per_device_train_batch_size": 16},
+        )
+    )
+    sizes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+    found = trained_weights(make_job("other", method=method, settings=STEP | own | sizes))
+    fresh = trained_weights(make_job("fresh", method=method, settings=STEP | {"learning_rate": 0}))
+    moved = {name: right[name] - fresh[name] for name in right}
+    largest = max(float(step.abs().max()) for step in moved.values())
+    assert largest > 1e-3
+    for name, step in moved.items():
+        assert float((found[name] - fresh[name] - step).abs().max()) <= 1e-5 * largest, name
+
+
+def test_rows_that_would_mix_are_not_packed(
+    make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"packing": True, "packing_length": 128, "max_steps": 1, "save_strategy": "no"}
+    lora = training.train(make_job("lora", settings=SETTINGS | own)).metrics
+    assert capsys.readouterr().err.count("mixes rows") == 0
+    adapter = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}
+    method = PeftMethod(kind="peft", adapter=adapter)
+    virtual = training.train(make_job("virtual", settings=SETTINGS | own, method=method)).metrics
+    assert lora["rows"] == virtual["rows"] == virtual["sequences"] == 16
+    assert lora["sequences"] < 8
+    said = "tiny/reviews/virtual: packing: this model mixes rows that share a sequence"
+    assert capsys.readouterr().err.count(said) == 1
+
+
+def drawn(job: Job) -> Any:
+    kept = Checkpoints(job.checkpoints, job.identity())
+    trainer = training._trainer(job, kept, seconds=lambda: 0.0)
+    return trainer._get_train_sampler()
+
+
+def test_rows_are_drawn_by_length_unless_settings_say_otherwise(
+    make_job: Callable[..., Job],
+) -> None:
+    from torch.utils.data import RandomSampler, SequentialSampler
+
+    sampler = drawn(make_job())
+    assert isinstance(sampler, batching.LengthWindows)
+    assert sampler.batch_size == 4
+    for strategy, kind in (("random", RandomSampler), ("sequential", SequentialSampler)):
+        settings = SETTINGS | {"train_sampling_strategy": strategy}
+        assert isinstance(drawn(make_job(settings=settings)), kind)
+
+
+def test_plain_loss_is_said_and_the_same(
+    make_job: Callable[..., Job],
+    make_prompts: MakePrompts,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = make_prompts(16) + make_prompts(5, split="validation", start=50)
+    settings = SETTINGS | {"eval_strategy": "epoch", "save_strategy": "no"}
+    ours = training.train(make_job("ours", prompts=rows, settings=settings))
+    message = "logits are computed for prompts too"
+    assert message not in capsys.readouterr().err
+    monkeypatch.setattr(training.logits, "labelled", lambda *_: None)
+    plain = training.train(make_job("plain", prompts=rows, settings=settings))
+    assert capsys.readouterr().err.count(f"tiny/reviews/plain: {message}") == 1
+    assert len(ours.history) == len(plain.history) == 5
+    for found, right in zip(ours.history, plain.history, strict=True):
+        assert set(found) == set(right)
+        for key, value in right.items():
+            assert found[key] == (pytest.approx(value, rel=1e-3) if value else value), key
+
+
+@pytest.mark.parametrize("quantization", [None, "nf4"])
+def test_validation_leaves_training_as_it_is(
+    quantization: str | None, make_job: Callable[..., Job], make_prompts: MakePrompts
+) -> None:
+    method = PeftMethod(
+        kind="peft", adapter=LORA | {"lora_dropout": 0.0}, quantization=quantization
+    )
+    rows = make_prompts(16) + make_prompts(5, split="validation", start=50)
+    found = []
+    for strategy in ("no", "steps"):
+        settings = SETTINGS | {"save_strategy": "no", "eval_strategy": strategy, "eval_steps": 2}
+        job = make_job(strategy, prompts=rows, method=method, settings=settings)
+        outcome = training.train(job)
+        validated = sum(bool(entry["eval_loss"]) for entry in outcome.history)
+        assert validated == (STEPS / 2 if strategy == "steps" else 1)  # at the end in any case
+        found.append(weights(job))
+    assert found[0] == found[1]
+
+
+def test_smoothed_labels_have_the_loss_of_the_library(make_job: Callable[..., Job]) -> None:
+    own = {"label_smoothing_factor": 0.2, "max_steps": 2, "save_strategy": "no"}
+    smooth = training.train(make_job("smooth", settings=SETTINGS | own)).metrics["loss"]
+    hard = training.train(make_job("hard", settings=SETTINGS | own | {"label_smoothing_factor": 0}))
+    assert smooth != pytest.approx(hard.metrics["loss"], rel=1e-3)
 
 
 def test_full_tuning_saves_a_whole_model(

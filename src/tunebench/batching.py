@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunebench import tokenization
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
-Example = dict[str, list[int]]  # `input_ids` and `labels`
+Example = dict[str, list[int]]  # `input_ids` and `labels`; of a pack also its rows' `lengths`
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
@@ -37,31 +38,96 @@ def examples(prompts: Sequence[Prompt], tokenizer: Tokenizer, *, loss_on: str) -
     return rows
 
 
-def pack(rows: Sequence[Example], length: int) -> list[Example]:
-    """Rows strung together and cut into sequences of `length` tokens; the last may be shorter.
-
-    Attention runs from one row into the next, as in TRL's `packing` of 2023, which the published
-    studies used.
-    """
-    names = ("input_ids", "labels")
-    strung = {name: list(chain.from_iterable(row[name] for row in rows)) for name in names}
-    return [
-        {name: ids[start : start + length] for name, ids in strung.items()}
-        for start in range(0, len(strung["input_ids"]), length)
-    ]
-
-
 class Collator:
-    """Pads rows of `examples` on the right to the longest one: tensors of rows × length."""
+    """Rows of `examples`, or packs of them, as tensors of sequences × longest, padded on the right.
 
-    def __init__(self, pad_id: int) -> None:
+    Args:
+        flat: put all sequences behind one another in one, without padding, as kernels for
+            sequences of any length want them (transformers' `DataCollatorWithFlattening`).
+    """
+
+    def __init__(self, pad_id: int, *, flat: bool = False) -> None:
         self.pad_id = pad_id
+        self.flat = flat
 
-    def __call__(self, rows: Sequence[Example]) -> dict[str, torch.Tensor]:
-        """One batch: `input_ids`, `attention_mask` and `labels`."""
-        batch: dict[str, Any] = pad([row["input_ids"] for row in rows], self.pad_id)
-        batch["labels"] = pad([row["labels"] for row in rows], IGNORED)["input_ids"]
-        return batch
+    def __call__(self, rows: Sequence[Example]) -> dict[str, Any]:
+        """One batch: `input_ids`, `labels`, and `row_lengths`, the tokens of each token's row.
+
+        Padding has a row length of 0, and a row's first token no label, since no token before it is
+        the row's. With packs come `position_ids`, which begin again with each row; without, an
+        `attention_mask`.
+        """
+        lengths = [row.get("lengths") or [len(row["input_ids"])] for row in rows]
+        packed = any("lengths" in row for row in rows)
+        columns = {
+            "input_ids": [row["input_ids"] for row in rows],
+            "labels": [row["labels"] for row in rows],
+            "row_lengths": [[size for size in sizes for _ in range(size)] for sizes in lengths],
+            "position_ids": [list(chain.from_iterable(map(range, sizes))) for sizes in lengths],
+        }
+        flat = packed and self.flat
+        if flat:
+            columns = {name: [list(chain.from_iterable(row))] for name, row in columns.items()}
+        fill = {"input_ids": self.pad_id, "labels": IGNORED}
+        batch: dict[str, Any] = {
+            name: pad(row, fill.get(name, 0))["input_ids"] for name, row in columns.items()
+        }
+        batch["labels"][batch["position_ids"] == 0] = IGNORED
+        if not packed:
+            del batch["position_ids"]
+            batch["attention_mask"] = (batch["row_lengths"] > 0).long()
+        return batch | (_boundaries(list(chain.from_iterable(lengths))) if flat else {})
+
+
+def _boundaries(lengths: Sequence[int]) -> dict[str, Any]:
+    """Where rows begin and end, under the names of transformers' FlashAttentionKwargs."""
+    import torch
+
+    ends = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    return {f"cu_seq_lens_{side}": ends for side in "qk"} | {
+        f"max_length_{side}": max(lengths) for side in "qk"
+    }
+
+
+class LengthWindows:
+    """The order of an epoch's rows, so that each batch holds rows of like length.
+
+    Rows are shuffled and cut into windows of up to 50 batches, four of them at least (as in
+    transformers' `LengthGroupedSampler`); each window is sorted by length and cut into batches,
+    and all batches are shuffled, so that neither long nor short rows come first. Rows that fill no
+    batch are drawn before and come last. The order depends on the seed and the epoch alone, so a
+    run that goes on from a checkpoint sees the same one.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch is drawn next; accelerate's data loader does."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """How many rows an epoch has."""
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        """Indices of rows, a batch after the other."""
+        dice = random.Random(f"{self.seed} {self.epoch}")
+        order = list(range(len(self.lengths)))
+        dice.shuffle(order)
+        whole = len(order) - len(order) % self.batch_size
+        window = max(1, min(50, whole // self.batch_size // 4)) * self.batch_size
+        rows: list[int] = []
+        for start in range(0, whole, window):
+            rows += sorted(order[start : min(start + window, whole)], key=self.lengths.__getitem__)
+        batches = [
+            rows[start : start + self.batch_size] for start in range(0, whole, self.batch_size)
+        ]
+        dice.shuffle(batches)
+        return chain(chain.from_iterable(batches), order[whole:])
 
 
 def pad(

@@ -18,13 +18,14 @@ Options = dict[str, Any]
 class OwnTraining(Settings):
     """What this project adds to TrainingArguments.
 
-    `loss_on` tells which tokens count. `packing: concat` strings rows together into sequences of
-    `packing_length` tokens, through which attention runs freely, as TRL's packing did when the
-    published studies used it.
+    `loss_on` tells which tokens count. `packing: true` puts several whole rows into one sequence of
+    up to `packing_length` tokens, each keeping its attention and its positions to itself.
+    `packing: concat` strings rows together into sequences of just that many, through which
+    attention runs freely, as TRL's packing did when the published studies used it.
     """
 
     loss_on: Literal["completion", "all"] = "completion"
-    packing: Literal[False, "concat"] = False
+    packing: Literal[False, True, "concat"] = False
     packing_length: Count = 512
 
     @classmethod
@@ -107,7 +108,8 @@ def _search(value: dict[str, Any]) -> dict[str, list[Any]]:
 def _own_fault(detail: ErrorDetails) -> str:
     key, given = detail["loc"][0], detail["input"]
     if detail["type"] == "literal_error":
-        choices = detail["ctx"]["expected"].replace("'", "").replace("False", "false").split(" or ")
+        expected = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        choices = expected.replace("False", "false").replace("True", "true").split(", ")
         return f"{key}: {given!r} is unknown; {suggest(given, choices)}"
     return f"{key}: {given!r} {detail['msg'].replace('Input should', 'should')}"
 

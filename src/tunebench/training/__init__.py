@@ -29,12 +29,13 @@ from tunebench.config.options import Options, OwnTraining
 from tunebench.config.schema import PeftMethod, TuningMethod
 from tunebench.errors import Diverged, TrainingError
 from tunebench.prompts import Prompt
-from tunebench.training import recording, search
+from tunebench.training import logits, packing, recording, search
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, Trainer
+    from transformers import PreTrainedModel
 
     from tunebench.training.checkpoints import Checkpoints
+    from tunebench.training.trainer import Trainer
 
 DEFAULT_BATCH_SIZE = 8  # TrainingArguments' own
 HISTORY_COLUMNS = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
@@ -240,8 +241,7 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
         )
         for split in ("train", "validation")
     }
-    if own.packing:
-        rows["train"] = batching.pack(rows["train"], own.packing_length)
+    pad_id = tokenization.pad_id(tokenizer)
     defaults = {
         "report_to": "none",
         "include_num_input_tokens_seen": "non_padding",
@@ -261,9 +261,11 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
         trainer = Trainer(
             model=model,
             args=TrainingArguments(**defaults | arguments | managed),
-            train_dataset=rows["train"],
+            train_dataset=_sequences(job, model, rows["train"], pad_id),
             eval_dataset=rows["validation"] or None,
-            data_collator=batching.Collator(tokenization.pad_id(tokenizer)),
+            data_collator=batching.Collator(pad_id, flat=packing.is_flat(model)),
+            by_length="train_sampling_strategy" not in arguments,
+            labelled=_labelled(job, model, rows["train"], pad_id),
         )
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
@@ -274,6 +276,42 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
     for callback in own_callbacks:
         trainer.add_callback(callback)
     return trainer
+
+
+def _sequences(
+    job: Job, model: PreTrainedModel, rows: list[batching.Example], pad_id: int
+) -> list[batching.Example]:
+    """What `per_device_train_batch_size` counts: rows, or what `packing` makes of them."""
+    own, _ = OwnTraining.part(job.settings)
+    if own.packing == "concat":
+        return packing.concatenated(rows, own.packing_length)
+    if not own.packing:
+        return rows
+    if not packing.keeps_rows_apart(model, rows, pad_id):
+        _say(job, "packing: this model mixes rows that share a sequence, so each has its own")
+        return rows
+    return packing.packed(rows, own.packing_length, seed=job.seed)
+
+
+def _labelled(
+    job: Job, model: PreTrainedModel, rows: Sequence[batching.Example], pad_id: int
+) -> logits.LabelledLogits | None:
+    """What leaves prompt tokens' logits out, tried on a short and a middling row."""
+    if job.settings.get("label_smoothing_factor"):
+        return None  # which the library's own loss knows
+    ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
+    batch = batching.Collator(pad_id)([ordered[0], ordered[len(ordered) // 2]])
+    del batch["row_lengths"]
+    found = logits.labelled(
+        model, {name: tensor.to(model.device) for name, tensor in batch.items()}
+    )
+    if found is None:
+        _say(job, "logits are computed for prompts too: without them this model's loss is another")
+    return found
+
+
+def _say(job: Job, message: str) -> None:
+    print(f"{job.name}: {message}", file=sys.stderr)
 
 
 def _save(model: PreTrainedModel, folder: Path) -> None:

@@ -1,34 +1,92 @@
-"""The Trainer, with what this project adds to its steps."""
+"""transformers.Trainer, with batches of like length and logits only where a label is."""
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-import torch
-from transformers import Trainer as LibraryTrainer
+import transformers
 
+from tunebench.batching import LengthWindows
 from tunebench.errors import Diverged
 from tunebench.training import recording
+from tunebench.training.logits import LabelledLogits, without_mask
+from tunebench.training.neftune import RowNoise
+from tunebench.training.trial import weights_in_place
+
+if TYPE_CHECKING:
+    import torch
 
 
-class Trainer(LibraryTrainer):  # type: ignore[misc]
-    """Stops at the first loss that is no number, which the library's own passes over."""
+class Trainer(transformers.Trainer):  # type: ignore[misc]
+    """The library's, which see; batches are those of `batching.Collator`.
 
-    def train(self, *given: Any, **named: Any) -> Any:
+    It stops at the first loss that is no number, which the library's own passes over.
+
+    Args:
+        by_length: draw batches from windows sorted by length; else as `train_sampling_strategy`
+            says.
+        labelled: computes the loss without prompt tokens' logits; None for the model's own loss.
+    """
+
+    def __init__(self, *, by_length: bool, labelled: LabelledLogits | None, **options: Any) -> None:
+        self._by_length = by_length
+        self._labelled = labelled
+        super().__init__(compute_loss_func=labelled.loss if labelled else None, **options)
+        alpha = self.args.neftune_noise_alpha
+        self._noise = None if alpha is None else RowNoise(self.model, alpha)
+        self.neftune_noise_alpha = None  # the library's own noise
+
+    def train(self, *given: Any, **options: Any) -> Any:
         """As the library's.
 
         Raises:
             Diverged: with the step and its learning rate.
         """
-        output = super().train(*given, **named)
+        output = super().train(*given, **options)
         trained = (weight for weight in self.model.parameters() if weight.requires_grad)
         if not all(bool(weight.isfinite().all()) for weight in trained):  # after the last loss
             raise Diverged(self.state.global_step, recording.last_learning_rate(self))
         return output
 
-    def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
+    def training_step(self, *given: Any, **options: Any) -> torch.Tensor:
         """One forward and backward pass."""
-        loss: torch.Tensor = super().training_step(*given, **named)
+        loss: torch.Tensor = super().training_step(*given, **options)
         if not bool(loss.isfinite()):
             raise Diverged(self.state.global_step + 1, self._get_learning_rate())
         return loss
+
+    def _track_num_input_tokens(self, inputs: dict[str, Any]) -> None:
+        tokens = (inputs["row_lengths"] > 0).sum().to(self.args.device)
+        self.state.num_input_tokens_seen += int(self.accelerator.gather(tokens).sum())
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self._by_length:
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        # what an optimizer step sees, in however many parts and processes
+        size = self._train_batch_size * self.args.gradient_accumulation_steps
+        size *= self.args.world_size
+        return LengthWindows([len(row["input_ids"]) for row in rows], size, seed=self.args.seed)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The batch's part in the mean loss over all labels of the optimizer step."""
+        lengths = inputs.pop("row_lengths")
+        with ExitStack() as stack:
+            if self._noise:
+                stack.enter_context(self._noise.on(lengths))
+            if self._labelled:
+                stack.enter_context(self._labelled.at(inputs["labels"]))
+                inputs = without_mask(inputs)
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def evaluation_loop(self, *given: Any, **options: Any) -> Any:
+        """The validation rows' loss, after which training goes on with the same weights."""
+        with weights_in_place(self.model):
+            return super().evaluation_loop(*given, **options)

@@ -1,0 +1,52 @@
+"""Run a model in the midst of training or before it, and leave it as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# what an architecture raises that does not take what it is handed
+REFUSALS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, NotImplementedError)
+# how far two ways to the same numbers may lie apart, as a fraction
+TOLERANCE = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
+
+
+def tolerance(model: PreTrainedModel) -> float:
+    """How far two ways to the same numbers may lie apart in the model's precision (a fraction)."""
+    return TOLERANCE[str(model.dtype).removeprefix("torch.")]
+
+
+@contextmanager
+def weights_in_place(model: PreTrainedModel) -> Iterator[None]:
+    """Keep 4-bit weights as they are trained on.
+
+    At the first batch outside of training on a CPU with bfloat16 instructions, bitsandbytes
+    rearranges them for good, for a kernel that has no gradient.
+    """
+    name = "support_avx512bf16_for_cpu"
+    fast = [module for module in model.modules() if getattr(module, name, False)]
+    for module in fast:
+        setattr(module, name, False)
+    try:
+        yield
+    finally:
+        for module in fast:
+            setattr(module, name, True)
+
+
+@contextmanager
+def untrained(model: PreTrainedModel) -> Iterator[None]:
+    """Without dropout and gradients."""
+    import torch
+
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), weights_in_place(model):
+            yield
+    finally:
+        model.train(training)
