@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"config"},
     {"results"},
     {"sources", "tables", "demo"},
-    {"pins", "sampling", "tokenization", "cleaning"},
+    {"pins", "sampling", "tokenization", "cleaning", "adapters"},
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting"},
     {"formatting", "batching", "beginning", "outcomes"},

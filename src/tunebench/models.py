@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebench import tokenization
+from tunebench import adapters, tokenization
 from tunebench.config.options import Options
 from tunebench.config.schema import Model, PeftMethod, PromptingMethod, TuningMethod
 from tunebench.errors import SourceError
@@ -59,6 +59,9 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
 
     Args:
         trained: the folder that `training.train` wrote: an adapter, or a whole model.
+
+    Raises:
+        SourceError: if the adapter there was trained on another model.
     """
     from transformers import AutoModelForCausalLM
 
@@ -80,20 +83,22 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
     )
     if trained is None or whole:
         return model
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, trained)
+    return adapters.restore(model, trained, getattr(method, "adapter", {}))
 
 
 def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) -> PreTrainedModel:
-    """The model with the fresh adapter that `method.adapter` describes, ready to train."""
-    from peft import get_peft_config, get_peft_model, prepare_model_for_kbit_training
+    """The model with the fresh adapter that `method.adapter` describes, ready to train.
+
+    Raises:
+        ValueError: if the adapter does not fit the model; see `adapters.attach`.
+    """
+    from peft import prepare_model_for_kbit_training
 
     if method.quantization is not None:
         model = prepare_model_for_kbit_training(
             model, use_gradient_checkpointing=training.get("gradient_checkpointing", False)
         )
-    return get_peft_model(model, get_peft_config({"task_type": "CAUSAL_LM", **method.adapter}))
+    return adapters.attach(model, method.adapter)
 
 
 def load_tokenizer(base: Base) -> tokenization.Tokenizer:

@@ -215,7 +215,9 @@ def _blamed_on(place: str) -> Iterator[None]:
     """Name the settings that a library refused; its own message tells why."""
     try:
         yield
-    except (TypeError, ValueError, ImportError) as error:
+    except (TypeError, ValueError, ImportError, LookupError, RuntimeError) as error:
+        if memory.has_ended(error):
+            raise
         raise TrainingError(f"{place}: {error}") from error
 
 
@@ -240,6 +242,7 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
         )
         for split in ("train", "validation")
     }
+    _refuse_nothing_learned(job, rows["train"])
     if own.packing:
         rows["train"] = batching.pack(rows["train"], own.packing_length)
     defaults = {
@@ -274,6 +277,15 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
     for callback in own_callbacks:
         trainer.add_callback(callback)
     return trainer
+
+
+def _refuse_nothing_learned(job: Job, rows: Sequence[batching.Example]) -> None:
+    # a row's first token is never predicted: nothing stands before it
+    if not any(label != batching.IGNORED for row in rows for label in row["labels"][1:]):
+        raise TrainingError(
+            f"{job.name}: no token of the {len(rows)} training rows counts in the loss; give them"
+            " completions, or set loss_on: all"
+        )
 
 
 def _save(model: PreTrainedModel, folder: Path) -> None:
