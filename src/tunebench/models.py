@@ -81,6 +81,8 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
             else {}
         ),
     )
+    if settings.dtype != "bfloat16":
+        _compute_as_asked(model)
     if trained is None or whole:
         return model
     return adapters.restore(model, trained, getattr(method, "adapter", {}))
@@ -94,11 +96,24 @@ def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) 
     """
     from peft import prepare_model_for_kbit_training
 
+    _compute_as_asked(model)
     if method.quantization is not None:
         model = prepare_model_for_kbit_training(
             model, use_gradient_checkpointing=training.get("gradient_checkpointing", False)
         )
     return adapters.attach(model, method.adapter)
+
+
+def _compute_as_asked(model: PreTrainedModel) -> None:
+    """Keep 4-bit weights as they are, in the precision that was asked for.
+
+    On a CPU with bfloat16 instructions, bitsandbytes rearranges them at the first batch outside of
+    training, for good, for a kernel that rounds to bfloat16 whatever the dtype and has no gradient:
+    after one evaluation, nothing below a layer would be trained any more.
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False
 
 
 def load_tokenizer(base: Base) -> tokenization.Tokenizer:
