@@ -191,6 +191,39 @@ FAULTS: list[tuple[str, Any, str]] = [
         "methods.lora.adapter.lora_alfa: unknown key; did you mean 'lora_alpha'?",
     ),
     ("methods.lora.adapter.r", "four", "methods.lora.adapter.r: 'four' is not of type int"),
+    (
+        "methods.lora.adapter",
+        {"peft_type": "POLY", "target_modules": ["q_proj"]},
+        "methods.lora.adapter.peft_type: 'POLY' can not be trained here: each row must name its"
+        " task, and a run has one; use LORA",
+    ),
+    (
+        "methods.lora.adapter.task_type",
+        "SEQ_CLS",
+        "methods.lora.adapter.task_type: 'SEQ_CLS' is not what is trained here; remove it",
+    ),
+    (
+        "methods.lora.adapter.inference_mode",
+        True,
+        "methods.lora.adapter.inference_mode: true trains nothing; remove it",
+    ),
+    (
+        "methods.lora.adapter.init_lora_weights",
+        "corda",
+        "methods.lora.adapter.init_lora_weights: 'corda' is computed from data before training,"
+        " which is not done here; remove it, or choose pissa or olora",
+    ),
+    (
+        "methods.lora.adapter",
+        {"peft_type": "CPT", "cpt_token_ids": [1], "cpt_tokens_type_mask": [3]},
+        "methods.lora.adapter.cpt_tokens_type_mask: ends in type 3, where a multiple of 4 (an"
+        " answer) must be: no token of the rows would count in the loss",
+    ),
+    (
+        "methods.lora.training.learning_rte",
+        0.1,
+        "methods.lora.training.learning_rte: unknown key; did you mean 'learning_rate'?",
+    ),
     ("methods.full.quantization", "nf4", "methods.full.quantization: 'nf4' should be None"),
     (
         "methods.lora-8",

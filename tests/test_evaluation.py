@@ -9,6 +9,7 @@ import pytest
 
 from tunebench import evaluation, metrics, models
 from tunebench.config.schema import Evaluation, PromptingMethod
+from tunebench.errors import EvaluationError
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
 
@@ -114,3 +115,9 @@ def test_one_label_in_the_test_rows(tiny: models.Base, prompts: list[Prompt]) ->
     assert "macro_f1" not in found
     assert found["undefined"] == "macro_f1: the test rows have one label only"
     assert math.isfinite(found["accuracy"])
+
+
+def test_no_rows_are_no_result(tiny: models.Base) -> None:
+    with pytest.raises(EvaluationError) as caught:
+        outcome(tiny, [], LABELS)
+    assert str(caught.value) == "there are no rows to answer; give the data set test rows"

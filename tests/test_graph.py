@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"config"},
     {"results"},
     {"sources", "tables", "demo"},
-    {"pins", "sampling", "tokenization", "cleaning", "quantized"},
+    {"pins", "sampling", "tokenization", "cleaning", "quantized", "adapters"},
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting", "held_out"},
     {"formatting", "batching", "beginning", "outcomes"},

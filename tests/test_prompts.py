@@ -8,7 +8,7 @@ import pytest
 
 from tunebench import prompts, templates, tokenization
 from tunebench.config.data import Template
-from tunebench.errors import PromptError
+from tunebench.errors import PromptError, SourceError
 from tunebench.fitting import PromptFormat
 from tunebench.prompts import Prompt
 from tunebench.tables import TextRow
@@ -243,3 +243,11 @@ def test_summary_counts(tokenizer: Any) -> None:
         "prompt_tokens_mean": round(sum(tokens) / 3, 2),
         "prompt_tokens_max": max(tokens),
     }
+
+
+def test_empty_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl"
+    path.touch()
+    with pytest.raises(SourceError) as caught:
+        prompts.read(path)
+    assert str(caught.value) == f"{path}: holds no prompts; remove it and run `dvc repro`"

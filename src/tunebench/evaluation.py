@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tunebench import generation, memory, metrics, models, outcomes, results, scoring, statistics
 from tunebench.config.options import Options
 from tunebench.config.schema import Evaluation
+from tunebench.errors import EvaluationError
 from tunebench.prompts import DoesNotFit, Prompt
 
 if TYPE_CHECKING:
@@ -65,9 +66,14 @@ def evaluate(
 
     Where examples do not fit, training left no model, or memory ends, the metrics say so, and there
     are no predictions.
+
+    Raises:
+        EvaluationError: if there is nothing to answer.
     """
     if isinstance(prompts, DoesNotFit):
         return Outcome(prompts.metrics(), [])
+    if not prompts:
+        raise EvaluationError("there are no rows to answer; give the data set test rows")
     if failed := outcomes.failure(trained):
         return Outcome(failed, [], trained)
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebench import quantized, tokenization
+from tunebench import adapters, quantized, tokenization
 from tunebench.config.options import Options
 from tunebench.config.schema import Model, PeftMethod, PromptingMethod, TuningMethod
 from tunebench.errors import SourceError
@@ -61,6 +61,9 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
 
     Args:
         trained: the folder that `training.train` wrote: an adapter, or a whole model.
+
+    Raises:
+        SourceError: if the adapter there was trained on another model.
     """
     from transformers import AutoModelForCausalLM
 
@@ -84,22 +87,39 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
         )
     else:
         model = AutoModelForCausalLM.from_pretrained(trained if whole else base.folder, **options)
+    if settings.dtype != "bfloat16":
+        _compute_as_asked(model)
     if trained is None or whole:
         return model
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, trained)
+    return adapters.restore(model, trained, getattr(method, "adapter", {}))
 
 
 def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) -> PreTrainedModel:
-    """The model with the fresh adapter that `method.adapter` describes, ready to train."""
-    from peft import get_peft_config, get_peft_model, prepare_model_for_kbit_training
+    """The model with the fresh adapter that `method.adapter` describes, ready to train.
 
+    Raises:
+        ValueError: if the adapter does not fit the model; see `adapters.attach`.
+    """
+    from peft import prepare_model_for_kbit_training
+
+    _compute_as_asked(model)
     if method.quantization is not None:
         model = prepare_model_for_kbit_training(
             model, use_gradient_checkpointing=training.get("gradient_checkpointing", False)
         )
-    return get_peft_model(model, get_peft_config({"task_type": "CAUSAL_LM", **method.adapter}))
+    return adapters.attach(model, method.adapter)
+
+
+def _compute_as_asked(model: PreTrainedModel) -> None:
+    """Keep 4-bit weights as they are, in the precision that was asked for.
+
+    On a CPU with bfloat16 instructions, bitsandbytes rearranges them at the first batch outside of
+    training, for good, for a kernel that rounds to bfloat16 whatever the dtype and has no gradient:
+    after one evaluation, nothing below a layer would be trained any more.
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False
 
 
 def load_tokenizer(base: Base) -> tokenization.Tokenizer:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tunebench import results
+from tunebench.errors import SourceError
 from tunebench.tokenization import Marked, Span
 
 
@@ -96,9 +97,15 @@ def write(path: Path, prompts: Iterable[Prompt] | DoesNotFit) -> None:
 
 
 def read(path: Path) -> list[Prompt] | DoesNotFit:
-    """Read what `format_prompts` wrote."""
+    """Read what `format_prompts` wrote.
+
+    Raises:
+        SourceError: if the file is not there, or holds nothing.
+    """
     rows = results.read_lines(path)
-    if rows and "does_not_fit" in rows[0]:
+    if not rows:
+        raise SourceError(f"{path}: holds no prompts; remove it and run `dvc repro`")
+    if "does_not_fit" in rows[0]:
         return DoesNotFit(**rows[0]["does_not_fit"])
     for row in rows:
         row["data"] = [(start, end) for start, end in row["data"]]

@@ -43,6 +43,16 @@ MANAGED_TRAINING_FIELDS = {
 }
 
 
+# of all that PEFT registers, what can not be trained on one data set of prompts and completions
+UNTRAINABLE_PEFT_TYPES = {
+    "MULTITASK_PROMPT_TUNING": "each row must name its task, and a run has one; use PROMPT_TUNING",
+    "POLY": "each row must name its task, and a run has one; use LORA",
+    "XLORA": "it mixes adapters that are trained already; use LORA",
+}
+# initial weights that PEFT draws from data, by a call of its own before training
+INITS_FROM_DATA = ("corda", "eva", "lora_ga")
+
+
 def merge(*levels: Mapping[str, Any]) -> Options:
     """Mappings merged key by key, nested ones too; later levels win.
 
@@ -126,8 +136,33 @@ def _adapter(value: Options) -> Options:
     if peft_type not in known:
         hint = suggest(peft_type, known)
         raise ValueError(f"peft_type: {value.get('peft_type')!r} is no PEFT method; {hint}")
-    _refuse(_option_faults(value, library.peft_fields(peft_type)))
+    _refuse(_option_faults(value, library.peft_fields(peft_type)) + _adapter_faults(value))
     return value
+
+
+def _adapter_faults(value: Options) -> list[str]:
+    """What PEFT takes, and then trains nothing, or something else than what is asked."""
+    faults = []
+    if reason := UNTRAINABLE_PEFT_TYPES.get(value["peft_type"]):
+        faults.append(f"peft_type: {value['peft_type']!r} can not be trained here: {reason}")
+    if value.get("task_type") not in (None, "CAUSAL_LM"):
+        task = value["task_type"]
+        faults.append(f"task_type: {task!r} is not what is trained here; remove it")
+    if value.get("inference_mode"):
+        faults.append("inference_mode: true trains nothing; remove it")
+    init = value.get("init_lora_weights")
+    if isinstance(init, str) and init.startswith(INITS_FROM_DATA):
+        faults.append(
+            f"init_lora_weights: {init!r} is computed from data before training, which is not done"
+            " here; remove it, or choose pissa or olora"
+        )
+    types = value.get("cpt_tokens_type_mask")
+    if isinstance(types, list) and types and max(types) % 4:
+        faults.append(
+            f"cpt_tokens_type_mask: ends in type {max(types)}, where a multiple of 4 (an answer)"
+            " must be: no token of the rows would count in the loss"
+        )
+    return faults
 
 
 # fields of transformers.TrainingArguments, and this project's own

@@ -216,7 +216,9 @@ def _blamed_on(place: str) -> Iterator[None]:
     """Name the settings that a library refused; its own message tells why."""
     try:
         yield
-    except (TypeError, ValueError, ImportError) as error:
+    except (TypeError, ValueError, ImportError, LookupError, RuntimeError) as error:
+        if memory.has_ended(error):
+            raise
         raise TrainingError(f"{place}: {error}") from error
 
 
@@ -224,7 +226,12 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
     from transformers import TrainingArguments, set_seed
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from tunebench.training.callbacks import KeepEpochs, LogAtCheckpoints, TrainingBar
+    from tunebench.training.callbacks import (
+        AllocateRanks,
+        KeepEpochs,
+        LogAtCheckpoints,
+        TrainingBar,
+    )
     from tunebench.training.checkpoints import CompleteCheckpoints
     from tunebench.training.trainer import Trainer
 
@@ -241,6 +248,7 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
         )
         for split in ("train", "validation")
     }
+    _refuse_nothing_learned(job, rows["train"])
     pad_id = tokenization.pad_id(tokenizer)
     defaults = {
         "report_to": "none",
@@ -269,13 +277,27 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
         )
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
-    own_callbacks = [LogAtCheckpoints(), TrainingBar(), CompleteCheckpoints(kept, seconds, limit)]
+    own_callbacks = [
+        AllocateRanks(),
+        LogAtCheckpoints(),
+        TrainingBar(),
+        CompleteCheckpoints(kept, seconds, limit),
+    ]
     if trainer.args.save_strategy == "epoch":
         epochs = paths.epochs(job.checkpoints)
         own_callbacks.append(KeepEpochs(epochs, lambda folder: _save(model, folder)))
     for callback in own_callbacks:
         trainer.add_callback(callback)
     return trainer
+
+
+def _refuse_nothing_learned(job: Job, rows: Sequence[batching.Example]) -> None:
+    # a row's first token is never predicted: nothing stands before it
+    if not any(label != batching.IGNORED for row in rows for label in row["labels"][1:]):
+        raise TrainingError(
+            f"{job.name}: no token of the {len(rows)} training rows counts in the loss; give them"
+            " completions, or set loss_on: all"
+        )
 
 
 def _sequences(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from tunebench.batching import Collator, Example
+from tunebench.batching import IGNORED, Collator, Example
 from tunebench.training.trial import REFUSALS, tolerance, untrained
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ def concatenated(rows: Sequence[Example], length: int) -> list[Example]:
     """Rows strung together and cut into sequences of `length` tokens; the last may be shorter.
 
     Attention runs from one row into the next, as in TRL's `packing` of 2023, which the published
-    studies used.
+    studies used. A sequence in which no token counts in the loss is left out.
     """
     strung = _joined(rows)
-    return [
+    cut = [
         {name: ids[start : start + length] for name, ids in strung.items()}
         for start in range(0, len(strung["input_ids"]), length)
     ]
+    return [sequence for sequence in cut if any(id_ != IGNORED for id_ in sequence["labels"][1:])]
 
 
 def packed(rows: Sequence[Example], length: int, *, seed: int) -> list[Example]:

@@ -12,7 +12,6 @@ from tunebench.errors import Diverged
 from tunebench.training import recording
 from tunebench.training.logits import LabelledLogits, without_mask
 from tunebench.training.neftune import RowNoise
-from tunebench.training.trial import weights_in_place
 
 if TYPE_CHECKING:
     import torch
@@ -85,8 +84,3 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
                 stack.enter_context(self._labelled.at(inputs["labels"]))
                 inputs = without_mask(inputs)
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-
-    def evaluation_loop(self, *given: Any, **options: Any) -> Any:
-        """The validation rows' loss, after which training goes on with the same weights."""
-        with weights_in_place(self.model):
-            return super().evaluation_loop(*given, **options)

@@ -21,24 +21,6 @@ def tolerance(model: PreTrainedModel) -> float:
 
 
 @contextmanager
-def weights_in_place(model: PreTrainedModel) -> Iterator[None]:
-    """Keep 4-bit weights as they are trained on.
-
-    At the first batch outside of training on a CPU with bfloat16 instructions, bitsandbytes
-    rearranges them for good, for a kernel that has no gradient.
-    """
-    name = "support_avx512bf16_for_cpu"
-    fast = [module for module in model.modules() if getattr(module, name, False)]
-    for module in fast:
-        setattr(module, name, False)
-    try:
-        yield
-    finally:
-        for module in fast:
-            setattr(module, name, True)
-
-
-@contextmanager
 def untrained(model: PreTrainedModel) -> Iterator[None]:
     """Without dropout and gradients."""
     import torch
@@ -46,7 +28,7 @@ def untrained(model: PreTrainedModel) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), weights_in_place(model):
+        with torch.no_grad():
             yield
     finally:
         model.train(training)
