@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
     model = AutoModelForCausalLM.from_pretrained(
         trained if whole else base.folder,
         dtype=settings.dtype,
-        device_map=settings.device_map or {"": device()},
+        device_map=settings.device_map or _place(),
         use_safetensors=True,
         local_files_only=True,
         attn_implementation=settings.attn_implementation,
@@ -89,7 +90,8 @@ def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) 
     """The model with the fresh adapter that `method.adapter` describes, ready to train."""
     from peft import get_peft_config, get_peft_model, prepare_model_for_kbit_training
 
-    if method.quantization is not None:
+    # which makes every weight that is not quantized float32, and FSDP shares out one dtype only
+    if method.quantization is not None and not sharded():
         model = prepare_model_for_kbit_training(
             model, use_gradient_checkpointing=training.get("gradient_checkpointing", False)
         )
@@ -99,6 +101,23 @@ def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) 
 def load_tokenizer(base: Base) -> tokenization.Tokenizer:
     """The tokenizer of a base model; tuning never changes it."""
     return tokenization.load(base.folder)
+
+
+def sharded() -> bool:
+    """Whether this is one of the processes among which FSDP shares out a model's weights."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
+
+
+def _place() -> dict[str, str] | None:
+    """All of the model on the device of this process, which has one of several GPUs.
+
+    With FSDP the library decides: the first process reads the weights, and sends each its part.
+    """
+    import torch
+
+    if sharded():
+        return None
+    return {"": f"cuda:{torch.cuda.current_device()}" if device() == "cuda" else "cpu"}
 
 
 def _folder(pin: dict[str, Any]) -> Path:

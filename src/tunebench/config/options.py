@@ -15,6 +15,16 @@ from tunebench.errors import suggest
 Options = dict[str, Any]
 
 
+class Launch(Settings):
+    """In how many processes a run trains.
+
+    `config` is a file of `accelerate launch`; without one the processes are torchrun's.
+    """
+
+    num_processes: Count = 1
+    config: str | None = None
+
+
 class OwnTraining(Settings):
     """What this project adds to TrainingArguments.
 
@@ -26,6 +36,7 @@ class OwnTraining(Settings):
     loss_on: Literal["completion", "all"] = "completion"
     packing: Literal[False, "concat"] = False
     packing_length: Count = 512
+    launch: Launch | None = None
 
     @classmethod
     def part(cls, settings: Options) -> tuple[OwnTraining, Options]:
@@ -90,7 +101,11 @@ def _training(value: Options) -> Options:
 
 
 def _own_fault(detail: ErrorDetails) -> str:
-    key, given = detail["loc"][0], detail["input"]
+    key, given = ".".join(map(str, detail["loc"])), detail["input"]
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {suggest(detail['loc'][-1], Launch.model_fields)}"
+    if detail["type"] == "model_type":
+        return f"{key}: {given!r} is no mapping; write {{num_processes: 2}}"
     if detail["type"] == "literal_error":
         choices = detail["ctx"]["expected"].replace("'", "").replace("False", "false").split(" or ")
         return f"{key}: {given!r} is unknown; {suggest(given, choices)}"

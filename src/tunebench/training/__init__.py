@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -29,14 +29,13 @@ from tunebench.config.options import Options, OwnTraining
 from tunebench.config.schema import PeftMethod, TuningMethod
 from tunebench.errors import Diverged, TrainingError
 from tunebench.prompts import Prompt
-from tunebench.training import recording
+from tunebench.training import launch, process, recording
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, Trainer
+    from transformers import PreTrainedModel, Trainer, TrainingArguments
 
     from tunebench.training.checkpoints import Checkpoints
 
-DEFAULT_BATCH_SIZE = 8  # TrainingArguments' own
 HISTORY_COLUMNS = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
 
 
@@ -92,7 +91,7 @@ class Outcome:
     history: list[dict[str, Any]]
 
 
-class _Ended(Exception):  # noqa: N818 - no fault, an outcome
+class Ended(Exception):  # noqa: N818 - no fault, an outcome
     """Training that ended without a model."""
 
     def __init__(self, metrics: results.Metrics, history: list[dict[str, Any]]) -> None:
@@ -105,14 +104,15 @@ def train(job: Job) -> Outcome:
     A run that was killed goes on from its last whole checkpoint, if nothing that it depends on has
     changed since, and ends in the same weights as one that was not. With `auto_find_batch_size` a
     batch that does not fit is halved, and gradients are summed over twice as many: the same
-    training in smaller parts.
+    training in smaller parts. With `launch` several processes train together.
 
     Raises:
         TrainingError: if it can not start, or go on.
     """
+    launched = launch.asked(job.settings)
     try:
-        return _train(job)
-    except _Ended as ended:
+        return launch.train(job, launched) if launched else attempt(job)
+    except Ended as ended:
         metrics, history = ended.metrics, ended.history
     # past the except clause, which would keep the model in memory
     gc.collect()
@@ -125,28 +125,38 @@ def train(job: Job) -> Outcome:
     return Outcome({"rows": job.rows} | metrics, history)
 
 
-def _train(job: Job) -> Outcome:
+def attempt(job: Job) -> Outcome:
+    """Train in this process, which may be one of several that all do the same.
+
+    Raises:
+        Ended: if memory ends, or the loss is no number any more.
+        TrainingError: if it can not start, or go on.
+    """
+    from accelerate import PartialState
+
     from tunebench.training.checkpoints import Checkpoints, is_full_disk
 
     started = perf_counter()
+    arguments = _arguments(job)  # first: they bring the processes together
     kept = Checkpoints(job.checkpoints, job.identity())
-    resumed = kept.last()
+    with PartialState().main_process_first():  # which removes what is of no use
+        resumed = kept.last()
     earlier_s = kept.seconds(resumed)
     trainer = None
     try:
-        trainer = _trainer(job, kept, seconds=lambda: earlier_s + perf_counter() - loaded)
+        trainer = _trainer(job, arguments, kept, lambda: earlier_s + perf_counter() - loaded)
         loaded = perf_counter()
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     except Diverged as error:
-        raise _Ended(outcomes.diverged(error), _history(trainer)) from None
+        raise Ended(outcomes.diverged(error), _history(trainer)) from None
     except Exception as error:
         if memory.has_ended(error):
-            raise _Ended(outcomes.out_of_memory(), _history(trainer)) from None
+            raise Ended(outcomes.out_of_memory(), _history(trainer)) from None
         if is_full_disk(error):
             raise _full(job, kept, trainer) from error
         raise
     trained = perf_counter()
-    _write(job, trainer.model, kept)
+    _write(job, trainer, kept)
     spans = {
         "load_s": loaded - started,
         "train_s": earlier_s + trained - loaded,
@@ -156,20 +166,23 @@ def _train(job: Job) -> Outcome:
     return Outcome({"rows": job.rows} | measured, _history(trainer))
 
 
-def _write(job: Job, model: PreTrainedModel, kept: Checkpoints) -> None:
+def _write(job: Job, trainer: Trainer, kept: Checkpoints) -> None:
     """What was trained, in the place of an older run's files, which would be loaded with ours."""
-    shutil.rmtree(job.output, ignore_errors=True)
-    _save(model, job.output)
-    if paths.epochs(job.checkpoints).exists():
+    main = trainer.is_world_process_zero()
+    if main:
+        shutil.rmtree(job.output, ignore_errors=True)
+    _save(trainer, nullcontext(job.output))
+    if main and paths.epochs(job.checkpoints).exists():
         # copied: a kill before the checkpoints are gone would otherwise leave none to go on with
         shutil.copytree(paths.epochs(job.checkpoints), paths.epochs(job.output))
-    kept.remove()
+    if main:
+        kept.remove()
 
 
 def _in_smaller_parts(job: Job) -> Job | None:
     """The same training in smaller batches, where `auto_find_batch_size` allows and it can be."""
     _, arguments = OwnTraining.part(job.settings)
-    batch = arguments.get("per_device_train_batch_size", DEFAULT_BATCH_SIZE)
+    batch = arguments.get("per_device_train_batch_size", launch.DEFAULT_BATCH_SIZE)
     if not arguments.get("auto_find_batch_size") or batch == 1:
         return None
     parts = next(parts for parts in range(2, batch + 1) if batch % parts == 0)
@@ -212,10 +225,43 @@ def _blamed_on(place: str) -> Iterator[None]:
         raise TrainingError(f"{place}: {error}") from error
 
 
-def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Trainer:
-    from transformers import TrainingArguments, set_seed
+def _arguments(job: Job) -> TrainingArguments:
+    from transformers import TrainingArguments
+
+    _, arguments = OwnTraining.part(job.settings)
+    processes = process.count()
+    defaults = {
+        "report_to": "none",
+        "include_num_input_tokens_seen": "non_padding",
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": models.device() == "cuda",
+        "use_cpu": processes > 1 and models.device() == "cpu",  # else each would train alone
+    }
+    managed = {
+        "output_dir": str(job.checkpoints),
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "save_total_limit": None,  # the library would remove the old one before the new is whole
+        "auto_find_batch_size": False,  # the library would train on smaller batches, not on parts
+        "logging_nan_inf_filter": False,
+    }
+    with _blamed_on(f"{job.name}: training"):
+        made = TrainingArguments(**defaults | launch.share(arguments, processes) | managed)
+    if made.world_size != processes:
+        raise TrainingError(
+            f"{job.name}: training.launch: {processes} processes were started, and"
+            f" {made.world_size} work together; use_cpu and ddp_backend decide through what"
+        )
+    return made
+
+
+def _trainer(
+    job: Job, arguments: TrainingArguments, kept: Checkpoints, seconds: Callable[[], float]
+) -> Trainer:
+    from transformers import set_seed
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+    from tunebench.training import sharing
     from tunebench.training.callbacks import KeepEpochs, LogAtCheckpoints, TrainingBar
     from tunebench.training.checkpoints import CompleteCheckpoints
     from tunebench.training.trainer import Trainer
@@ -224,7 +270,7 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
     set_seed(job.seed)  # before the adapter's weights are drawn
     tokenizer = models.load_tokenizer(job.base)
     model = _model(job)
-    own, arguments = OwnTraining.part(job.settings)
+    own, given = OwnTraining.part(job.settings)
     rows = {
         split: batching.examples(
             [prompt for prompt in job.prompts if prompt.split == split],
@@ -235,44 +281,36 @@ def _trainer(job: Job, kept: Checkpoints, *, seconds: Callable[[], float]) -> Tr
     }
     if own.packing:
         rows["train"] = batching.pack(rows["train"], own.packing_length)
-    defaults = {
-        "report_to": "none",
-        "include_num_input_tokens_seen": "non_padding",
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": models.device() == "cuda",
-    }
-    limit = arguments.get("save_total_limit") or 1
-    managed = {
-        "output_dir": str(job.checkpoints),
-        "seed": job.seed,
-        "data_seed": job.seed,
-        "save_total_limit": None,  # the library would remove the old one before the new is whole
-        "auto_find_batch_size": False,  # the library would train on smaller batches, not on parts
-        "logging_nan_inf_filter": False,
-    }
     with _blamed_on(f"{job.name}: training"):
         trainer = Trainer(
             model=model,
-            args=TrainingArguments(**defaults | arguments | managed),
-            train_dataset=rows["train"],
+            args=arguments,
+            train_dataset=sharing.Rows(rows["train"]),
             eval_dataset=rows["validation"] or None,
             data_collator=batching.Collator(tokenization.pad_id(tokenizer)),
         )
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
+    limit = given.get("save_total_limit") or 1
     own_callbacks = [LogAtCheckpoints(), TrainingBar(), CompleteCheckpoints(kept, seconds, limit)]
     if trainer.args.save_strategy == "epoch":
         epochs = paths.epochs(job.checkpoints)
-        own_callbacks.append(KeepEpochs(epochs, lambda folder: _save(model, folder)))
+        own_callbacks.append(KeepEpochs(epochs, lambda into: _save(trainer, into)))
     for callback in own_callbacks:
         trainer.add_callback(callback)
     return trainer
 
 
-def _save(model: PreTrainedModel, folder: Path) -> None:
-    # PEFT would otherwise ask the Hub whether the vocabulary has grown; here it never does
-    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
-    model.save_pretrained(folder, **options)
+def _save(trainer: Trainer, into: AbstractContextManager[Path]) -> None:
+    """Save the model: by the first process, to which the others send what they hold of it."""
+    sharded = trainer.is_fsdp_enabled
+    weights = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
+    if trainer.is_world_process_zero():
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        # PEFT would otherwise ask the Hub whether the vocabulary has grown; here it never does
+        options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+        with into as folder:
+            model.save_pretrained(folder, state_dict=weights, **options)
 
 
 def _history(trainer: Trainer | None) -> list[dict[str, Any]]:

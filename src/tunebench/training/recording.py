@@ -12,17 +12,17 @@ from tunebench.batching import IGNORED
 from tunebench.training import flops
 
 if TYPE_CHECKING:
-    from transformers import Trainer
+    from tunebench.training.trainer import Trainer
 
 
 def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> results.Metrics:
-    """Metrics of a finished run.
+    """Metrics of a finished run: of all its processes, memory that of the one that took most.
 
     Args:
         output: the folder that holds what was trained.
         spans: seconds of loading, training and saving, by their metrics' names.
     """
-    trainable, total = flops.parameters(trainer.model)
+    trainable, total = trainer.counted
     tokens, train_s = trainer.state.num_input_tokens_seen, spans["train_s"]
     processes = trainer.args.world_size
     per_s = _model_flops(trainer, tokens) / train_s / processes
@@ -38,12 +38,19 @@ def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> resul
         "trainable_parameters": trainable,
         "parameters": total,
         "adapter_bytes": sum(path.stat().st_size for path in output.glob("*.safetensors")),
-        "peak_memory_bytes": memory.peak_bytes(),
+        "peak_memory_bytes": _largest(trainer, memory.peak_bytes()),
         "model_flops_per_s": per_s,
         "model_flops_utilization": per_s / peak_per_s,
     }
-    reserved = memory.reserved_bytes()
+    reserved = _largest(trainer, memory.reserved_bytes() or 0)
     return results.rounded_all(found | ({"reserved_memory_bytes": reserved} if reserved else {}))
+
+
+def _largest(trainer: Trainer, number: int) -> int:
+    """The largest that any of the processes has."""
+    import torch
+
+    return int(trainer.accelerator.gather(torch.tensor(number, device=trainer.args.device)).max())
 
 
 def history(log: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -60,7 +67,11 @@ def _model_flops(trainer: Trainer, tokens: int) -> float:
     fed = sum(len(row["input_ids"]) for row in rows)
     labelled = sum(label != IGNORED for row in rows for label in row["labels"])
     return flops.of_training(
-        trainer.model, tokens=tokens, labelled=tokens * labelled / fed, length=fed / len(rows)
+        trainer.model,
+        trainer.counted,
+        tokens=tokens,
+        labelled=tokens * labelled / fed,
+        length=fed / len(rows),
     )
 
 
