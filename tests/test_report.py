@@ -319,7 +319,8 @@ def test_what_does_not_fit_is_told_in_the_place_of_its_score(params: Params) -> 
 def test_stage_writes_every_file(params: Params, project: Any) -> None:
     done = project.run("report")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert sorted(path for path in project.files() if "/tables/" in path or "/plots/" in path) == [
+    written = (str(paths.TABLES), str(paths.PLOTS))
+    assert sorted(path for path in project.files() if path.startswith(written)) == [
         "metrics/plots/confusion.csv",
         "metrics/plots/learning_curve.csv",
         "metrics/plots/loss.csv",

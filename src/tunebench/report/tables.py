@@ -85,12 +85,11 @@ def _losses(params: Params) -> Iterable[Row]:
         for seed in grid.seeds[:1]  # the seeds' curves lie upon each other
     ]
     for run in runs:
-        with paths.history(run).open(newline="") as file:
-            for entry in csv.DictReader(file):
-                if entry["loss"]:
-                    yield {
-                        "panel": f"{run.model}, {run.dataset}: train size {run.train_size}",
-                        "method": run.method,
-                        "step": int(entry["step"]),
-                        "loss": float(entry["loss"]),
-                    }
+        with paths.losses(run).open(newline="") as file:
+            for entry in csv.DictReader(file, delimiter="\t"):
+                yield {
+                    "panel": f"{run.model}, {run.dataset}: train size {run.train_size}",
+                    "method": run.method,
+                    "step": int(entry["step"]),
+                    "loss": float(entry["loss"]),
+                }

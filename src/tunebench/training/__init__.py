@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gc
 import hashlib
 import shutil
@@ -36,15 +35,13 @@ if TYPE_CHECKING:
 
     from tunebench.training.checkpoints import Checkpoints
 
-HISTORY_COLUMNS = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
-
 
 @dataclass(frozen=True)
 class Job:
     """One run: what to train on, how, and where its files go.
 
     `name` stands in messages; `settings` are TrainingArguments fields and `loss_on`, already merged
-    for this run.
+    for this run. `history` is where the loss is written while it trains.
     """
 
     name: str
@@ -55,6 +52,7 @@ class Job:
     prompts: Sequence[Prompt]
     checkpoints: Path
     output: Path
+    history: Path | None = None
 
     @property
     def rows(self) -> int:
@@ -264,6 +262,7 @@ def _trainer(
     from tunebench.training import sharing
     from tunebench.training.callbacks import KeepEpochs, LogAtCheckpoints, TrainingBar
     from tunebench.training.checkpoints import CompleteCheckpoints
+    from tunebench.training.history import LiveHistory
     from tunebench.training.trainer import Trainer
 
     memory.reset_peak()
@@ -296,6 +295,8 @@ def _trainer(
     if trainer.args.save_strategy == "epoch":
         epochs = paths.epochs(job.checkpoints)
         own_callbacks.append(KeepEpochs(epochs, lambda into: _save(trainer, into)))
+    if job.history is not None:
+        own_callbacks.append(LiveHistory(job.history))
     for callback in own_callbacks:
         trainer.add_callback(callback)
     return trainer
@@ -314,12 +315,11 @@ def _save(trainer: Trainer, into: AbstractContextManager[Path]) -> None:
 
 
 def _history(trainer: Trainer | None) -> list[dict[str, Any]]:
-    return recording.history(trainer.state.log_history, HISTORY_COLUMNS) if trainer else []
+    return recording.history(trainer.state.log_history) if trainer else []
 
 
-def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write a run's loss history as CSV, one line for each logged step."""
-    with results.replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
+def write_history(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write a run's loss history, as it was written while it trained."""
+    from tunebench.training import history
+
+    history.write(folder, entries)

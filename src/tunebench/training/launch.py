@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunebench.training import Job, Outcome
 
 DEFAULT_BATCH_SIZE = 8  # TrainingArguments' own
+COMMAND = ("-m", process.__name__)
 # what torch's launcher answers with a SignalException of its own
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -82,7 +83,7 @@ def train(job: Job, launch: Launch) -> Outcome:
         folder = Path(name)
         process.write(job, folder)
         with _own_signals(), _environment(process.environment(folder)):
-            failed = _start(job.name, launch, ["-m", process.__name__])
+            failed = _start(job.name, launch, COMMAND)
         if failed and not process.has_ended(folder):
             raise TrainingError(f"{job.name}: {process.fault(folder) or failed}")
         return process.read_outcome(folder)

@@ -63,6 +63,7 @@ def write(job: Job, folder: Path) -> None:
         "prompts": [asdict(prompt) for prompt in job.prompts],
         "checkpoints": job.checkpoints,
         "output": job.output,
+        "history": job.history,
     }
     (folder / JOB).write_bytes(to_json(parts))
 
@@ -82,6 +83,7 @@ def read(folder: Path) -> Job:
         prompts=TypeAdapter(list[Prompt]).validate_python(parts["prompts"]),
         checkpoints=Path(parts["checkpoints"]),
         output=Path(parts["output"]),
+        history=Path(parts["history"]) if parts["history"] else None,
     )
 
 

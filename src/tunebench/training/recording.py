@@ -14,6 +14,8 @@ from tunebench.training import flops
 if TYPE_CHECKING:
     from tunebench.training.trainer import Trainer
 
+HISTORY = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
+
 
 def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> results.Metrics:
     """Metrics of a finished run: of all its processes, memory that of the one that took most.
@@ -53,10 +55,10 @@ def _largest(trainer: Trainer, number: int) -> int:
     return int(trainer.accelerator.gather(torch.tensor(number, device=trainer.args.device)).max())
 
 
-def history(log: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The steps of a Trainer's log at which a loss was noted."""
+def history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The entries of a Trainer's log that hold a loss, and of them what a history keeps."""
     return [
-        {column: entry.get(column, "") for column in columns}
+        {key: entry[key] for key in HISTORY if key in entry}
         for entry in log
         if "loss" in entry or "eval_loss" in entry
     ]
