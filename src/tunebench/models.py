@@ -69,7 +69,7 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
     model = AutoModelForCausalLM.from_pretrained(
         trained if whole else base.folder,
         dtype=settings.dtype,
-        device_map=settings.device_map or _place(),
+        device_map=_device_map(settings),
         use_safetensors=True,
         local_files_only=True,
         attn_implementation=settings.attn_implementation,
@@ -108,8 +108,8 @@ def sharded() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
-def _place() -> dict[str, str] | None:
-    """All of the model on the device of this process, which has one of several GPUs.
+def _device_map(settings: Model) -> str | dict[str, str] | None:
+    """Where the settings say, or all of it on this process's device, one of several GPUs perhaps.
 
     With FSDP the library decides: the first process reads the weights, and sends each its part.
     """
@@ -117,7 +117,8 @@ def _place() -> dict[str, str] | None:
 
     if sharded():
         return None
-    return {"": f"cuda:{torch.cuda.current_device()}" if device() == "cuda" else "cpu"}
+    here = f"cuda:{torch.cuda.current_device()}" if device() == "cuda" else "cpu"
+    return settings.device_map or {"": here}
 
 
 def _folder(pin: dict[str, Any]) -> Path:

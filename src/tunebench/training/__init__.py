@@ -250,6 +250,11 @@ def _arguments(job: Job) -> TrainingArguments:
             f"{job.name}: training.launch: {processes} processes were started, and"
             f" {made.world_size} work together; use_cpu and ddp_backend decide through what"
         )
+    if processes > 1 and job.base.settings.device_map and not models.sharded():
+        raise TrainingError(
+            f"{job.name}: training.launch: each process has one GPU, over which the model's"
+            " device_map cannot spread it; remove it, or use launch/fsdp.yaml"
+        )
     return made
 
 
