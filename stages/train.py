@@ -19,6 +19,7 @@ def main(run: Run) -> None:
         prompts=prompts.read(paths.prompts(run)),
         checkpoints=paths.checkpoints(run),
         output=paths.adapter(run),
+        history=paths.history(run),
     )
     outcome = training.train(job)
     settings = job.described() | {"training": job.settings | outcome.chosen}

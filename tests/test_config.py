@@ -284,6 +284,17 @@ FAULTS: list[tuple[str, Any, str]] = [
         0,
         "training.packing_length: 0 should be greater than or equal to 1",
     ),
+    (
+        "training.launch",
+        {"num_processes": 2, "confg": "x.yaml"},
+        "training.launch.confg: unknown key; did you mean 'config'?",
+    ),
+    (
+        "training.launch",
+        {"num_processes": 0},
+        "training.launch.num_processes: 0 should be greater than or equal to 1",
+    ),
+    ("training.launch", 2, "training.launch: 2 is no mapping; write {num_processes: 2}"),
     ("training.packin", "concat", "training.packin: unknown key; did you mean 'packing'?"),
     ("templates.short.completion", "", "templates.short.completion: {completion} is missing"),
     (

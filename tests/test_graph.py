@@ -17,11 +17,11 @@ SOURCE = ROOT / "src"
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
 # modules that move no number
-FREE = {"config", "errors", "paths", "results", "progress", "stage"}
+FREE = {"config", "errors", "paths", "results", "progress", "quiet", "stage"}
 
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
-    {"errors", "memory", "progress", "cost", "metrics", "statistics", "duplicates"}
+    {"errors", "memory", "progress", "quiet", "cost", "metrics", "statistics", "duplicates"}
     | {"neftune", "trial"},
     {"paths"},
     {"config"},

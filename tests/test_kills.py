@@ -14,7 +14,7 @@ SCRIPT = """
 import hashlib, json, os, random, signal, sys, time, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
-import bitsandbytes, peft, torch, transformers
+import bitsandbytes, dvclive, peft, torch, transformers
 from tunebench import models, training
 from tunebench.config.schema import Model, PeftMethod
 from tunebench.prompts import Prompt
@@ -32,7 +32,7 @@ def start(name):
         return child
     job = training.Job("tiny/rows/" + name, models.Base(Path(model), "0", Model(path=model)),
         PeftMethod(kind="peft", adapter=adapter), settings, 0, prompts,
-        folder / f"{name}-checkpoints", folder / name)
+        folder / f"{name}-checkpoints", folder / name, folder / f"{name}-history")
     outcome = training.train(job)
     timed = ("_s", "_bytes", "utilization")
     same = {k: v for k, v in outcome.metrics.items() if not k.endswith(timed)}
@@ -57,10 +57,13 @@ while True:
     else:  # it was faster: begin anew
         import shutil
         shutil.rmtree(folder / "killed")
+files = lambda name: [p for p in sorted((folder / name).rglob("*")) if p.is_file()]
 digest = lambda name: {str(p.relative_to(folder / name)): hashlib.sha256(p.read_bytes()).hexdigest()
-                       for p in sorted((folder / name).rglob("*")) if p.suffix != ".md"}
+                       for p in files(name) if p.suffix != ".md"}
 print(json.dumps({"killed": killed, "resumed": resumed, "status": status, "whole": digest("whole"),
-    "after": digest("killed"), "left": [p.name for p in folder.glob("*-checkpoints")]}))
+    "after": digest("killed"),
+    "logged": [digest("whole-history"), digest("killed-history")],
+    "left": [p.name for p in folder.glob("*-checkpoints")]}))
 """
 
 
@@ -79,6 +82,9 @@ def test_twenty_kills(tmp_path: Path, model_folder: Path) -> None:
     assert found["resumed"] > KILLS / 4, told  # it is resuming that is tested
     assert "adapter_model.safetensors" in found["whole"]
     assert found["after"] == found["whole"], told
+    logged, logged_after = found["logged"]
+    assert "plots/metrics/train/loss.tsv" in logged
+    assert logged_after == logged, told
     assert found["left"] == [], told
     whole, killed = (
         json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "killed")

@@ -78,7 +78,7 @@ def test_real_text_from_rows_to_metrics(
         predictions = paths.predictions(run).read_text().splitlines()
         assert len(predictions) == metrics["rows"] == 8
         assert len({json.loads(line)["answer"] for line in predictions}) >= 1
-    assert paths.history(tuned).read_text().count("\n") == 4
+    assert paths.losses(tuned).read_text().count("\n") == 4
 
 
 def test_the_three_files_are_there() -> None:

@@ -359,7 +359,8 @@ def test_forgetting_is_shown_where_it_was_measured(params: Params) -> None:
 def test_stage_writes_every_file(params: Params, project: Any) -> None:
     done = project.run("report")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert sorted(path for path in project.files() if "/tables/" in path or "/plots/" in path) == [
+    written = (str(paths.TABLES), str(paths.PLOTS))
+    assert sorted(path for path in project.files() if path.startswith(written)) == [
         "metrics/plots/confusion.csv",
         "metrics/plots/learning_curve.csv",
         "metrics/plots/loss.csv",

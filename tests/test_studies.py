@@ -257,8 +257,8 @@ def check_training(params: Params, run: Run) -> None:
     batches = math.ceil(found["sequences"] / merged["per_device_train_batch_size"])
     steps = math.ceil(batches / merged.get("gradient_accumulation_steps", 1))
     assert found["steps"] == steps * merged["num_train_epochs"], run
-    with paths.history(run).open(newline="") as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file) if row["loss"]]
+    with paths.losses(run).open(newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file, delimiter="\t")]
     assert len(losses) == found["steps"]
     assert all(map(math.isfinite, losses))
 

@@ -13,7 +13,7 @@ from tunebench import batching, models, scoring, training
 from tunebench.config.schema import FullMethod, PeftMethod, PromptingMethod
 from tunebench.errors import TrainingError
 from tunebench.prompts import Prompt
-from tunebench.training import Job
+from tunebench.training import Job, setup
 from tunebench.training.checkpoints import Checkpoints
 
 MakePrompts = Callable[..., list[Prompt]]
@@ -143,15 +143,22 @@ def test_seed_decides_the_weights(make_job: Callable[..., Job]) -> None:
     ids=str,
 )
 def test_killed_run_ends_in_the_same_weights(
-    make_job: Callable[..., Job], own: dict[str, Any]
+    make_job: Callable[..., Job], own: dict[str, Any], tmp_path: Path
 ) -> None:
-    whole, killed = (make_job(name, settings=SETTINGS | own) for name in ("whole", "killed"))
+    whole, killed = (
+        make_job(name, settings=SETTINGS | own, history=tmp_path / name)
+        for name in ("whole", "killed")
+    )
     expected = training.train(whole)
     interrupt(killed)
     assert starting_step(killed) >= 4
+    until_killed, loss = written(tmp_path / "killed"), "plots/metrics/train/loss.tsv"
+    assert written(tmp_path / "whole")[loss].startswith(until_killed[loss])
+    shutil.rmtree(tmp_path / "killed")  # as DVC does
     resumed = training.train(killed)
     assert weights(killed) == weights(whole)
     assert resumed.history == expected.history
+    assert written(tmp_path / "killed") == written(tmp_path / "whole")
     for name in ("rows", "steps", "loss", "trainable_parameters", "adapter_bytes"):
         assert resumed.metrics[name] == expected.metrics[name], name
     assert not killed.checkpoints.exists()
@@ -270,7 +277,7 @@ def test_rows_that_would_mix_are_not_packed(
 
 def drawn(job: Job) -> Any:
     kept = Checkpoints(job.checkpoints, job.identity())
-    trainer = training._trainer(job, kept, seconds=lambda: 0.0)
+    trainer = setup.trainer(job, setup.arguments(job), kept, lambda: 0.0)
     return trainer._get_train_sampler()
 
 
@@ -298,7 +305,7 @@ def test_plain_loss_is_said_and_the_same(
     ours = training.train(make_job("ours", prompts=rows, settings=settings))
     message = "logits are computed for prompts too"
     assert message not in capsys.readouterr().err
-    monkeypatch.setattr(training.logits, "labelled", lambda *_: None)
+    monkeypatch.setattr(setup.logits, "labelled", lambda *_: None)
     plain = training.train(make_job("plain", prompts=rows, settings=settings))
     assert capsys.readouterr().err.count(f"tiny/reviews/plain: {message}") == 1
     assert len(ours.history) == len(plain.history) == 5
@@ -321,7 +328,7 @@ def test_validation_leaves_training_as_it_is(
         settings = SETTINGS | {"save_strategy": "no", "eval_strategy": strategy, "eval_steps": 2}
         job = make_job(strategy, prompts=rows, method=method, settings=settings)
         outcome = training.train(job)
-        validated = sum(bool(entry["eval_loss"]) for entry in outcome.history)
+        validated = sum("eval_loss" in entry for entry in outcome.history)
         assert validated == (STEPS / 2 if strategy == "steps" else 1)  # at the end in any case
         found.append(weights(job))
     assert found[0] == found[1]
@@ -375,16 +382,34 @@ def test_history_has_step_and_loss(
 ) -> None:
     rows = make_prompts(8) + make_prompts(4, split="validation", start=50)
     settings = SETTINGS | {"eval_strategy": "epoch", "save_strategy": "no"}
-    outcome = training.train(make_job(prompts=rows, settings=settings))
+    live = tmp_path / "history"
+    outcome = training.train(make_job(prompts=rows, settings=settings, history=live))
     assert outcome.metrics["rows"] == 8
-    assert [entry["step"] for entry in outcome.history if entry["loss"]] == [3, 4]
-    assert [entry["step"] for entry in outcome.history if entry["eval_loss"]] == [2, 4]
-    assert all(entry["loss"] or entry["eval_loss"] for entry in outcome.history)
-    losses = [entry["loss"] for entry in outcome.history if entry["loss"]]
+    assert [entry["step"] for entry in outcome.history if "loss" in entry] == [3, 4]
+    assert [entry["step"] for entry in outcome.history if "eval_loss" in entry] == [2, 4]
+    assert all("loss" in entry or "eval_loss" in entry for entry in outcome.history)
+    losses = [entry["loss"] for entry in outcome.history if "loss" in entry]
     mean = (3 * losses[0] + losses[1]) / 4
     assert outcome.metrics["loss"] == pytest.approx(mean, rel=1e-5)
-    path = tmp_path / "history.csv"
-    training.write_history(path, outcome.history)
-    lines = path.read_text().splitlines()
-    assert lines[0] == "step,epoch,loss,eval_loss,learning_rate,grad_norm"
-    assert len(lines) == 5
+    while_trained = written(live)
+    assert sorted(while_trained) == [
+        "plots/metrics/eval/loss.tsv",
+        "plots/metrics/train/grad_norm.tsv",
+        "plots/metrics/train/learning_rate.tsv",
+        "plots/metrics/train/loss.tsv",
+    ]
+    assert while_trained["plots/metrics/train/loss.tsv"].decode() == (
+        f"step\tloss\n3\t{losses[0]}\n4\t{losses[1]}\n"
+    )
+    training.write_history(live, outcome.history)
+    assert written(live) == while_trained
+    training.write_history(live, [])
+    assert written(live) == {"plots/metrics/train/loss.tsv": b"step\tloss\n"}
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

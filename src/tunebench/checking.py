@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tunebench import metrics, pins
+from tunebench.config.options import Options
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, SourceError, suggest
 from tunebench.sources import source_of
@@ -39,7 +41,7 @@ def check(params: Params) -> dict[str, dict[str, Any]]:
             found[name] = look(params, name)
         except SourceError as error:
             faults.append(f"params.yaml: {section}.{name}.{error}")
-    faults += _unknown_metrics(params)
+    faults += [*_unknown_metrics(params), *_launch_faults(params)]
     if faults:
         raise ParameterError(faults)
     return found | {
@@ -54,6 +56,21 @@ def _unknown_metrics(params: Params) -> Iterator[str]:
             if name not in metrics.QUALITY:
                 place = f"params.yaml: published.results[{index}].{name}"
                 yield f"{place}: unknown metric; {suggest(name, metrics.QUALITY)}"
+
+
+def _launch_faults(params: Params) -> Iterator[str]:
+    """Files that `training.launch` names and that are not there."""
+    sections: dict[str, Options] = {"training": params.training}
+    for name in params.grid.datasets:
+        sections[f"datasets.{name}.training"] = params.datasets[name].training
+    for name in params.grid.tuning:
+        sections[f"methods.{name}.training"] = params.tuning_method(name).training
+    for place, settings in sections.items():
+        config = (settings.get("launch") or {}).get("config")
+        if config is not None and not Path(config).is_file():
+            known = map(str, Path(config).parent.glob("*.yaml"))
+            place = f"params.yaml: {place}.launch.config"
+            yield f"{place}: {config} is not there; {suggest(config, known)}"
 
 
 def _dataset(params: Params, name: str) -> dict[str, Any]:

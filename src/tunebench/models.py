@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
     settings = base.settings
     options = {
         "dtype": settings.dtype,
-        "device_map": settings.device_map or {"": device()},
+        "device_map": _device_map(settings),
         "use_safetensors": True,
         "local_files_only": True,
         "attn_implementation": settings.attn_implementation,
@@ -103,7 +104,8 @@ def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) 
     from peft import prepare_model_for_kbit_training
 
     _compute_as_asked(model)
-    if method.quantization is not None:
+    # which makes every weight that is not quantized float32, and FSDP shares out one dtype only
+    if method.quantization is not None and not sharded():
         model = prepare_model_for_kbit_training(
             model, use_gradient_checkpointing=training.get("gradient_checkpointing", False)
         )
@@ -125,6 +127,24 @@ def _compute_as_asked(model: PreTrainedModel) -> None:
 def load_tokenizer(base: Base) -> tokenization.Tokenizer:
     """The tokenizer of a base model; tuning never changes it."""
     return tokenization.load(base.folder)
+
+
+def sharded() -> bool:
+    """Whether this is one of the processes among which FSDP shares out a model's weights."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
+
+
+def _device_map(settings: Model) -> str | dict[str, str] | None:
+    """Where the settings say, or all of it on this process's device, one of several GPUs perhaps.
+
+    With FSDP the library decides: the first process reads the weights, and sends each its part.
+    """
+    import torch
+
+    if sharded():
+        return None
+    here = f"cuda:{torch.cuda.current_device()}" if device() == "cuda" else "cpu"
+    return settings.device_map or {"": here}
 
 
 def _folder(pin: dict[str, Any]) -> Path:

@@ -168,8 +168,13 @@ def checkpoints(run: Run) -> Path:
 
 
 def history(run: Run) -> Path:
-    """Loss and learning rate at each logged step."""
-    return _of(METRICS / "history", run, ".csv")
+    """Folder of loss and learning rate at each logged step, as dvclive lays them out."""
+    return _of(METRICS / "history", run, "")
+
+
+def losses(run: Run) -> Path:
+    """The training loss in a run's history."""
+    return history(run) / "plots" / "metrics" / "train" / "loss.tsv"
 
 
 def train(run: Run) -> Path:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 
 from tunebench.errors import TunebenchError
 from tunebench.paths import Run, parse_size
+from tunebench.quiet import calm_libraries
 
 
 def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bool = False) -> None:
@@ -21,7 +20,7 @@ def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bo
         needs: the options that this stage cannot do without, as fields of `Run`.
         downloads: whether it may fetch gigabytes, and so keeps the bar that shows them.
     """
-    _calm_libraries()
+    calm_libraries()
     if not downloads:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     stopped: list[int] = []
@@ -60,18 +59,3 @@ def parse(arguments: list[str] | None = None, *, needs: Sequence[str] = ()) -> R
     if (run.train_size is None) != (run.seed is None):
         parser.error("--train-size and --seed go together")
     return run
-
-
-def _calm_libraries() -> None:
-    """Turn off bars and advice that a user of this pipeline can do nothing about."""
-    # GNU OpenMP's threads spin for milliseconds while they wait. Beside one other busy process on
-    # two cores, 15 training steps of the demo took over 60 s so, 6 to 10 s with short spins, and
-    # 3 s with none; on idle cores short spins take 1.8 s, and none take 2.7 s.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns at every fork
-    warnings.simplefilter("ignore")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

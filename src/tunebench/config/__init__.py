@@ -106,7 +106,7 @@ def _describe(detail: ErrorDetails, raw: Any) -> list[str]:
 
 def _join(place: str, line: str) -> str:
     """Put a place before a message, which may itself begin with a key below that place."""
-    return f"{place}.{line}" if re.match(r"\w+: ", line) else f"{place}: {line}"
+    return f"{place}.{line}" if re.match(r"[\w.]+: ", line) else f"{place}: {line}"
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:

@@ -15,6 +15,16 @@ from tunebench.errors import suggest
 Options = dict[str, Any]
 
 
+class Launch(Settings):
+    """In how many processes a run trains.
+
+    `config` is a file of `accelerate launch`; without one the processes are torchrun's.
+    """
+
+    num_processes: Count = 1
+    config: str | None = None
+
+
 class OwnTraining(Settings):
     """What this project adds to TrainingArguments.
 
@@ -27,6 +37,7 @@ class OwnTraining(Settings):
     loss_on: Literal["completion", "all"] = "completion"
     packing: Literal[False, True, "concat"] = False
     packing_length: Count = 512
+    launch: Launch | None = None
 
     @classmethod
     def part(cls, settings: Options) -> tuple[OwnTraining, Options]:
@@ -116,7 +127,11 @@ def _search(value: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def _own_fault(detail: ErrorDetails) -> str:
-    key, given = detail["loc"][0], detail["input"]
+    key, given = ".".join(map(str, detail["loc"])), detail["input"]
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {suggest(detail['loc'][-1], Launch.model_fields)}"
+    if detail["type"] == "model_type":
+        return f"{key}: {given!r} is no mapping; write {{num_processes: 2}}"
     if detail["type"] == "literal_error":
         expected = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         choices = expected.replace("False", "false").replace("True", "true").split(", ")

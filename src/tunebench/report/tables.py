@@ -107,12 +107,11 @@ def _tuned(params: Params, seeds: Sequence[int]) -> list[Run]:
 
 def _losses(params: Params) -> Iterable[Row]:
     for run in _tuned(params, params.grid.seeds[:1]):  # the seeds' curves lie upon each other
-        with paths.history(run).open(newline="") as file:
-            for entry in csv.DictReader(file):
-                if entry["loss"]:
-                    yield {
-                        "panel": f"{run.model}, {run.dataset}: train size {run.train_size}",
-                        "method": run.method,
-                        "step": int(entry["step"]),
-                        "loss": float(entry["loss"]),
-                    }
+        with paths.losses(run).open(newline="") as file:
+            for entry in csv.DictReader(file, delimiter="\t"):
+                yield {
+                    "panel": f"{run.model}, {run.dataset}: train size {run.train_size}",
+                    "method": run.method,
+                    "step": int(entry["step"]),
+                    "loss": float(entry["loss"]),
+                }

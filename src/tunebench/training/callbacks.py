@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,12 @@ class KeepEpochs(TrainerCallback):  # type: ignore[misc]
     a checkpoint has every epoch before it.
     """
 
-    def __init__(self, folder: Path, save: Callable[[Path], None]) -> None:
+    def __init__(self, folder: Path, save: Callable[[AbstractContextManager[Path]], None]) -> None:
         self._folder, self._save = folder, save
 
     def on_epoch_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Save; the last epoch may be a part of one, as in `num_train_epochs: 2.5`."""
-        with results.replacing_folder(self._folder / str(ceil(state.epoch))) as temporary:
-            self._save(temporary)
+        self._save(results.replacing_folder(self._folder / str(ceil(state.epoch))))
 
 
 class AllocateRanks(TrainerCallback):  # type: ignore[misc]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from transformers import TrainerCallback
 
 from tunebench import results
@@ -91,7 +92,8 @@ class CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
         self._checkpoints, self._seconds, self._keep = checkpoints, seconds, keep
 
     def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Called when the last file is written."""
+        """Called when a process has written its last file."""
+        PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             self._checkpoints.complete(
                 state.global_step,

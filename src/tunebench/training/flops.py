@@ -26,18 +26,26 @@ def parameters(model: PreTrainedModel) -> tuple[int, int]:
     return sum(count for count, trained in counts if trained), sum(count for count, _ in counts)
 
 
-def of_training(model: PreTrainedModel, *, tokens: float, labelled: float, length: float) -> float:
+def of_training(
+    model: PreTrainedModel,
+    counted: tuple[int, int],
+    *,
+    tokens: float,
+    labelled: float,
+    length: float,
+) -> float:
     """Model FLOPs of training.
 
     Each weight multiplies each token twice over forward and twice over backward for the gradient of
     what came in, and a trained one twice more for its own gradient. Embeddings are looked up.
 
     Args:
+        counted: its `parameters`.
         tokens: seen, padding apart.
         labelled: those of them that count in the loss, and meet the language model's head.
         length: mean tokens of a row, which attention goes over.
     """
-    trainable, total = parameters(model)
+    trainable, total = counted
     config = model.config.get_text_config()
     head = config.vocab_size * config.hidden_size
     embedded = head if config.tie_word_embeddings else 2 * head

@@ -14,17 +14,19 @@ from tunebench.errors import Diverged
 from tunebench.training import flops
 
 if TYPE_CHECKING:
-    from transformers import Trainer
+    from tunebench.training.trainer import Trainer
+
+HISTORY = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
 
 
 def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> results.Metrics:
-    """Metrics of a finished run.
+    """Metrics of a finished run: of all its processes, memory that of the one that took most.
 
     Args:
         output: the folder that holds what was trained.
         spans: seconds of loading, training and saving, by their metrics' names.
     """
-    trainable, total = flops.parameters(trainer.model)
+    trainable, total = trainer.counted
     tokens, train_s = trainer.state.num_input_tokens_seen, spans["train_s"]
     processes = trainer.args.world_size
     per_s = _model_flops(trainer, tokens) / train_s / processes
@@ -40,11 +42,11 @@ def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> resul
         "trainable_parameters": trainable,
         "parameters": total,
         "adapter_bytes": sum(path.stat().st_size for path in output.glob("*.safetensors")),
-        "peak_memory_bytes": memory.peak_bytes(),
+        "peak_memory_bytes": _largest(trainer, memory.peak_bytes()),
         "model_flops_per_s": per_s,
         "model_flops_utilization": per_s / peak_per_s,
     }
-    reserved = memory.reserved_bytes()
+    reserved = _largest(trainer, memory.reserved_bytes() or 0)
     return results.rounded_all(found | ({"reserved_memory_bytes": reserved} if reserved else {}))
 
 
@@ -70,10 +72,17 @@ def last_learning_rate(trainer: Trainer) -> float:
     return float(rates[-1])
 
 
-def history(log: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The steps of a Trainer's log at which a loss was noted."""
+def _largest(trainer: Trainer, number: int) -> int:
+    """The largest that any of the processes has."""
+    import torch
+
+    return int(trainer.accelerator.gather(torch.tensor(number, device=trainer.args.device)).max())
+
+
+def history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The entries of a Trainer's log that hold a loss, and of them what a history keeps."""
     return [
-        {column: entry.get(column, "") for column in columns}
+        {key: entry[key] for key in HISTORY if key in entry}
         for entry in log
         if "loss" in entry or "eval_loss" in entry
     ]
@@ -84,7 +93,11 @@ def _model_flops(trainer: Trainer, tokens: int) -> float:
     fed = sum(len(row["input_ids"]) for row in rows)
     labelled = sum(label != IGNORED for row in rows for label in row["labels"])
     return flops.of_training(
-        trainer.model, tokens=tokens, labelled=tokens * labelled / fed, length=fed / len(rows)
+        trainer.model,
+        trainer.counted,
+        tokens=tokens,
+        labelled=tokens * labelled / fed,
+        length=fed / len(rows),
     )
 
 

@@ -9,9 +9,10 @@ import transformers
 
 from tunebench.batching import LengthWindows
 from tunebench.errors import Diverged
-from tunebench.training import recording
+from tunebench.training import flops, recording
 from tunebench.training.logits import LabelledLogits, without_mask
 from tunebench.training.neftune import RowNoise
+from tunebench.training.sharing import EvenBatches
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class Trainer(transformers.Trainer):  # type: ignore[misc]
     """The library's, which see; batches are those of `batching.Collator`.
 
-    It stops at the first loss that is no number, which the library's own passes over.
+    It stops at the first loss that is no number, which the library's own passes over. Its training
+    rows are `sharing.Rows`. `counted` are the model's trainable and all weights.
 
     Args:
         by_length: draw batches from windows sorted by length; else as `train_sampling_strategy`
@@ -35,6 +37,7 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         alpha = self.args.neftune_noise_alpha
         self._noise = None if alpha is None else RowNoise(self.model, alpha)
         self.neftune_noise_alpha = None  # the library's own noise
+        self.counted = flops.parameters(self.model)  # now: later each process may hold a part
 
     def train(self, *given: Any, **options: Any) -> Any:
         """As the library's.
@@ -47,6 +50,16 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         if not all(bool(weight.isfinite().all()) for weight in trained):  # after the last loss
             raise Diverged(self.state.global_step, recording.last_learning_rate(self))
         return output
+
+    def get_train_dataloader(self) -> Any:
+        """As the library's, with no row seen twice where several processes share them out."""
+        loader = super().get_train_dataloader()
+        if self.args.world_size > 1:
+            shard = loader.batch_sampler  # accelerate's own, which gives each process its batches
+            shard.batch_sampler = EvenBatches(
+                shard.batch_sampler, rows=len(self.train_dataset), processes=self.args.world_size
+            )
+        return loader
 
     def training_step(self, *given: Any, **options: Any) -> torch.Tensor:
         """One forward and backward pass."""

@@ -1,0 +1,209 @@
+"""A Trainer for a job: its model, its batches, and who looks on while it trains."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunebench import batching, memory, models, paths, tokenization
+from tunebench.config.options import OwnTraining
+from tunebench.config.schema import PeftMethod
+from tunebench.errors import TrainingError
+from tunebench.training import launch, logits, packing, process
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, TrainingArguments
+
+    from tunebench.training import Job
+    from tunebench.training.checkpoints import Checkpoints
+    from tunebench.training.trainer import Trainer
+
+
+def arguments(job: Job) -> TrainingArguments:
+    """TrainingArguments of one of the processes that train together.
+
+    Raises:
+        TrainingError: if the library refuses them, or the processes do not come together.
+    """
+    from transformers import TrainingArguments
+
+    _, given = OwnTraining.part(job.settings)
+    processes = process.count()
+    defaults = {
+        "report_to": "none",
+        "include_num_input_tokens_seen": "non_padding",
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": models.device() == "cuda",
+        "use_cpu": processes > 1 and models.device() == "cpu",  # else each would train alone
+    }
+    managed = {
+        "output_dir": str(job.checkpoints),
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "save_total_limit": None,  # the library would remove the old one before the new is whole
+        "auto_find_batch_size": False,  # the library would train on smaller batches, not on parts
+        "logging_nan_inf_filter": False,
+    }
+    with _blamed_on(f"{job.name}: training"):
+        made = TrainingArguments(**defaults | launch.share(given, processes) | managed)
+    if made.world_size != processes:
+        raise TrainingError(
+            f"{job.name}: training.launch: {processes} processes were started, and"
+            f" {made.world_size} work together; use_cpu and ddp_backend decide through what"
+        )
+    if processes > 1 and job.base.settings.device_map and not models.sharded():
+        raise TrainingError(
+            f"{job.name}: training.launch: each process has one GPU, over which the model's"
+            " device_map cannot spread it; remove it, or use launch/fsdp.yaml"
+        )
+    return made
+
+
+def trainer(
+    job: Job, arguments: TrainingArguments, kept: Checkpoints, seconds: Callable[[], float]
+) -> Trainer:
+    """The model with its adapter, the rows as batches, and what is told meanwhile.
+
+    Args:
+        seconds: of training so far.
+
+    Raises:
+        TrainingError: if a setting does not work with the model, or there is nothing to learn.
+    """
+    from transformers import set_seed
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    from tunebench.training import sharing
+    from tunebench.training.callbacks import (
+        AllocateRanks,
+        KeepEpochs,
+        LogAtCheckpoints,
+        TrainingBar,
+    )
+    from tunebench.training.checkpoints import CompleteCheckpoints
+    from tunebench.training.history import LiveHistory
+    from tunebench.training.trainer import Trainer
+
+    memory.reset_peak()
+    set_seed(job.seed)  # before the adapter's weights are drawn
+    tokenizer = models.load_tokenizer(job.base)
+    model = _model(job)
+    own, given = OwnTraining.part(job.settings)
+    rows = {
+        split: batching.examples(
+            [prompt for prompt in job.prompts if prompt.split == split],
+            tokenizer,
+            loss_on=own.loss_on,
+        )
+        for split in ("train", "validation")
+    }
+    _refuse_nothing_learned(job, rows["train"])
+    pad_id = tokenization.pad_id(tokenizer)
+    with _blamed_on(f"{job.name}: training"):
+        made = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=sharing.Rows(_sequences(job, model, rows["train"], pad_id)),
+            eval_dataset=rows["validation"] or None,
+            data_collator=batching.Collator(pad_id, flat=packing.is_flat(model)),
+            by_length="train_sampling_strategy" not in given,
+            labelled=_labelled(job, model, rows["train"], pad_id),
+        )
+    for printer in (PrinterCallback, ProgressCallback):
+        made.remove_callback(printer)
+    limit = given.get("save_total_limit") or 1
+    own_callbacks = [
+        AllocateRanks(),
+        LogAtCheckpoints(),
+        TrainingBar(),
+        CompleteCheckpoints(kept, seconds, limit),
+    ]
+    if made.args.save_strategy == "epoch":
+        epochs = paths.epochs(job.checkpoints)
+        own_callbacks.append(KeepEpochs(epochs, lambda into: save(made, into)))
+    if job.history is not None:
+        own_callbacks.append(LiveHistory(job.history))
+    for callback in own_callbacks:
+        made.add_callback(callback)
+    return made
+
+
+def _model(job: Job) -> PreTrainedModel:
+    model = models.load(job.base, job.method)
+    if not isinstance(job.method, PeftMethod):
+        return model
+    with _blamed_on(f"{job.name}: adapter"):
+        return models.with_adapter(model, job.method, job.settings)
+
+
+@contextmanager
+def _blamed_on(place: str) -> Iterator[None]:
+    """Name the settings that a library refused; its own message tells why."""
+    try:
+        yield
+    except (TypeError, ValueError, ImportError, LookupError, RuntimeError) as error:
+        if memory.has_ended(error):
+            raise
+        raise TrainingError(f"{place}: {error}") from error
+
+
+def _refuse_nothing_learned(job: Job, rows: Sequence[batching.Example]) -> None:
+    # a row's first token is never predicted: nothing stands before it
+    if not any(label != batching.IGNORED for row in rows for label in row["labels"][1:]):
+        raise TrainingError(
+            f"{job.name}: no token of the {len(rows)} training rows counts in the loss; give them"
+            " completions, or set loss_on: all"
+        )
+
+
+def _sequences(
+    job: Job, model: PreTrainedModel, rows: list[batching.Example], pad_id: int
+) -> list[batching.Example]:
+    """What `per_device_train_batch_size` counts: rows, or what `packing` makes of them."""
+    own, _ = OwnTraining.part(job.settings)
+    if own.packing == "concat":
+        return packing.concatenated(rows, own.packing_length)
+    if not own.packing:
+        return rows
+    if not packing.keeps_rows_apart(model, rows, pad_id):
+        _say(job, "packing: this model mixes rows that share a sequence, so each has its own")
+        return rows
+    return packing.packed(rows, own.packing_length, seed=job.seed)
+
+
+def _labelled(
+    job: Job, model: PreTrainedModel, rows: Sequence[batching.Example], pad_id: int
+) -> logits.LabelledLogits | None:
+    """What leaves prompt tokens' logits out, tried on a short and a middling row."""
+    if job.settings.get("label_smoothing_factor"):
+        return None  # which the library's own loss knows
+    if models.sharded():
+        return None  # each process holds a part of the head, and gathers it in the forward alone
+    ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
+    batch = batching.Collator(pad_id)([ordered[0], ordered[len(ordered) // 2]])
+    del batch["row_lengths"]
+    found = logits.labelled(
+        model, {name: tensor.to(model.device) for name, tensor in batch.items()}
+    )
+    if found is None:
+        _say(job, "logits are computed for prompts too: without them this model's loss is another")
+    return found
+
+
+def _say(job: Job, message: str) -> None:
+    print(f"{job.name}: {message}", file=sys.stderr)
+
+
+def save(trainer: Trainer, into: AbstractContextManager[Path]) -> None:
+    """Save the model: by the first process, to which the others send what they hold of it."""
+    sharded = trainer.is_fsdp_enabled
+    weights = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
+    if trainer.is_world_process_zero():
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        # PEFT would otherwise ask the Hub whether the vocabulary has grown; here it never does
+        options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+        with into as folder:
+            model.save_pretrained(folder, state_dict=weights, **options)

@@ -1,0 +1,15 @@
+"""A training process in which accelerate, which has FSDP for GPUs only, takes the CPU for one."""
+
+import os
+from pathlib import Path
+
+from accelerate import DistributedType, PartialState
+
+from tunebench.quiet import calm_libraries
+from tunebench.training import process
+
+if __name__ == "__main__":
+    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+    PartialState._prepare_backend = lambda *_: ("gloo", DistributedType.MULTI_GPU)
+    calm_libraries()
+    process.main(Path(os.environ[process.FOLDER]))
