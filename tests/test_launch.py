@@ -164,7 +164,7 @@ def test_fault_of_all_processes_is_told_once(prepared: Any) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = told(done)
-    assert line.startswith(f"error: {run('odd')}: adapter: Target modules {{'nowhere'}} not found")
+    assert line.startswith(f"error: {run('odd')}: adapter: target_modules: the model has no module")
 
 
 def test_training_that_diverges_is_one_result(prepared: Any) -> None:
