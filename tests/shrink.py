@@ -32,6 +32,8 @@ PACKING_LENGTH = 128
 NEW_TOKENS = 4
 INFERENCE = {"prompts": 1, "warmup": 1, "new_tokens": 2}
 
+RANK = 8  # no matrix of a small model has many more
+
 # what a machine without CUDA refuses: bfloat16 must be asked for by name, TF32 is a GPU's alone.
 # Paged AdamW stays; bitsandbytes does without the paging there.
 WITHOUT_CUDA: dict[str, Params] = {"bf16": {"bf16": True, "use_cpu": True}, "tf32": {}}
@@ -165,6 +167,9 @@ def shrink(study: Params, folder: Path, *, models: Path, cuda: bool) -> Params:
     for training in (small, *small["datasets"].values(), *small["methods"].values()):
         if "training" in training:
             training["training"] = shrink_training(training["training"], cuda=cuda)
+    for method in small["methods"].values():
+        if "r" in method.get("adapter", {}):
+            method["adapter"]["r"] = min(method["adapter"]["r"], RANK)
     with (folder / "params.yaml").open("w") as file:
         YAML().dump(small, file)
     return small

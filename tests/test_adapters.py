@@ -21,7 +21,6 @@ LINEAR = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head
 
 # the keys without which PEFT makes no configuration for the tiny model; all others take TARGETS
 KEYS: dict[str, dict[str, Any]] = {
-    "ADALORA": {"total_step": 20, **TARGETS},
     "ADAPTION_PROMPT": {"adapter_len": 5, "adapter_layers": 1},
     "C3A": {"block_size": 16, **TARGETS},
     "CARTRIDGE": {"num_virtual_tokens": 5},

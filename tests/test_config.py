@@ -215,6 +215,11 @@ FAULTS: list[tuple[str, Any, str]] = [
     ),
     (
         "methods.lora.adapter",
+        {"peft_type": "ADAMSS", "target_modules": ["q_proj"], "use_asa": True},
+        "methods.lora.adapter.use_asa: what it measures is lost in a restart; use ADALORA",
+    ),
+    (
+        "methods.lora.adapter",
         {"peft_type": "CPT", "cpt_token_ids": [1], "cpt_tokens_type_mask": [3]},
         "methods.lora.adapter.cpt_tokens_type_mask: ends in type 3, where a multiple of 4 (an"
         " answer) must be: no token of the rows would count in the loss",

@@ -7,7 +7,7 @@ import pytest
 
 from tunebench import batching, models
 from tunebench.config.schema import PeftMethod
-from tunebench.training import logits
+from tunebench.training import logits, packing
 
 PAD = 3
 LENGTHS = [9, 20, 14, 5]
@@ -183,3 +183,19 @@ def test_other_models_keep_the_plain_path(
     assert logits.labelled(model, batch) is None
     assert model.training
     assert float(model(**batch).loss.detach()) > 0
+
+
+def test_end_of_memory_is_not_taken_for_a_refusal(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def end(_hidden: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(model.lm_head, "forward", end)
+    with pytest.raises(torch.OutOfMemoryError):
+        logits.labelled(model, batch_of(LENGTHS))
+    rows = [{"input_ids": [7, 8, 9], "labels": [7, 8, 9]}] * 2
+    with pytest.raises(torch.OutOfMemoryError):
+        packing.keeps_rows_apart(model, rows, PAD)

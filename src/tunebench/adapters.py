@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunebench.config import library
 from tunebench.config.options import Options
 from tunebench.errors import SourceError, suggest
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MODULE_LISTS = ("target_modules", "modules_to_save", "feedforward_modules", "exclude_modules")
 # which PEFT has no default for, and fails on in its own arithmetic
 REQUIRED = ("num_virtual_tokens", "adapter_len", "adapter_layers")
+# AdaLoRA's schedule until training has counted its steps
+STEPS_UNKNOWN = 10**9
 # what PEFT takes from the model where a method with virtual tokens does not say it
 TAKEN_FROM_MODEL = ("num_layers", "token_dim", "num_attention_heads")
 
@@ -35,7 +38,9 @@ def attach(model: PreTrainedModel, adapter: Options) -> PeftModel:
     from peft import get_peft_config, get_peft_model
 
     _refuse_absent(model, adapter)
-    config = get_peft_config({"task_type": "CAUSAL_LM", **adapter})
+    known = library.peft_fields(adapter["peft_type"])
+    given = {"total_step": STEPS_UNKNOWN} if "total_step" in known else {}
+    config = get_peft_config({"task_type": "CAUSAL_LM", **given, **adapter})
     for key in REQUIRED:
         if getattr(config, key, 0) is None:
             raise ValueError(f"{key}: is missing; {adapter['peft_type']} needs a number")

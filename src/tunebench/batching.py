@@ -127,7 +127,8 @@ class LengthWindows:
             rows[start : start + self.batch_size] for start in range(0, whole, self.batch_size)
         ]
         dice.shuffle(batches)
-        return chain(chain.from_iterable(batches), order[whole:])
+        last = sorted(order[whole:], key=self.lengths.__getitem__)  # it may be run in parts
+        return chain(chain.from_iterable(batches), last)
 
 
 def pad(

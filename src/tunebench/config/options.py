@@ -171,6 +171,8 @@ def _adapter_faults(value: Options) -> list[str]:
             f"init_lora_weights: {init!r} is computed from data before training, which is not done"
             " here; remove it, or choose pissa or olora"
         )
+    if value.get("use_asa"):
+        faults.append("use_asa: what it measures is lost in a restart; use ADALORA")
     types = value.get("cpt_tokens_type_mask")
     if isinstance(types, list) and types and max(types) % 4:
         faults.append(

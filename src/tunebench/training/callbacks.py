@@ -46,21 +46,6 @@ class KeepEpochs(TrainerCallback):  # type: ignore[misc]
         self._save(results.replacing_folder(self._folder / str(ceil(state.epoch))))
 
 
-class AllocateRanks(TrainerCallback):  # type: ignore[misc]
-    """Tell an adapter that divides a budget of ranks among its layers that a step is done.
-
-    AdaLoRA (arXiv 2303.10512) looks at the gradients for it, before they are cleared.
-    """
-
-    def on_optimizer_step(
-        self, _args: Any, state: Any, _control: Any, model: Any = None, **_: Any
-    ) -> None:
-        """Called between the optimizer's step and the clearing of gradients."""
-        allocate = getattr(getattr(model, "base_model", None), "update_and_allocate", None)
-        if allocate is not None:
-            allocate(state.global_step)
-
-
 class TrainingBar(TrainerCallback):  # type: ignore[misc]
     """One progress bar with the latest loss, in place of a line for each logged step."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tunebench import memory
 from tunebench.batching import IGNORED
 from tunebench.training.trial import REFUSALS, tolerance, untrained
 
@@ -125,7 +126,9 @@ def labelled(model: PreTrainedModel, batch: Batch) -> LabelledLogits | None:
             plain = float(model(**batch).loss)
             ours.bare = _is_bare(ours, batch)
             found = _loss(ours, batch)
-    except REFUSALS:
+    except REFUSALS as error:
+        if memory.has_ended(error):
+            raise
         return None
     return ours if abs(found - plain) <= tolerance(model) * abs(plain) else None
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from tunebench import memory
 from tunebench.batching import IGNORED, Collator, Example
 from tunebench.training.trial import REFUSALS, tolerance, untrained
 
@@ -83,7 +84,9 @@ def keeps_rows_apart(model: PreTrainedModel, rows: Sequence[Example], pad_id: in
         with untrained(model):
             alone = [_logits(model, Collator(pad_id)([row]))[0] for row in trial]
             (found,) = _logits(model, together)
-    except REFUSALS:
+    except REFUSALS as error:
+        if memory.has_ended(error):
+            raise
         return False
     right = torch.cat(alone)
     return bool((found - right).abs().max() <= tolerance(model) * right.abs().max())

@@ -77,8 +77,8 @@ def trainer(
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     from tunebench.training import sharing
+    from tunebench.training.allocation import AllocateRanks, allocates_ranks
     from tunebench.training.callbacks import (
-        AllocateRanks,
         KeepEpochs,
         LogAtCheckpoints,
         TrainingBar,
@@ -116,11 +116,12 @@ def trainer(
         made.remove_callback(printer)
     limit = given.get("save_total_limit") or 1
     own_callbacks = [
-        AllocateRanks(),
         LogAtCheckpoints(),
         TrainingBar(),
         CompleteCheckpoints(kept, seconds, limit),
     ]
+    if allocates_ranks(model):
+        own_callbacks.insert(0, AllocateRanks(job.name, model))
     if made.args.save_strategy == "epoch":
         epochs = paths.epochs(job.checkpoints)
         own_callbacks.append(KeepEpochs(epochs, lambda into: save(made, into)))
