@@ -193,6 +193,8 @@ def test_page_shows_the_tables_and_escapes_names(params: Params, tmp_path: Path)
         (2_500_000_000, "peak_memory_bytes", "2.5 GB"),
         (0.0123, "latency_p50_s", "12.3 ms"),
         (3.887, "train_s", "3.89 s"),
+        (12350.0, "tokens_per_s", "12,350"),
+        (7.25, "tokens_per_s", "7.25"),
         (8_312, "adapter_bytes", "8.31 kB"),
         (0.0, "usd_to_train", "$0"),
         (1_148_032, "trainable_parameters", "1,148,032"),

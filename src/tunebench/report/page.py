@@ -81,7 +81,7 @@ def cell(value: Any, column: str) -> str:
         return f"{value:+.3f}"
     if column.startswith("usd"):
         return f"${value:.4g}"
-    if column.endswith("_s"):
+    if column.endswith("_s") and not column.endswith("_per_s"):
         return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
