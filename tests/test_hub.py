@@ -34,10 +34,10 @@ NO_HUB = "http://127.0.0.1:9"
 EACH = """
 import json, sys
 from importlib import import_module
-from tunebench import config, stage
+from tunebench import config, quiet
 from tunebench.errors import TunebenchError
 from tunebench.paths import Run
-stage._calm_libraries()
+quiet.calm_libraries()
 answers = {}
 for task in sys.argv[1:]:
     name, option = task.split(":")

@@ -153,7 +153,9 @@ def test_two_processes_train_as_one_does(prepared: Any) -> None:
         assert stage.wait() == (-9 if number == signal.SIGKILL else 130)
         until(lambda numbers=trained_in: not any(map(alive, numbers)), within_s=10)
     done = train(prepared, "together")
-    assert (done.returncode, done.stdout, told(done)) == (0, "", [])
+    # a kill may come while a checkpoint is written
+    said = [line for line in told(done) if "was cut off while it was written" not in line]
+    assert (done.returncode, done.stdout, said) == (0, "", [])
     assert (paths.adapter(run("together")) / "adapter_model.safetensors").read_bytes() == whole
     assert history("together") == logged
     assert not paths.checkpoints(run("together")).exists()
