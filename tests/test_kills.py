@@ -21,7 +21,7 @@ from tunebench.prompts import Prompt
 
 folder, model, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 adapter = {"peft_type": "LORA", "r": 4, "lora_dropout": 0.1, "target_modules": "all-linear"}
-settings = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "learning_rate": 0.02,
+settings = {"num_train_epochs": 8, "per_device_train_batch_size": 4, "learning_rate": 0.02,
             "logging_steps": 3, "save_strategy": "steps", "save_steps": 2,
             "neftune_noise_alpha": 5}
 prompts = [Prompt(str(i), f"row {i} " * (1 + i % 5), ("positive", "negative")[i % 2], split="train")
@@ -91,4 +91,4 @@ def test_twenty_kills(tmp_path: Path, model_folder: Path) -> None:
     )
     assert killed == whole, told
     assert len(whole[1]) > 10
-    assert whole[0]["steps"] == 21
+    assert whole[0]["steps"] == 56
