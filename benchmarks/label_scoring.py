@@ -63,7 +63,7 @@ def main() -> None:
 
     (our_s, our_scores), (their_s, their_scores) = (
         timed(ours, given.repeats),
-        timed(theirs, 1),
+        timed(theirs),
     )
     pairs = list(zip(our_scores, their_scores, strict=True))
     asked = scoring.questions(tokenizer, prompts, labels)

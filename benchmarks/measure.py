@@ -13,7 +13,7 @@ import torch
 T = TypeVar("T")
 
 
-def timed(work: Callable[[], T], repeats: int) -> tuple[float, T]:
+def timed(work: Callable[[], T], repeats: int = 1) -> tuple[float, T]:
     """The median of some runs' seconds, after one that is not counted, and what came out."""
     if repeats > 1:
         work()
