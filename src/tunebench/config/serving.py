@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 
 from tunebench.config.base import Count, Name, Settings, one_of, only_with
 
-# what a command may hold between braces, and what of it an adapter's arguments add
-PLACES = {"model", "port"}
-ADAPTER_PLACES = {"adapter"}
+# what a command must, and what it may, hold between braces
+NEEDED = {"model", "port"}
+PLACES = NEEDED | {"dtype"}
 LIMIT = re.compile(r"(?P<what>latency|time_to_first_token)_p(?P<percent>50|90|95|99)_s")
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -21,7 +21,7 @@ Seconds = Annotated[float, Field(gt=0)]
 class Server(Settings):
     """A program that serves a model by the OpenAI API, or a URL where one already runs.
 
-    `command` holds `{model}`, the folder with the weights, and `{port}`; `adapter_arguments` are
+    `command` holds `{model}`, the folder with the weights, `{port}`, and if wanted `{dtype}`; `adapter_arguments` are
     added where the server takes the adapter beside the untouched model, at `{adapter}`, and
     `adapter_name` is then what requests ask for. Without them adapters are merged. `api_key_env`
     names the environment variable with the key. `prefix_cache` is recorded: with it a prompt's
@@ -50,9 +50,9 @@ class Server(Settings):
             raise ValueError("model: is missing; write the name that the server knows it by")
         if (self.adapter_arguments is None) != (self.adapter_name is None):
             raise ValueError("adapter_name: is missing; write what requests ask the adapter by")
-        _places("command", self.command, needed=PLACES, known=PLACES)
-        _places("adapter_arguments", self.adapter_arguments, needed=ADAPTER_PLACES,
-                known=PLACES | ADAPTER_PLACES)  # fmt: skip
+        _places("command", self.command, needed=NEEDED, known=PLACES)
+        _places("adapter_arguments", self.adapter_arguments, needed={"adapter"},
+                known=PLACES | {"adapter"})  # fmt: skip
         return self
 
 

@@ -150,26 +150,34 @@ def _most_new_tokens(config: GenerationConfig, context: Context) -> int:
 def configure(
     model: PreTrainedModel, tokenizer: Tokenizer, options: Options, *, tail: str = ""
 ) -> GenerationConfig:
+    """A GenerationConfig of `options`, which replaces the model's own; see `settled`."""
+    model.generation_config = settled(model.generation_config, tokenizer, options, tail=tail)
+    return model.generation_config
+
+
+def settled(
+    own: GenerationConfig, tokenizer: Tokenizer, options: Options, *, tail: str = ""
+) -> GenerationConfig:
     """A GenerationConfig of `options`, which ends and pads as model, tokenizer and template do.
 
-    It replaces the model's own, whose other fields (`repetition_penalty`, `max_new_tokens`, …)
-    would otherwise hold wherever `options` are silent, and differ from model to model.
+    The model's own other fields (`repetition_penalty`, `max_new_tokens`, …) would otherwise hold
+    wherever `options` are silent, and differ from model to model.
 
     Args:
+        own: the model's.
         tail: what the template writes behind an answer; its end-of-turn token ends a text too.
     """
     from transformers import GenerationConfig
 
-    own = model.generation_config.eos_token_id
-    ends = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    end = own.eos_token_id
+    ends = [tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])]
     ends += tokenization.end_ids(tokenizer, tail)
     fixed = {
         "eos_token_id": sorted({end for end in ends if end is not None}),
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": tokenization.pad_id(tokenizer),
     }
-    model.generation_config = GenerationConfig(**fixed | options)
-    return model.generation_config
+    return GenerationConfig(**fixed | options)
 
 
 def _decode(ids: list[int], tokenizer: Tokenizer, ends: frozenset[int]) -> Text:

@@ -1,10 +1,9 @@
-"""What a server is given: a folder with a whole model, or an untouched one and an adapter."""
+"""The folder that a server loads, made for one run and removed after it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,21 +11,13 @@ from typing import TYPE_CHECKING
 from tunebench import generation, merging, models
 from tunebench.config.options import Options
 from tunebench.config.serving import Server
-from tunebench.prompts import Prompt
+from tunebench.serving.servers import Artifact
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 
-OWN = "generation_config.json"
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """`kind` is `base`, `whole` (all weights tuned), `merged`, or `adapter` beside the base."""
-
-    kind: str
-    model: Path
-    adapter: Path | None = None
+GENERATION = "generation_config.json"
+WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth")
 
 
 @contextmanager
@@ -34,41 +25,57 @@ def made(
     base: models.Base,
     method: models.Method,
     server: Server,
+    options: Options,
     *,
     trained: Path | None,
-    prompt: Prompt,
-    options: Options,
+    tail: str,
 ) -> Iterator[Artifact | None]:
-    """The folder that a server loads, removed with the block; None where it cannot load any.
+    """What a server loads, removed with the block; None where the adapter cannot be merged.
 
-    Its generation_config.json holds this project's own: greedy text unless `options` say otherwise,
-    which ends where the model, the tokenizer or the template's `prompt.tail` ends a turn.
+    Its generation_config.json is this project's own, so that a server ends a text where an
+    evaluation does.
 
     Args:
         options: GenerationConfig fields.
+        tail: what the template writes behind an answer.
     """
     adapter = trained if trained and (trained / "adapter_config.json").exists() else None
-    with TemporaryDirectory(prefix="tunebench-serving-") as name:
+    with TemporaryDirectory(prefix="tunebench-served-") as name:
         folder = Path(name)
-        tokenizer = models.load_tokenizer(base)
         if adapter is None or server.adapter_arguments is not None:
-            whole = trained if trained and adapter is None else base.folder
-            _link(base.folder, folder)
-            _link(whole, folder)
-            config = _config(folder)
             kind = "adapter" if adapter else "whole" if trained else "base"
+            if kind == "whole":
+                _show(trained, folder)
+            _show(base.folder, folder, weights=kind != "whole")
         else:
             merged = merging.merge(base, method, trained)
             if merged is None:
                 yield None
                 return
+            kind = "merged"
             merged.save_pretrained(folder)
-            _link(base.folder, folder)
-            config, kind = merged.generation_config, "merged"
-            del merged
-        generation.settle(config, tokenizer, options, tail=prompt.tail).save_pretrained(folder)
-        yield Artifact(kind, folder, adapter if kind == "adapter" else None)
+            del merged  # the server needs the memory
+            _show(base.folder, folder, weights=False)
+        own = _own(folder)
+        (folder / GENERATION).unlink(missing_ok=True)  # or it would be written into the base's
+        tokenizer = models.load_tokenizer(base)
+        generation.settled(own, tokenizer, options, tail=tail).save_pretrained(folder)
+        yield Artifact(kind, folder, base.settings.dtype, adapter if kind == "adapter" else None)
 
 
-def _link(source: Path, folder: Path) -> None:
-    """Show another folder's files in this one, but for those of the same name."""
+def _show(source: Path | None, folder: Path, *, weights: bool = True) -> None:
+    """Link the files of a model's folder that are not in this one already."""
+    assert source is not None
+    for path in source.iterdir():
+        shown = weights or not path.name.endswith(WEIGHTS)
+        if path.is_file() and shown and not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path.resolve())
+
+
+def _own(folder: Path) -> GenerationConfig:
+    """The model's own settings, as `from_pretrained` finds them."""
+    from transformers import AutoConfig, GenerationConfig
+
+    if (folder / GENERATION).exists():
+        return GenerationConfig.from_pretrained(folder)
+    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))

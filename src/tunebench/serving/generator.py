@@ -31,7 +31,25 @@ from guidellm.schemas import GenerationRequest, GenerationResponse, RequestInfo
 from guidellm.schemas.backends.openai_http import OpenAIHTTPBackendArgs
 from guidellm.settings import settings
 
+AHEAD_S = 0.05
 ENDED = ("completed", "errored", "cancelled")
+
+
+class PunctualPoisson(AsyncPoissonStrategy):
+    """Poisson arrivals whose requests are at hand when they fall due.
+
+    guidellm's own takes each from its queue only then, which is milliseconds.
+    """
+
+    async def next_request_time(self, worker_index: int) -> float:
+        """When to take the next request from the queue."""
+        return float(await super().next_request_time(worker_index)) - AHEAD_S
+
+    async def resolve_dequeued_target_start(
+        self, worker_index: int, target_start: float, settings: Any, info: RequestInfo
+    ) -> float:
+        """When to send it."""
+        return target_start + AHEAD_S
 
 
 class Hopeless:
@@ -113,7 +131,7 @@ async def _load(
 ) -> list[dict[str, Any]]:
     """One load: what came of each request that was sent, in the order of their endings."""
     strategy: SchedulingStrategy = (
-        AsyncPoissonStrategy(rate=asked["rate"], random_seed=asked["seed"])
+        PunctualPoisson(rate=asked["rate"], random_seed=asked["seed"])
         if asked["rate"]
         else SynchronousStrategy()
     )
@@ -136,7 +154,7 @@ def _requests(prompts: Sequence[str], asked: Sequence[int]) -> Iterator[Any]:
         request = GenerationRequest(
             request_id=f"{number}-{index}", columns={"text_column": [prompts[index]]}
         )
-        node = GenerativeConversationNode(node_id="0", request=request)
+        node = GenerativeConversationNode(node_id="0", agent_id="", request=request)
         yield GenerativeConversationGraph(graph_id=str(number), nodes={"0": node}, edges=[])
 
 
@@ -151,7 +169,7 @@ def _record(
         "error": info.error,
         "due": moments.targeted_start,
         "sent": moments.request_start,
-        "first_token": moments.first_token_iteration,
+        "first_token": moments.first_token_iteration or moments.request_end,
         "end": moments.request_end,
         "text": response.text if response else None,
         "tokens_in": response.input_metrics.text_tokens if response else None,
@@ -162,7 +180,9 @@ def _record(
 def _taken(info: RequestInfo, what: str) -> float:
     """Seconds from when a request was due, so that a client that is late hides nothing."""
     moments = info.timings
-    until = moments.request_end if what == "latency" else moments.first_token_iteration
+    until = moments.request_end
+    if what == "time_to_first_token":  # an answer may be empty
+        until = moments.first_token_iteration or until
     return float("inf") if until is None else until - (moments.targeted_start or until)
 
 

@@ -18,12 +18,24 @@ from pathlib import Path
 
 from tunebench.config.serving import Server
 from tunebench.errors import ServingError
-from tunebench.serving.artifact import Artifact
 from tunebench.serving.processes import kept
 
 HOST = "127.0.0.1"
 POLL_S = 0.2
 LAST_LINES = 5
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a server loads: the folder of a whole model, or of an untouched one and an adapter.
+
+    `kind` is `base`, `whole` (all weights tuned), `merged`, or `adapter` beside the base.
+    """
+
+    kind: str
+    model: Path
+    dtype: str
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,12 @@ def arguments(server: Server, artifact: Artifact, port: int) -> list[str]:
     text = str(server.command)
     if artifact.adapter is not None:
         text += f" {server.adapter_arguments}"
-    places = {"model": str(artifact.model), "adapter": str(artifact.adapter), "port": str(port)}
+    places = {
+        "model": artifact.model,
+        "adapter": artifact.adapter,
+        "dtype": artifact.dtype,
+        "port": port,
+    }
     words = [word.format(**places) for word in shlex.split(text)]
     beside = Path(sys.executable).with_name(words[0])
     return [str(beside) if beside.exists() else words[0], *words[1:]]

@@ -1,0 +1,56 @@
+"""What the answers that came back under load are worth, judged like any prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunebench import evaluation, metrics, results
+from tunebench.evaluation import Answering
+from tunebench.prompts import Prompt
+from tunebench.serving.load import Request
+
+
+def judge(
+    requests: Sequence[Request],
+    prompts: Sequence[Prompt],
+    how: Answering,
+    evaluated: Mapping[str, Any],
+) -> results.Metrics:
+    """The quality of the answers, one for each prompt, and how many differ from the evaluated.
+
+    Args:
+        evaluated: the evaluation's answer by the prompt's id.
+
+    Returns:
+        `rows`, the metrics as `evaluate` names them, and `answers_that_differ`, a fraction.
+    """
+    first: dict[int, Request] = {}
+    for request in requests:
+        if not request.error:
+            first.setdefault(request.prompt, request)
+    predictions = [
+        {"gold": _gold(prompts[index]), "tokens_out": request.tokens_out or 0}
+        | _answer(request.text.strip(), how)
+        | {"id": prompts[index].id}
+        for index, request in sorted(first.items())
+    ]
+    if not predictions:
+        return {}
+    differ = [row["answer"] != evaluated.get(row["id"]) for row in predictions]
+    return {
+        "rows": len(predictions),
+        **evaluation.judge(predictions, how),
+        **metrics.means({"answers_that_differ": differ}),
+    }
+
+
+def _gold(prompt: Prompt) -> str:
+    return prompt.gold if prompt.label is None else prompt.label
+
+
+def _answer(text: str, how: Answering) -> dict[str, Any]:
+    if not how.labels:
+        return {"answer": text}
+    label, strict = metrics.match(text, how.labels)
+    return {"answer": label, "strict": strict, "text": text}
