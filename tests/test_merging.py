@@ -18,6 +18,7 @@ IA3 = {
     "target_modules": ["k_proj", "down_proj"],
     "feedforward_modules": ["down_proj"],
 }
+VIRTUAL = "adds what no weight of the model can hold"
 IDS = [[1, 9, 20, 31, 77, 40, 12], [1, 8, 21, 30, 76, 41, 13]]
 
 
@@ -132,15 +133,15 @@ def test_quantized_model_without_adapter_is_dequantized(tiny: models.Base, tmp_p
     [
         (
             {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3},
-            "PROMPT_TUNING adds what no weight of the model can hold",
+            f"PROMPT_TUNING {VIRTUAL}",
         ),
         (
             {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 3},
-            "PREFIX_TUNING adds what no weight of the model can hold",
+            f"PREFIX_TUNING {VIRTUAL}",
         ),
         (
             {"peft_type": "ADAPTION_PROMPT", "adapter_len": 3, "adapter_layers": 1},
-            "ADAPTION_PROMPT adds what no weight of the model can hold",
+            f"ADAPTION_PROMPT {VIRTUAL}",
         ),
         (LORA | {"alora_invocation_tokens": [9]}, "aLoRA does not support merging."),
         (
