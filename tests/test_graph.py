@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"pins", "sampling", "tokenization", "cleaning", "quantized", "adapters"},
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting", "held_out"},
-    {"formatting", "batching", "beginning", "outcomes"},
+    {"formatting", "batching", "beginning", "merging", "outcomes"},
     {"training", "scoring", "generation"},
     {"evaluation", "forgetting", "timing"},
     {"selection"},
