@@ -39,7 +39,7 @@ def made(
         options: GenerationConfig fields.
         tail: what the template writes behind an answer.
     """
-    adapter = trained if trained and (trained / "adapter_config.json").exists() else None
+    adapter = trained if merging.has_adapter(trained) else None
     with TemporaryDirectory(prefix="tunebench-served-") as name:
         folder = Path(name)
         if adapter is None or server.adapter_arguments is not None:

@@ -165,8 +165,6 @@ def _record(
     moments = info.timings
     return {
         "prompt": int(request.request_id.split("-")[1]),
-        "status": info.status,
-        "error": info.error,
         "due": moments.targeted_start,
         "sent": moments.request_start,
         "first_token": moments.first_token_iteration or moments.request_end,
@@ -174,6 +172,7 @@ def _record(
         "text": response.text if response else None,
         "tokens_in": response.input_metrics.text_tokens if response else None,
         "tokens_out": response.output_metrics.text_tokens if response else None,
+        "error": None if info.status == "completed" else info.error or info.status,
     }
 
 

@@ -22,8 +22,9 @@ from typing import IO, Any
 from tunebench.config.serving import limits
 from tunebench.errors import ServingError
 from tunebench.serving.processes import kept
-from tunebench.serving.servers import Address, died
+from tunebench.serving.servers import Endpoint, last_words
 
+NO_COMPLETION = "the answer holds no completion"
 TIMEOUTS = ("Timeout",)  # how httpx's names for them end
 ENVIRONMENT = {
     "GUIDELLM__LOGGING__CONSOLE_LOG_LEVEL": "ERROR",
@@ -34,23 +35,29 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Request:
-    """One request of a load: its prompt's number, its seconds, and what the server wrote.
+    """One request of a load: its prompt's number, its moments, and what the server wrote.
 
-    `latency_s` and `time_to_first_token_s` count from when it was due, `lag_s` is how much later it
-    was sent; None where it did not come so far. `error` is empty where it succeeded.
+    The moments are Unix seconds, None where it did not come so far. `error` is empty where it was
+    answered; the tokens are those that the server counted, None where it does not.
     """
 
     prompt: int
     due: float
+    sent: float | None
+    first_token: float | None
     end: float | None
-    latency_s: float | None
-    time_to_first_token_s: float | None
-    lag_s: float | None
-    text: str
-    tokens_in: int | None
-    tokens_out: int | None
+    text: str = ""
+    tokens_in: int | None = None
+    tokens_out: int | None = None
     error: str = ""
-    cancelled: bool = False
+
+    @classmethod
+    def told(cls, record: dict[str, Any]) -> Request:
+        """What the generator's process told of one."""
+        text, error = record["text"] or "", record["error"] or ""
+        if not error and not text and record["tokens_out"] is None:
+            error = NO_COMPLETION
+        return cls(**record | {"text": text, "error": error})
 
     @property
     def timed_out(self) -> bool:
@@ -58,9 +65,13 @@ class Request:
         return self.error.partition("(")[0].endswith(TIMEOUTS)
 
     def seconds(self, what: str) -> float:
-        """Its `latency` or `time_to_first_token`; infinite where it failed."""
-        found = self.latency_s if what == "latency" else self.time_to_first_token_s
-        return float("inf") if self.error or found is None else found
+        """Its `latency`, `time_to_first_token` or `client_lag`, all from when it was due.
+
+        Infinite where it failed.
+        """
+        moment = {"latency": self.end, "time_to_first_token": self.first_token,
+                  "client_lag": self.sent}[what]  # fmt: skip
+        return float("inf") if self.error or moment is None else moment - self.due
 
 
 @dataclass(frozen=True)
@@ -83,10 +94,10 @@ class Load:
     @property
     def achieved_rps(self) -> float:
         """Requests answered a second, from when the first was due until the last one's end."""
-        ends = [request.end for request in self.successful if request.end is not None]
-        if not ends:
+        if not self.successful:
             return 0.0
-        return len(ends) / (max(ends) - min(request.due for request in self.requests))
+        last = max(request.end or 0 for request in self.successful)
+        return len(self.successful) / (last - min(request.due for request in self.requests))
 
     def holds(self, objective: dict[str, float]) -> bool:
         """Whether enough of all planned requests keep every limit; those that failed do not."""
@@ -136,7 +147,7 @@ class Generator:
                 "limits": limits(objective or {}),
             }
         )
-        return Load(rate, requests, [_request(record) for record in found["requests"]])
+        return Load(rate, requests, [Request.told(record) for record in found["requests"]])
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin
@@ -147,14 +158,14 @@ class Generator:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise ServingError(f"the load generator, guidellm, ended; {died(self.log)}")
+            raise ServingError(f"the load generator, guidellm, ended; {last_words(self.log)}")
         found: dict[str, Any] = json.loads(answer)
         return found
 
 
 @contextmanager
 def generator(
-    address: Address,
+    endpoint: Endpoint,
     prompts: Sequence[str],
     *,
     max_tokens: int,
@@ -173,7 +184,7 @@ def generator(
     """
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "tunebench.serving.generator", str(writing)]
-    environment = ENVIRONMENT | ({"TUNEBENCH_API_KEY": address.api_key} if address.api_key else {})
+    environment = ENVIRONMENT | ({"TUNEBENCH_API_KEY": endpoint.api_key} if endpoint.api_key else {})
     with (
         log.open("wb") as file,
         os.fdopen(reading) as replies,
@@ -185,8 +196,8 @@ def generator(
         made = Generator(process, replies, log, len(prompts))
         made._ask(
             {
-                "url": address.url,
-                "model": address.model,
+                "url": endpoint.url,
+                "model": endpoint.model,
                 "prompts": list(prompts),
                 "timeout_s": timeout_s,
                 "body": {"max_tokens": max_tokens, "temperature": 0},
@@ -194,24 +205,3 @@ def generator(
         )
         yield made
 
-
-def _request(record: dict[str, Any]) -> Request:
-    due = record["due"]
-    seconds = {
-        name: None if record[name] is None else record[name] - due
-        for name in ("end", "first_token", "sent")
-    }
-    failed = record["status"] != "completed"
-    return Request(
-        prompt=record["prompt"],
-        due=due,
-        end=record["end"],
-        latency_s=seconds["end"],
-        time_to_first_token_s=seconds["first_token"],
-        lag_s=seconds["sent"],
-        text=record["text"] or "",
-        tokens_in=record["tokens_in"],
-        tokens_out=record["tokens_out"],
-        error=(record["error"] or "cancelled") if failed else "",
-        cancelled=record["status"] == "cancelled",
-    )

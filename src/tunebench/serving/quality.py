@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tunebench import evaluation, metrics, results
@@ -16,33 +17,35 @@ def judge(
     prompts: Sequence[Prompt],
     how: Answering,
     evaluated: Mapping[str, Any],
-) -> results.Metrics:
+) -> tuple[results.Metrics, list[dict[str, Any]]]:
     """The quality of the answers, one for each prompt, and how many differ from the evaluated.
 
     Args:
         evaluated: the evaluation's answer by the prompt's id.
 
     Returns:
-        `rows`, the metrics as `evaluate` names them, and `answers_that_differ`, a fraction.
+        `rows`, the metrics as `evaluate` names them, and `answers_that_differ`, a fraction; and the
+        answers themselves as predictions. Both empty where nothing was answered.
     """
+    how = replace(how, settings=how.settings.model_copy(update={"mode": "generate"}))
     first: dict[int, Request] = {}
     for request in requests:
         if not request.error:
             first.setdefault(request.prompt, request)
     predictions = [
-        {"gold": _gold(prompts[index]), "tokens_out": request.tokens_out or 0}
+        {"id": prompts[index].id, "gold": _gold(prompts[index])}
         | _answer(request.text.strip(), how)
-        | {"id": prompts[index].id}
+        | {"tokens_in": request.tokens_in, "tokens_out": request.tokens_out or 0}
         for index, request in sorted(first.items())
     ]
     if not predictions:
-        return {}
+        return {}, []
     differ = [row["answer"] != evaluated.get(row["id"]) for row in predictions]
     return {
         "rows": len(predictions),
         **evaluation.judge(predictions, how),
         **metrics.means({"answers_that_differ": differ}),
-    }
+    }, predictions
 
 
 def _gold(prompt: Prompt) -> str:

@@ -11,9 +11,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunebench.config.serving import Server
@@ -39,21 +39,40 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Address:
+class Endpoint:
     """Where requests go, the model that they ask for, and the key that they carry.
 
     `ready_s` are the seconds from the start of the program until it was ready; None where it ran
-    already.
+    already, as then `process` and `log` are.
     """
 
+    place: str
     url: str
     model: str
     api_key: str | None = None
+    process: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
     ready_s: float | None = None
+
+    def check(self) -> None:
+        """See whether the server still runs.
+
+        Raises:
+            ServingError: if it has ended, with its last words.
+        """
+        if self.process is None or self.process.poll() is None:
+            return
+        status = self.process.returncode
+        ended = f"signal {-status}" if status < 0 else f"exit status {status}"
+        raise ServingError(f"{self.place}: the server ended with {ended}; {self.last_words()}")
+
+    def last_words(self) -> str:
+        """What the server said last, for a message."""
+        return last_words(self.log) if self.log else "its log is elsewhere"
 
 
 @contextmanager
-def running(name: str, server: Server, artifact: Artifact, log: Path) -> Iterator[Address]:
+def running(name: str, server: Server, artifact: Artifact, log: Path) -> Iterator[Endpoint]:
     """A server that is ready, ended when the block ends.
 
     Args:
@@ -65,19 +84,20 @@ def running(name: str, server: Server, artifact: Artifact, log: Path) -> Iterato
     place = f"inference.servers.{name}"
     key = _key(place, server)
     if server.url is not None:
-        address = Address(server.url.rstrip("/").removesuffix("/v1"), str(server.model), key)
-        _wait(place, server, address, None, log)
-        yield address
+        url = server.url.rstrip("/").removesuffix("/v1")
+        external = Endpoint(place, url, str(server.model), key)
+        _wait(server, external)
+        yield external
         return
     port = _port(place, server.port)
     command = arguments(server, artifact, port)
-    _installed(place, server, command[0])
-    log.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_absent(place, server, command[0])
     started = time.perf_counter()
     with log.open("wb") as file, kept(command, log=file) as process:
-        address = Address(f"http://{HOST}:{port}", _asked(server, artifact), key)
-        _wait(place, server, address, process, log)
-        yield Address(address.url, address.model, key, time.perf_counter() - started)
+        asked = str(artifact.model if artifact.adapter is None else server.adapter_name)
+        endpoint = Endpoint(place, f"http://{HOST}:{port}", asked, key, process, log)
+        _wait(server, endpoint)
+        yield replace(endpoint, ready_s=time.perf_counter() - started)
 
 
 def arguments(server: Server, artifact: Artifact, port: int) -> list[str]:
@@ -100,15 +120,11 @@ def arguments(server: Server, artifact: Artifact, port: int) -> list[str]:
     return [str(beside) if beside.exists() else words[0], *words[1:]]
 
 
-def died(log: Path) -> str:
-    """What a server said last, for a message."""
+def last_words(log: Path) -> str:
+    """What a program wrote last into its log, for a message."""
     lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     said = "\n".join(f"  {line[:200]}" for line in lines[-LAST_LINES:])
     return f"its last words ({log}):\n{said}" if said else f"it said nothing ({log})"
-
-
-def _asked(server: Server, artifact: Artifact) -> str:
-    return str(artifact.model if artifact.adapter is None else server.adapter_name)
 
 
 def _key(place: str, server: Server) -> str | None:
@@ -131,34 +147,25 @@ def _port(place: str, wanted: int | str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _installed(place: str, server: Server, program: str) -> None:
+def _refuse_absent(place: str, server: Server, program: str) -> None:
     if shutil.which(program) is None:
-        remedy = server.install or f"install it, or name another server under {place}.command"
+        remedy = server.install or "install it, or name another server under inference.server"
         raise ServingError(f"{place}.command: {program} is not installed; {remedy}")
 
 
-def _wait(
-    place: str,
-    server: Server,
-    address: Address,
-    process: subprocess.Popen[bytes] | None,
-    log: Path,
-) -> None:
-    """Wait until the server answers with 200 where `ready` says."""
-    url, fault = address.url + server.ready, ""
+def _wait(server: Server, endpoint: Endpoint) -> None:
+    """Wait until the server answers with success where `ready` says."""
+    url, fault = endpoint.url + server.ready, ""
     until = time.monotonic() + server.ready_within_s
     while time.monotonic() < until:
-        if process is not None and process.poll() is not None:
-            ended = f"ended with {process.returncode} before it was ready"
-            raise ServingError(f"{place}: it {ended}; {died(log)}")
-        fault = _fault(url, address.api_key)
+        endpoint.check()
+        fault = _fault(url, endpoint.api_key)
         if not fault:
             return
         time.sleep(POLL_S)
-    told = f"; {died(log)}" if process is not None else ""
     raise ServingError(
-        f"{place}: not ready within ready_within_s = {server.ready_within_s:g} s: {url}: {fault}"
-        f"{told}"
+        f"{endpoint.place}: not ready within ready_within_s = {server.ready_within_s:g} s: {url}:"
+        f" {fault}; {endpoint.last_words()}"
     )
 
 
