@@ -1,6 +1,7 @@
 """Check params.yaml and what it names, before any work: python -m stages.check."""
 
 from tunebench import checking, config, paths, results, stage
+from tunebench.config.serving import Serving
 from tunebench.paths import Run
 
 
@@ -12,6 +13,9 @@ def main(_: Run) -> None:
     # params.yaml may have no such key, and DVC tracks none that is missing: the report tracks this
     published = params.model_dump(include={"published"})
     results.write(paths.PUBLISHED, published)
+    # nor all that `inference` may say; what load tests depend on, no timing does
+    serving = params.inference.model_dump(include=set(Serving.model_fields))
+    results.write(paths.SERVING, serving)
     for folder in paths.METRIC_FOLDERS:  # the report reads all of them, also of an empty branch
         folder.mkdir(parents=True, exist_ok=True)
 

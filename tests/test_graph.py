@@ -21,8 +21,8 @@ FREE = {"config", "errors", "paths", "results", "progress", "quiet", "stage"}
 
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
-    {"errors", "memory", "progress", "quiet", "cost", "metrics", "statistics", "duplicates"}
-    | {"neftune", "trial"},
+    {"errors", "keeper", "memory", "progress", "quiet", "cost", "metrics", "statistics", "duplicates"}
+    | {"neftune", "trial", "keeper"},
     {"paths"},
     {"config"},
     {"results"},
@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
     {"formatting", "batching", "beginning", "merging", "outcomes"},
     {"training", "scoring", "generation"},
     {"evaluation", "forgetting", "timing"},
+    {"serving"},
     {"selection"},
     {"report", "inspection"},
     {"stage", "cli"},
@@ -56,7 +57,7 @@ def module_of(path: Path) -> str:
 
 @cache
 def imports(path: Path) -> frozenset[Path]:
-    """Our modules that a file imports anywhere in it, but for type checkers alone."""
+    """Our modules that a file imports anywhere in it, but for type checkers alone, or starts."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
     skipped = {
@@ -74,6 +75,8 @@ def imports(path: Path) -> frozenset[Path]:
             assert node.level == 0, f"{path}: imports are absolute here"
             found.add(str(node.module))
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("tunebench."):
+            found.add(str(node.value))  # run with `python -m`
     files = {file_of(module) for module in found}
     return frozenset(file for file in files if file is not None)
 

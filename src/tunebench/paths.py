@@ -19,6 +19,7 @@ CHECK = DATA / "check"
 PUBLISHED = CHECK / "published.json"
 HELD_OUT = DATA / "held_out.jsonl"
 HELD_OUT_CARD = DATA / "held_out.json"
+SERVING = CHECK / "serving.json"
 FINGERPRINTS = DATA / "fingerprints.json"
 SUMMARY = METRICS / "summary.json"
 TABLES = METRICS / "tables"
@@ -28,7 +29,9 @@ PAGE = Path("report") / "index.html"
 
 METRIC_FOLDERS = tuple(
     METRICS / stage
-    for stage in ("download", "format_prompts", "train", "history", "evaluate", "time_inference")
+    for stage in (
+        "download", "format_prompts", "train", "history", "evaluate", "time_inference", "load_test",
+    )
 )
 
 
@@ -209,3 +212,23 @@ def timing_provenance(run: Run) -> Path:
     of showing another machine's seconds.
     """
     return _of(DATA / "timings", Run(run.model, run.dataset, run.method), ".run.json")
+
+
+def load_test(run: Run) -> Path:
+    """What one method stands behind a server."""
+    return _of(METRICS / "load_test", Run(run.model, run.dataset, run.method), ".json")
+
+
+def served(run: Run) -> Path:
+    """What the server answered under load, one JSON line for each prompt."""
+    return _of(DATA / "served", Run(run.model, run.dataset, run.method), ".jsonl")
+
+
+def served_provenance(run: Run) -> Path:
+    """Settings, versions and machine behind the load test; cached as `timing_provenance` is."""
+    return _of(DATA / "served", Run(run.model, run.dataset, run.method), ".run.json")
+
+
+def load_test_logs(run: Run) -> Path:
+    """Folder of what a server and the load generator printed, kept whatever happens."""
+    return _of(DATA / "logs", Run(run.model, run.dataset, run.method), "")

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
 from tunebench.config.base import Count, Name, Settings, one_of, only_with
 from tunebench.config.data import Dataset, Template
+from tunebench.config.serving import Serving
 from tunebench.config.options import Adapter, Generation, Options, Search, Training, merge
 from tunebench.errors import ParameterError, suggest
 
@@ -136,7 +137,7 @@ class Evaluation(Settings):
     generation: Generation = {}
 
 
-class Inference(Settings):
+class Inference(Serving):
     """What is timed: `prompts` test prompts, at each batch size, for the runs of one train size."""
 
     train_size: TrainSize | None = None

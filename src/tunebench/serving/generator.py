@@ -55,14 +55,11 @@ class PunctualPoisson(AsyncPoissonStrategy):
 class Hopeless:
     """A constraint that ends a load once more requests are late than its objective lets be.
 
-    Each limit is (`latency` or `time_to_first_token`, the fraction that must keep it, seconds).
+    Each limit is (`latency` or `time_to_first_token`, how many may miss it, seconds).
     """
 
-    def __init__(self, limits: Sequence[tuple[str, float, float]], requests: int) -> None:
-        self.allowed = [
-            (what, seconds, requests - int(fraction * requests))
-            for what, fraction, seconds in limits
-        ]
+    def __init__(self, limits: Sequence[tuple[str, int, float]]) -> None:
+        self.limits = limits
         self.running: dict[str, RequestInfo] = {}
         self.late = [0] * len(limits)
 
@@ -70,14 +67,14 @@ class Hopeless:
         """What guidellm asks at each change of a request, and now and then between."""
         if info is not None and info.status in ENDED:
             self.running.pop(info.request_id, None)
-            for index, (what, seconds, _) in enumerate(self.allowed):
+            for index, (what, _, seconds) in enumerate(self.limits):
                 self.late[index] += info.error is not None or _taken(info, what) > seconds
         elif info is not None and info.status != "queued":
             self.running[info.request_id] = info
         now = time.time()
         stop = any(
             late + sum(_overdue(info, what, seconds, now) for info in self.running.values()) > most
-            for late, (what, seconds, most) in zip(self.late, self.allowed, strict=True)
+            for late, (what, most, seconds) in zip(self.late, self.limits, strict=True)
         )
         if not stop:
             return SchedulerUpdateAction()
@@ -135,7 +132,7 @@ async def _load(
         if asked["rate"]
         else SynchronousStrategy()
     )
-    constraints = {"hopeless": Hopeless(asked["limits"], len(asked["prompts"]))}
+    constraints = {"hopeless": Hopeless(asked["limits"])}
     found = []
     async for response, request, info, _ in Scheduler().run(
         requests=list(_requests(prompts, asked["prompts"])),

@@ -32,7 +32,7 @@ def of_search(found: Found, objective: dict[str, float]) -> results.Metrics:
             "objective_met": met,
             "bounded": found.bounded,
             "offered_rps": found.nearest.rate,
-            **({"sustained_rps": found.nearest.achieved_rps} if met else {}),
+            **({"sustained_rps": _sustained(found.nearest)} if met else {}),
             **of_load(found.nearest),
             "rates": rates,
         }
@@ -68,6 +68,11 @@ def line(load: Load, objective: dict[str, float]) -> str:
     if len(load.requests) < load.planned:
         parts.append(f"ended after {len(load.requests)} of {load.planned}")
     return f"{', '.join(parts)}: {'holds' if load.holds(objective) else 'does not hold'}"
+
+
+def _sustained(load: Load) -> float:
+    """Requests answered a second; not more than were offered, as by chance they may be."""
+    return min(load.achieved_rps, load.rate or load.achieved_rps)
 
 
 def _percentiles(load: Load) -> dict[str, float]:

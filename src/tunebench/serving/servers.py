@@ -116,7 +116,7 @@ def arguments(server: Server, artifact: Artifact, port: int) -> list[str]:
         "port": port,
     }
     words = [word.format(**places) for word in shlex.split(text)]
-    beside = Path(sys.executable).with_name(words[0])
+    beside = Path(sys.executable).parent / words[0]  # the word itself where that is a whole path
     return [str(beside) if beside.exists() else words[0], *words[1:]]
 
 
