@@ -78,7 +78,8 @@ def test_it_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
-from tests.test_servers import own, running
+import sys; sys.path.insert(0, "tests")
+from test_servers import own, running
 with running(own("--child"), Path({str(tmp_path / "log")!r})):
     print("ready", flush=True)
     time.sleep(600)
