@@ -21,7 +21,17 @@ FREE = {"config", "errors", "paths", "results", "progress", "quiet", "stage"}
 
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
-    {"errors", "keeper", "memory", "progress", "quiet", "cost", "metrics", "statistics", "duplicates"}
+    {
+        "errors",
+        "keeper",
+        "memory",
+        "progress",
+        "quiet",
+        "cost",
+        "metrics",
+        "statistics",
+        "duplicates",
+    }
     | {"neftune", "trial", "keeper"},
     {"paths"},
     {"config"},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from test_servers import SERVED, own
 
 from tunebench import models, outcomes, paths
 from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
@@ -21,14 +22,14 @@ from tunebench.prompts import DoesNotFit, Prompt
 from tunebench.serving import Outcome, load_test, servers
 from tunebench.serving.load import Generator, Load, generator
 
-from test_servers import SERVED, own
-
 PROMPTS = [f"prompt {number}" for number in range(40)]
 SERVICE_S = 0.5
 
 
 @contextmanager
-def loaded(folder: Path, options: str, *, timeout_s: float = 30.0) -> Iterator[tuple[Generator, Any]]:
+def loaded(
+    folder: Path, options: str, *, timeout_s: float = 30.0
+) -> Iterator[tuple[Generator, Any]]:
     with (
         servers.running("own", own(options), SERVED, folder / "server.log") as endpoint,
         generator(
@@ -39,7 +40,7 @@ def loaded(folder: Path, options: str, *, timeout_s: float = 30.0) -> Iterator[t
 
 
 def in_theory(load: Load, service_s: list[float]) -> list[float]:
-    """Latencies of one worker that serves in order, by Lindley's recursion, from when each is due."""
+    """Latencies of one worker that serves in order, by Lindley's recursion."""
     free, found = 0.0, []
     in_order = sorted(load.requests, key=lambda request: request.due)
     for request, seconds in zip(in_order, service_s, strict=True):
@@ -164,7 +165,9 @@ def test_a_whole_load_test(tiny: models.Base, prompts: list[Prompt], tmp_path: P
 def test_a_tenth_of_errors_meets_no_objective(
     tiny: models.Base, prompts: list[Prompt], tmp_path: Path
 ) -> None:
-    told = put_to_test(tiny, prompts, tmp_path, "--fail 8", objective={"latency_p99_s": 5.0}).metrics
+    told = put_to_test(
+        tiny, prompts, tmp_path, "--fail 8", objective={"latency_p99_s": 5.0}
+    ).metrics
     assert told["objective_met"] is False
     assert told["errors"] >= 1
     assert "sustained_rps" not in told
@@ -174,19 +177,19 @@ def test_a_tenth_of_errors_meets_no_objective(
 def test_a_server_that_dies_under_load(
     tiny: models.Base, prompts: list[Prompt], tmp_path: Path
 ) -> None:
-    with pytest.raises(ServingError, match="servers.own: the server ended with exit status 3"):
+    with pytest.raises(ServingError, match=r"servers\.own: the server ended with exit status 3"):
         put_to_test(tiny, prompts, tmp_path, "--die-after 30 --service-s 0.01")
 
 
 def test_a_server_that_answers_garbage(
     tiny: models.Base, prompts: list[Prompt], tmp_path: Path
 ) -> None:
-    with pytest.raises(ServingError, match="servers.own: answers no request: "):
+    with pytest.raises(ServingError, match=r"servers\.own: answers no request: "):
         put_to_test(tiny, prompts, tmp_path, "--garbage")
 
 
 def test_a_server_that_hangs(tiny: models.Base, prompts: list[Prompt], tmp_path: Path) -> None:
-    with pytest.raises(ServingError, match="servers.own: answers no request: .*Timeout"):
+    with pytest.raises(ServingError, match=r"servers\.own: answers no request: .*Timeout"):
         put_to_test(tiny, prompts, tmp_path, "--hang 1", timeout_s=0.5)
 
 

@@ -97,7 +97,9 @@ with running(own("--child"), Path({str(tmp_path / "log")!r})):
 
 def test_never_ready(tmp_path: Path) -> None:
     with (
-        pytest.raises(ServingError, match=r"not ready within ready_within_s = 3 s: .*it answers 503"),
+        pytest.raises(
+            ServingError, match=r"not ready within ready_within_s = 3 s: .*it answers 503"
+        ),
         running(own("--ready-after-s 600", ready_within_s=3.0), tmp_path / "log"),
     ):
         pass
@@ -166,9 +168,7 @@ def external() -> Iterator[str]:
         server.shutdown()
 
 
-def test_an_external_server(
-    external: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_external_server(external: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(url=f"{external}/v1", model="m", api_key_env="OUR_KEY", ready_within_s=1.0)
     with pytest.raises(ServingError, match="the variable OUR_KEY is not set"):
         running(server, tmp_path / "log").__enter__()

@@ -30,7 +30,13 @@ PAGE = Path("report") / "index.html"
 METRIC_FOLDERS = tuple(
     METRICS / stage
     for stage in (
-        "download", "format_prompts", "train", "history", "evaluate", "time_inference", "load_test",
+        "download",
+        "format_prompts",
+        "train",
+        "history",
+        "evaluate",
+        "time_inference",
+        "load_test",
     )
 )
 

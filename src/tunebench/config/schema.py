@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
 from tunebench.config.base import Count, Name, Settings, one_of, only_with
 from tunebench.config.data import Dataset, Template
-from tunebench.config.serving import Serving
 from tunebench.config.options import Adapter, Generation, Options, Search, Training, merge
+from tunebench.config.serving import Serving
 from tunebench.errors import ParameterError, suggest
 
 T = TypeVar("T")

@@ -21,11 +21,11 @@ Seconds = Annotated[float, Field(gt=0)]
 class Server(Settings):
     """A program that serves a model by the OpenAI API, or a URL where one already runs.
 
-    `command` holds `{model}`, the folder with the weights, `{port}`, and if wanted `{dtype}`; `adapter_arguments` are
-    added where the server takes the adapter beside the untouched model, at `{adapter}`, and
-    `adapter_name` is then what requests ask for. Without them adapters are merged. `api_key_env`
-    names the environment variable with the key. `prefix_cache` is recorded: with it a prompt's
-    beginning that was seen before costs less.
+    `command` holds `{model}`, the folder with the weights, `{port}`, and if wanted `{dtype}`;
+    `adapter_arguments` are added where the server takes the adapter beside the untouched model, at
+    `{adapter}`, and `adapter_name` is then what requests ask for. Without them adapters are merged.
+    `api_key_env` names the environment variable with the key. `prefix_cache` is recorded: with it a
+    prompt's beginning that was seen before costs less.
     """
 
     command: str | None = None
@@ -108,7 +108,9 @@ def _places(key: str, text: str | None, *, needed: set[str], known: set[str]) ->
     if text is None:
         return
     try:
-        fields: set[Any] = {field for _, field, _, _ in Formatter().parse(text) if field is not None}
+        fields: set[Any] = {
+            field for _, field, _, _ in Formatter().parse(text) if field is not None
+        }
     except ValueError as error:
         raise ValueError(f"{key}: {error}; write a brace that is no place twice") from None
     for field in sorted(needed - fields):

@@ -120,7 +120,9 @@ def _warm_up(source: Generator, endpoint: servers.Endpoint) -> float:
             errors = Counter(request.error for request in load.requests)
             said = errors.most_common(1)[0][0] if errors else "it took none"
             raise ServingError(f"{endpoint.place}: answers no request: {said}")
-        seconds = median(request.end - request.sent for request in load.successful)
+        seconds = median(
+            each.seconds("latency") - each.seconds("client_lag") for each in load.successful
+        )
         if seconds >= STEADY * earlier:
             break
         earlier = seconds

@@ -35,7 +35,7 @@ AHEAD_S = 0.05
 ENDED = ("completed", "errored", "cancelled")
 
 
-class PunctualPoisson(AsyncPoissonStrategy):
+class PunctualPoisson(AsyncPoissonStrategy):  # type: ignore[misc]
     """Poisson arrivals whose requests are at hand when they fall due.
 
     guidellm's own takes each from its queue only then, which is milliseconds.
@@ -46,10 +46,10 @@ class PunctualPoisson(AsyncPoissonStrategy):
         return float(await super().next_request_time(worker_index)) - AHEAD_S
 
     async def resolve_dequeued_target_start(
-        self, worker_index: int, target_start: float, settings: Any, info: RequestInfo
+        self, _worker: int, provisional_start: float, *_: Any
     ) -> float:
         """When to send it."""
-        return target_start + AHEAD_S
+        return provisional_start + AHEAD_S
 
 
 class Hopeless:
@@ -63,7 +63,7 @@ class Hopeless:
         self.running: dict[str, RequestInfo] = {}
         self.late = [0] * len(limits)
 
-    def __call__(self, state: SchedulerState, info: RequestInfo | None) -> SchedulerUpdateAction:
+    def __call__(self, _: SchedulerState, info: RequestInfo | None) -> SchedulerUpdateAction:
         """What guidellm asks at each change of a request, and now and then between."""
         if info is not None and info.status in ENDED:
             self.running.pop(info.request_id, None)
@@ -132,18 +132,18 @@ async def _load(
         if asked["rate"]
         else SynchronousStrategy()
     )
-    constraints = {"hopeless": Hopeless(asked["limits"])}
-    found = []
-    async for response, request, info, _ in Scheduler().run(
+    updates = Scheduler().run(
         requests=list(_requests(prompts, asked["prompts"])),
         backend=backend,
         strategy=strategy,
         env=NonDistributedEnvironment(),
-        **constraints,
-    ):
-        if info.status in ENDED and info.timings.targeted_start is not None:
-            found.append(_record(response, request, info))
-    return found
+        hopeless=Hopeless(asked["limits"]),
+    )
+    return [
+        _record(response, request, info)
+        async for response, request, info, _ in updates
+        if info.status in ENDED and info.timings.targeted_start is not None
+    ]
 
 
 def _requests(prompts: Sequence[str], asked: Sequence[int]) -> Iterator[Any]:

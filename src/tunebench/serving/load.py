@@ -193,7 +193,9 @@ def generator(
     """
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "tunebench.serving.generator", str(writing)]
-    environment = ENVIRONMENT | ({"TUNEBENCH_API_KEY": endpoint.api_key} if endpoint.api_key else {})
+    environment = ENVIRONMENT | (
+        {"TUNEBENCH_API_KEY": endpoint.api_key} if endpoint.api_key else {}
+    )
     with (
         log.open("wb") as file,
         os.fdopen(reading) as replies,
@@ -213,4 +215,3 @@ def generator(
             }
         )
         yield made
-

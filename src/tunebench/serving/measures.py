@@ -11,7 +11,11 @@ from tunebench.config.serving import limits
 from tunebench.serving.load import Load
 from tunebench.serving.search import Found
 
-PERCENTS = {"latency": (50, 90, 95, 99), "time_to_first_token": (50, 90, 99), "client_lag": (50, 99)}
+PERCENTS = {
+    "latency": (50, 90, 95, 99),
+    "time_to_first_token": (50, 90, 99),
+    "client_lag": (50, 99),
+}
 
 
 def of_search(found: Found, objective: dict[str, float]) -> results.Metrics:
@@ -58,11 +62,9 @@ def line(load: Load, objective: dict[str, float]) -> str:
     failed = len(load.requests) - len(load.successful)
     parts = [f"{load.rate:.3g} requests/s"]
     if load.successful:
-        parts += [
-            f"{what.replace('_', ' ')} p{fraction * 100:g}"
-            f" {_percentile([each.seconds(what) for each in load.successful], 100 * fraction):.3g} s"
-            for what, fraction, _ in limits(objective)
-        ]
+        for what, fraction, _ in limits(objective):
+            seconds = _percentile([each.seconds(what) for each in load.successful], 100 * fraction)
+            parts.append(f"{what.replace('_', ' ')} p{100 * fraction:g} {seconds:.3g} s")
     if failed:
         parts.append(f"{failed} of {len(load.requests)} failed")
     if len(load.requests) < load.planned:
@@ -96,7 +98,9 @@ def _percentile(values: Sequence[float], percent: float) -> float:
 def _tokens(load: Load) -> dict[str, float]:
     """Tokens of a request as the server counted them; absent where it does not."""
     counted = {
-        "tokens_in_mean": [each.tokens_in for each in load.successful if each.tokens_in is not None],
+        "tokens_in_mean": [
+            each.tokens_in for each in load.successful if each.tokens_in is not None
+        ],
         "tokens_out_mean": [
             each.tokens_out for each in load.successful if each.tokens_out is not None
         ],

@@ -40,12 +40,17 @@ def judge(
     ]
     if not predictions:
         return {}, []
-    differ = [row["answer"] != evaluated.get(row["id"]) for row in predictions]
+    differ = [_whole(row["answer"]) != _whole(evaluated.get(row["id"])) for row in predictions]
     return {
         "rows": len(predictions),
         **evaluation.judge(predictions, how),
         **metrics.means({"answers_that_differ": differ}),
     }, predictions
+
+
+def _whole(answer: str | None) -> str | None:
+    """Without the character that a limit of tokens cut in two, which streams hold back."""
+    return answer and answer.rstrip("\ufffd").rstrip()
 
 
 def _gold(prompt: Prompt) -> str:
