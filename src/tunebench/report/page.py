@@ -21,10 +21,16 @@ TITLES = {
     "training": "What training costs",
     "search": "Which settings were tried, on validation rows",
     "inference": "What answering costs, in one process",
+    "costs": "What a decision costs in all, by the number of requests",
+    "break_even": "From how many requests on another method is cheaper",
+    "demand": "Machines for the demand",
+    "deployment": "How each method can be served",
 }
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
-         "epoch_chosen_on", "chosen")  # fmt: skip
+         "epoch_chosen_on", "chosen", "measured_by", "cheaper_below", "cheaper_above",
+         "always_cheaper", "served_as", "mergeable", "vllm_adapter", "many_adapters",
+         "because")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 
@@ -80,7 +86,7 @@ def cell(value: Any, column: str) -> str:
     if column == "forgetting":
         return f"{value:+.3f}"
     if column.startswith("usd"):
-        return f"${value:.4g}"
+        return f"${value:,.0f}" if value >= 1000 else f"${value:.4g}"
     if column.endswith("_s") and not column.endswith("_per_s"):
         return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
     if isinstance(value, float):
