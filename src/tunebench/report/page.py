@@ -26,6 +26,16 @@ TITLES = {
     "demand": "Machines for the demand",
     "deployment": "How each method can be served",
 }
+# what a reader must know of a table before its numbers
+NOTES = {
+    "costs": "Labels, training and requests, in dollars. A request costs its share of a machine"
+    " that is never idle: load_test is behind a server, at the highest rate that met the objective;"
+    " in process is without one, at the batch size that answered most.",
+    "break_even": "Below so many requests one method costs less in all, from there on the other;"
+    " how good their answers are stands in the tables above.",
+    "demand": "Whole machines for the demand and a margin above it, for 730 hours a month.",
+    "deployment": "Merged, any server runs it; as an adapter, vLLM holds many beside one base.",
+}
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
          "epoch_chosen_on", "chosen", "measured_by", "cheaper_below", "cheaper_above",
@@ -64,6 +74,7 @@ def write(path: Path, params: Params, tables: Mapping[str, Sequence[Row]]) -> No
     page = environment.get_template("page.html.jinja").render(
         params=params,
         words=WORDS,
+        notes=NOTES,
         tables=[_table(name, tables[name]) for name in TITLES if name in tables],
     )
     with results.replacing(path) as temporary:
