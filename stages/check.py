@@ -10,10 +10,9 @@ def main(_: Run) -> None:
     params = config.load()
     for name, found in checking.check(params).items():
         results.write(paths.check(name), found)
-    # params.yaml may have no such key, and DVC tracks none that is missing: the report tracks this
-    published = params.model_dump(include={"published"})
-    results.write(paths.PUBLISHED, published)
-    # nor all that `inference` may say; what load tests depend on, no timing does
+    # params.yaml may lack these keys, and DVC tracks none that is missing: the report tracks these
+    results.write(paths.PUBLISHED, params.model_dump(include={"published"}))
+    results.write(paths.COST, params.model_dump(include={"cost"}))
     serving = params.inference.model_dump(include=set(Serving.model_fields))
     results.write(paths.SERVING, serving)
     for folder in paths.METRIC_FOLDERS:  # the report reads all of them, also of an empty branch

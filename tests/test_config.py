@@ -90,6 +90,20 @@ FAULTS: list[tuple[str, Any, str]] = [
     ),
     ("inference.batch_sizes", [], "inference.batch_sizes: is empty; name at least one"),
     ("hardware.usd_per_hour", -1, "hardware.usd_per_hour: -1 should be greater than or equal to 0"),
+    ("inference.demand_rps", 0, "inference.demand_rps: 0 should be greater than 0"),
+    (
+        "inference.demand_margin",
+        -0.1,
+        "inference.demand_margin: -0.1 should be greater than or equal to 0",
+    ),
+    ("cost", {}, "cost.usd_per_label: is missing"),
+    ("cost", {"usd_per_row": 1.0}, "cost.usd_per_row: unknown key; did you mean 'usd_per_label'?"),
+    (
+        "cost",
+        {"usd_per_label": -1},
+        "cost.usd_per_label: -1 should be greater than or equal to 0",
+    ),
+    ("models.cost", {}, "models.cost: is the name of a file beside its own; rename it"),
     ("models.tiny.path", REMOVED, "models.tiny: give one source: path or hub"),
     (
         "models.tiny.dtype",
@@ -568,10 +582,13 @@ def test_published_metric_must_be_one_of_ours(valid: dict[str, Any], project: An
 def test_check_writes_what_the_report_tracks(valid: dict[str, Any], project: Any) -> None:
     assert project.run("check").returncode == 0
     assert results.read(paths.PUBLISHED) == {"published": None}
+    assert results.read(paths.COST) == {"cost": None}
     valid["published"] = published()
+    valid["cost"] = {"usd_per_label": 0.1}
     project.write_params(valid)
     assert project.run("check").returncode == 0
     assert results.read(paths.PUBLISHED)["published"] == valid["published"]
+    assert results.read(paths.COST) == {"cost": {"usd_per_label": 0.1}}
 
 
 def test_name_of_a_file_beside_its_own(valid: dict[str, Any], tmp_path: Path) -> None:

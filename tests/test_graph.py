@@ -278,9 +278,11 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     "report": (
         {
             paths.PUBLISHED,
+            paths.COST,
             paths.DATA / "predictions",
             paths.METRICS / "evaluate",
             paths.METRICS / "history",
+            paths.METRICS / "load_test",
             paths.METRICS / "time_inference",
             paths.METRICS / "train",
         },

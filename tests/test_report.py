@@ -197,6 +197,7 @@ def test_page_shows_the_tables_and_escapes_names(params: Params, tmp_path: Path)
         (7.25, "tokens_per_s", "7.25"),
         (8_312, "adapter_bytes", "8.31 kB"),
         (0.0, "usd_to_train", "$0"),
+        (12345.6, "usd_at_10m", "$12,346"),
         (1_148_032, "trainable_parameters", "1,148,032"),
         ("lora", "method", "lora"),
         (None, "loss", ""),
@@ -364,10 +365,14 @@ def test_stage_writes_every_file(params: Params, project: Any) -> None:
     written = (str(paths.TABLES), str(paths.PLOTS))
     assert sorted(path for path in project.files() if path.startswith(written)) == [
         "metrics/plots/confusion.csv",
+        "metrics/plots/costs.csv",
         "metrics/plots/learning_curve.csv",
         "metrics/plots/loss.csv",
+        "metrics/tables/break_even.csv",
         "metrics/tables/classification.csv",
         "metrics/tables/comparisons.csv",
+        "metrics/tables/costs.csv",
+        "metrics/tables/deployment.csv",
         "metrics/tables/inference.csv",
         "metrics/tables/training.csv",
     ]

@@ -17,6 +17,7 @@ DATA = Path("data")
 METRICS = Path("metrics")
 CHECK = DATA / "check"
 PUBLISHED = CHECK / "published.json"
+COST = CHECK / "cost.json"
 HELD_OUT = DATA / "held_out.jsonl"
 HELD_OUT_CARD = DATA / "held_out.json"
 SERVING = CHECK / "serving.json"
@@ -27,18 +28,10 @@ PLOTS = METRICS / "plots"
 PAGE = Path("report") / "index.html"
 
 
-METRIC_FOLDERS = tuple(
-    METRICS / stage
-    for stage in (
-        "download",
-        "format_prompts",
-        "train",
-        "history",
-        "evaluate",
-        "time_inference",
-        "load_test",
-    )
-)
+STAGES_WITH_METRICS = (
+    "download", "format_prompts", "train", "history", "evaluate", "time_inference", "load_test",
+)  # fmt: skip
+METRIC_FOLDERS = tuple(METRICS / stage for stage in STAGES_WITH_METRICS)
 
 
 def parse_size(text: str) -> int | float:
@@ -209,6 +202,11 @@ def evaluation(run: Run) -> Path:
 def timing(run: Run) -> Path:
     """Latency, throughput and memory of one method."""
     return _of(METRICS / "time_inference", Run(run.model, run.dataset, run.method), ".json")
+
+
+def load_test(run: Run) -> Path:
+    """What one method sustains behind a server; not there where it was not put behind one."""
+    return _of(METRICS / "load_test", Run(run.model, run.dataset, run.method), ".json")
 
 
 def timing_provenance(run: Run) -> Path:

@@ -123,6 +123,7 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
         "inference": schema.Inference,
         "hardware": schema.Hardware,
         "published": schema.Published,
+        "cost": schema.Cost,
     }
     # a method's location names its kind third: ('methods', 'qlora', 'peft', 'quantisation')
     name = location[2] if location[0] == "methods" else location[0]
@@ -286,7 +287,7 @@ def _name_faults(section: Mapping[str, Any]) -> Iterator[str]:
         if name in section.get("models", {}):
             yield f"datasets.{name}: a model has this name too; rename one of them"
     for table in ("models", "datasets"):
-        for name in ("published", "held_out"):
+        for name in ("published", "cost", "held_out"):
             if name in section.get(table, {}):
                 yield f"{table}.{name}: is the name of a file beside its own; rename it"
     if "test" in section.get("methods", {}):

@@ -138,13 +138,19 @@ class Evaluation(Settings):
 
 
 class Inference(Serving):
-    """What is timed: `prompts` test prompts, at each batch size, for the runs of one train size."""
+    """What is timed: `prompts` test prompts, at each batch size, for the runs of one train size.
+
+    `demand_rps` are the requests a second to plan machines for, with `demand_margin` (a fraction)
+    to spare.
+    """
 
     train_size: TrainSize | None = None
     prompts: Count = 16
     warmup: Annotated[int, Field(ge=1)] = 2
     batch_sizes: Annotated[list[Count], Field(min_length=1)] = [1]
     new_tokens: Count = 32
+    demand_rps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    demand_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
 
 
 class Hardware(Settings):
@@ -152,6 +158,12 @@ class Hardware(Settings):
 
     name: str = "this machine"
     usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Cost(Settings):
+    """Prices beside the machine's: of a label, or a summary, that a person writes."""
+
+    usd_per_label: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class PublishedResult(Settings):
@@ -201,6 +213,7 @@ class Params(Settings):
     inference: Inference
     hardware: Hardware
     published: Published | None = None
+    cost: Cost | None = None
 
     def model(self, name: str) -> Model:
         """The model that `--model` names."""

@@ -21,10 +21,26 @@ TITLES = {
     "training": "What training costs",
     "search": "Which settings were tried, on validation rows",
     "inference": "What answering costs, in one process",
+    "costs": "What a decision costs in all, by the number of requests",
+    "break_even": "From how many requests on another method is cheaper",
+    "demand": "Machines for the demand",
+    "deployment": "How each method can be served",
+}
+# what a reader must know of a table before its numbers
+NOTES = {
+    "costs": "Labels, training and requests, in dollars. A request costs its share of a machine"
+    " that is never idle: load_test is behind a server, at the highest rate that met the objective;"
+    " in process is without one, at the batch size that answered most.",
+    "break_even": "Below so many requests one method costs less in all, from there on the other;"
+    " how good their answers are stands in the tables above.",
+    "demand": "Whole machines for the demand and a margin above it, for 730 hours a month.",
+    "deployment": "Merged, any server runs it; as an adapter, vLLM holds many beside one base.",
 }
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
-         "epoch_chosen_on", "chosen")  # fmt: skip
+         "epoch_chosen_on", "chosen", "measured_by", "cheaper_below", "cheaper_above",
+         "always_cheaper", "served_as", "mergeable", "vllm_adapter", "many_adapters",
+         "because")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 
@@ -58,6 +74,7 @@ def write(path: Path, params: Params, tables: Mapping[str, Sequence[Row]]) -> No
     page = environment.get_template("page.html.jinja").render(
         params=params,
         words=WORDS,
+        notes=NOTES,
         tables=[_table(name, tables[name]) for name in TITLES if name in tables],
     )
     with results.replacing(path) as temporary:
@@ -80,7 +97,7 @@ def cell(value: Any, column: str) -> str:
     if column == "forgetting":
         return f"{value:+.3f}"
     if column.startswith("usd"):
-        return f"${value:.4g}"
+        return f"${value:,.0f}" if value >= 1000 else f"${value:.4g}"
     if column.endswith("_s") and not column.endswith("_per_s"):
         return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
     if isinstance(value, float):
