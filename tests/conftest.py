@@ -3,15 +3,16 @@
 import copy
 import json
 import os
-import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_place import Place
+from hub_server import Hub, serving
 from jobs import LORA, SETTINGS, MakeJob, MakePrompts
-from ruamel.yaml import YAML
+from projects import ROOT, VALID, Project
 from tiny_model import SENTENCES, write_llama, write_tokenizer
 
 from tunebench import models, tokenization
@@ -19,7 +20,6 @@ from tunebench.config import schema
 from tunebench.prompts import Prompt
 from tunebench.training import Job
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # stages/ is no installed package
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -173,87 +173,10 @@ def adapted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return made
 
 
-VALID: dict[str, Any] = {
-    "study": "small",
-    "grid": {
-        "models": ["tiny"],
-        "datasets": ["reviews"],
-        "prompting": ["zero_shot", "few_shot"],
-        "tuning": ["lora"],
-        "train_sizes": [0.5, 1.0],
-        "seeds": [0],
-    },
-    "models": {"tiny": {"path": "model"}},
-    "datasets": {
-        "reviews": {
-            "path": {"train": "train.csv", "test": "test.jsonl"},
-            "task": "classification",
-            "columns": {"text": "text", "label": "label"},
-            "template": "short",
-            "instruction": "Judge the review.",
-            "training": {},
-        }
-    },
-    "templates": {
-        "short": {
-            "prompt": "{instruction}\n{shots}Text: {text}\nAnswer: ",
-            "shot": "Text: {text}\nAnswer: {completion}\n",
-        }
-    },
-    "methods": {
-        "zero_shot": {"kind": "prompting", "shots": 0},
-        "few_shot": {"kind": "prompting", "shots": 2},
-        "lora": {
-            "kind": "peft",
-            "adapter": {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]},
-            "training": {"learning_rate": 0.01},
-        },
-        "full": {"kind": "full"},
-    },
-    "training": {"num_train_epochs": 1, "per_device_train_batch_size": 4, "logging_steps": 1},
-    "evaluation": {"batch_tokens": 512, "generation": {"do_sample": False}},
-    "inference": {"train_size": 1.0, "prompts": 2, "warmup": 1, "new_tokens": 4},
-    "hardware": {"name": "this machine", "usd_per_hour": 0.0},
-}
-
-
 @pytest.fixture
 def valid() -> dict[str, Any]:
     """A whole parameter file without a fault, to be edited."""
     return copy.deepcopy(VALID)
-
-
-@dataclass(frozen=True)
-class Project:
-    """A folder with what a run needs: parameters, rows and a model."""
-
-    folder: Path
-
-    def write_params(self, params: dict[str, Any]) -> None:
-        """Replace params.yaml."""
-        with (self.folder / "params.yaml").open("w") as file:
-            YAML().dump(params, file)
-
-    def run(self, stage: str, *options: str) -> "subprocess.CompletedProcess[str]":
-        """Run one stage's script as DVC would."""
-        return subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}", *options],
-            cwd=self.folder,
-            # the sources beside these tests, wherever an installed copy may stand
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def files(self) -> dict[str, bytes]:
-        """The bytes of every file that stages made, by path; caches of fingerprints apart."""
-        return {
-            str(path.relative_to(self.folder)): path.read_bytes()
-            for top in ("data", "metrics", "report")
-            for path in sorted((self.folder / top).rglob("*"))
-            if path.is_file() and path.name != "fingerprints.json"
-        }
 
 
 @pytest.fixture
@@ -272,3 +195,34 @@ def project(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch)
     made.write_params(VALID)
     monkeypatch.chdir(tmp_path)
     return made
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    """A Hub on a socket of this machine, for the tests of one file."""
+    with serving() as made:
+        yield made
+
+
+@pytest.fixture
+def place(tmp_path: Path, hub: Hub) -> Place:
+    """An empty project and an empty cache, before a Hub that holds nothing yet."""
+    hub.repos.clear()
+    hub.troubles.clear()
+    hub.requests.clear()
+    return Place(tmp_path, hub)
+
+
+@pytest.fixture
+def tiny_files(model_folder: Path) -> dict[str, bytes]:
+    """The tiny model as a repository: with files that are no part of it, or unsafe to load."""
+    files = {path.name: path.read_bytes() for path in model_folder.iterdir()}
+    return files | {
+        "README.md": b"---\nlicense: apache-2.0\n---\n",
+        "merges.txt": b"#version: 0.2\n",
+        "pytorch_model.bin": b"pickle",
+        "pytorch_model.bin.index.json": b"{}",
+        "consolidated.safetensors": b"no",
+        "model.fp16.safetensors": b"no",
+        "original/params.json": b"{}",
+    }

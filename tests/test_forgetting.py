@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ADAPTERS, ROOT, Project
+from conftest import ADAPTERS
+from projects import ROOT, Project
 from tiny_model import CONTEXT, SENTENCES
 
 from stages import check, download, evaluate, fetch_model, format_prompts, held_out, subsample

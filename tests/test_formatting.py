@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project
+from projects import Project
 
 from stages import check, download, evaluate, fetch_model, format_prompts, time_inference
 from tunebench import formatting, paths, prompts, results
