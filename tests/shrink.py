@@ -16,8 +16,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, write_tokenizer
+from tests.tiny_model import write_tokenizer
 
+ROOT = Path(__file__).parents[1]
 Params = dict[str, Any]
 
 TOKENIZERS = ROOT.parent / "shared" / "tokenizers"

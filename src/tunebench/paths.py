@@ -74,6 +74,17 @@ class Run:
         """`0.1-0` for ten per cent of the rows and seed 0; empty for a prompting run."""
         return "" if self.train_size is None else f"{self.train_size}-{self.seed}"
 
+    @property
+    def sized(self) -> tuple[int | float, int]:
+        """The train size and the seed of a run that has them.
+
+        Raises:
+            ParameterError: if it has none.
+        """
+        if self.train_size is None or self.seed is None:
+            raise ParameterError([f"{self}: has no rows of its own; give --train-size and --seed"])
+        return self.train_size, self.seed
+
     def __str__(self) -> str:
         return "/".join(filter(None, (self.model, self.dataset, self.method, self.size_and_seed)))
 
