@@ -9,7 +9,7 @@ from tunebench import models
 from tunebench.config import library
 from tunebench.config.options import UNTRAINABLE_PEFT_TYPES
 from tunebench.config.schema import Params, PeftMethod
-from tunebench.report import deployment
+from tunebench import deployment
 
 LORA: dict[str, Any] = {"peft_type": "LORA", **TARGETS}
 IDS = [[1, 9, 20, 31, 77, 40, 12]]

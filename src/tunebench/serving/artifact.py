@@ -8,8 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from tunebench import generation, merging, models
+from tunebench import deployment, generation, merging, models
 from tunebench.config.options import Options
+from tunebench.config.schema import PeftMethod
 from tunebench.config.serving import Server
 from tunebench.serving.servers import Artifact
 
@@ -42,7 +43,8 @@ def made(
     adapter = trained if merging.has_adapter(trained) else None
     with TemporaryDirectory(prefix="tunebench-served-") as name:
         folder = Path(name)
-        if adapter is None or server.adapter_arguments is not None:
+        beside = server.adapter_arguments is not None and _taken_as_it_is(method)
+        if adapter is None or beside:
             kind = "adapter" if adapter else "whole" if trained else "base"
             if kind == "whole":
                 _show(trained, folder)
@@ -61,6 +63,11 @@ def made(
         tokenizer = models.load_tokenizer(base)
         generation.settled(own, tokenizer, options, tail=tail).save_pretrained(folder)
         yield Artifact(kind, folder, base.settings.dtype, adapter if kind == "adapter" else None)
+
+
+def _taken_as_it_is(method: models.Method) -> bool:
+    """Whether a server that takes adapters beside the base takes this one."""
+    return isinstance(method, PeftMethod) and not deployment.vllm_fault(method.adapter)
 
 
 def _show(source: Path | None, folder: Path, *, weights: bool = True) -> None:
