@@ -137,12 +137,17 @@ class Evaluation(Settings):
 
 
 class Inference(Settings):
-    """What is timed: `prompts` test prompts, at each batch size, for the runs of one train size."""
+    """What is timed, for the runs of one train size: `prompts` test prompts, in `repeats` rounds.
+
+    `warmup` requests at least go before. `batch_sizes` left out are 1, 4, 16, …, until more brings
+    nothing or memory ends. `new_tokens` are written, always that many.
+    """
 
     train_size: TrainSize | None = None
     prompts: Count = 16
-    warmup: Annotated[int, Field(ge=1)] = 2
-    batch_sizes: Annotated[list[Count], Field(min_length=1)] = [1]
+    warmup: Count = 2
+    repeats: Count = 3
+    batch_sizes: Annotated[list[Count], Field(min_length=1)] | None = None
     new_tokens: Count = 32
 
 
