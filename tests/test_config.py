@@ -89,6 +89,12 @@ FAULTS: list[tuple[str, Any, str]] = [
         "datasets.held_out: is the name of a file beside its own; rename it",
     ),
     ("inference.batch_sizes", [], "inference.batch_sizes: is empty; name at least one"),
+    (
+        "inference.batch_sizes",
+        [0],
+        "inference.batch_sizes[0]: 0 should be greater than or equal to 1",
+    ),
+    ("inference.repeats", 0, "inference.repeats: 0 should be greater than or equal to 1"),
     ("hardware.usd_per_hour", -1, "hardware.usd_per_hour: -1 should be greater than or equal to 0"),
     ("models.tiny.path", REMOVED, "models.tiny: give one source: path or hub"),
     (

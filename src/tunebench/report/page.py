@@ -24,7 +24,7 @@ TITLES = {
 }
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
-         "epoch_chosen_on", "chosen")  # fmt: skip
+         "epoch_chosen_on", "chosen", "form", "quantization")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 
@@ -105,13 +105,14 @@ def _cells(row: Row, columns: Sequence[str]) -> Iterator[Cell]:
         if row.get("note") and row.get(column) is None:
             yield Cell("note", row["note"], span=len(columns) - index)
             return
-        interval = [text for end in _ends(column) if (text := _text(row, end))]
+        interval = [text for end in _ends(column) if (text := _text(row, end, unit=column))]
         dash = " to " if any(text.startswith("-") for text in interval) else "–"
         yield Cell(column, _text(row, column), dash.join(interval))
 
 
-def _text(row: Row, column: str) -> str:
+def _text(row: Row, column: str, unit: str = "") -> str:
+    """A cell's text, in the unit of its own column or of another."""
     if column == "published":  # to the digits of most tables
         return f"{100 * row[column]:.2f}"
-    text = cell(row.get(column), row["metric"] if column in OF_METRIC else column)
+    text = cell(row.get(column), row["metric"] if column in OF_METRIC else unit or column)
     return f"+{text}" if column == "difference" and text and row[column] > 0 else text
