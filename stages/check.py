@@ -1,7 +1,6 @@
 """Check params.yaml and what it names, before any work: python -m stages.check."""
 
 from tunebench import checking, config, paths, results, stage
-from tunebench.config.serving import Serving
 from tunebench.paths import Run
 
 
@@ -13,8 +12,8 @@ def main(_: Run) -> None:
     # params.yaml may lack these keys, and DVC tracks none that is missing: the report tracks these
     results.write(paths.PUBLISHED, params.model_dump(include={"published"}))
     results.write(paths.COST, params.model_dump(include={"cost"}))
-    serving = params.inference.model_dump(include=set(Serving.model_fields))
-    results.write(paths.SERVING, serving)
+    results.write(paths.TIMING, params.inference.timing.model_dump())
+    results.write(paths.SERVING, params.inference.serving.model_dump())
     for folder in paths.METRIC_FOLDERS:  # the report reads all of them, also of an empty branch
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -23,13 +23,13 @@ def main(run: Run) -> None:
         base,
         method,
         how,
-        params.inference,
+        params.inference.serving,
         prompts.read(paths.test_prompts(run)),
         trained=Path(selected["trained"]) if selected else None,
         evaluated={row["id"]: row["answer"] for row in results.read_lines(paths.predictions(run))},
         logs=paths.load_test_logs(run),
     )
-    settings = {"model": base.described(), "method": method, "inference": params.inference}
+    settings = {"model": base.described(), "method": method, "inference": params.inference.serving}
     provenance = results.provenance(run, settings, models.device_name())
     results.write_lines(paths.served(run), outcome.predictions)
     results.write(paths.served_provenance(run), provenance)

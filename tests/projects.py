@@ -50,7 +50,14 @@ VALID: dict[str, Any] = {
     },
     "training": {"num_train_epochs": 1, "per_device_train_batch_size": 4, "logging_steps": 1},
     "evaluation": {"batch_tokens": 512, "generation": {"do_sample": False}},
-    "inference": {"train_size": 1.0, "prompts": 2, "warmup": 1, "new_tokens": 4},
+    "inference": {
+        "train_size": 1.0,
+        "prompts": 2,
+        "warmup": 1,
+        "batch_sizes": [1],
+        "new_tokens": 4,
+        "load_test": {"tuning": [], "prompting": []},
+    },
     "hardware": {"name": "this machine", "usd_per_hour": 0.0},
 }
 

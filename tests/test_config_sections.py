@@ -40,6 +40,12 @@ FAULTS: list[tuple[str, Any, str]] = [
     ),
     ("evaluation.held_out", {"rows": 5}, "evaluation.held_out.dataset: is missing"),
     ("inference.batch_sizes", [], "inference.batch_sizes: is empty; name at least one"),
+    (
+        "inference.batch_sizes",
+        [0],
+        "inference.batch_sizes[0]: 0 should be greater than or equal to 1",
+    ),
+    ("inference.repeats", 0, "inference.repeats: 0 should be greater than or equal to 1"),
     ("hardware.usd_per_hour", -1, "hardware.usd_per_hour: -1 should be greater than or equal to 0"),
     ("inference.demand_rps", 0, "inference.demand_rps: 0 should be greater than 0"),
     (

@@ -21,21 +21,11 @@ FREE = {"config", "errors", "paths", "results", "progress", "quiet", "stage"}
 
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
-    {
-        "errors",
-        "keeper",
-        "memory",
-        "progress",
-        "quiet",
-        "cost",
-        "metrics",
-        "statistics",
-        "duplicates",
-    }
-    | {"neftune", "trial", "keeper"},
+    {"errors", "keeper", "memory", "progress", "quiet", "cost", "metrics", "statistics"}
+    | {"duplicates", "neftune", "trial"},
     {"paths"},
     {"config"},
-    {"results"},
+    {"results", "deployment"},
     {"sources", "tables", "demo"},
     {"pins", "sampling", "tokenization", "cleaning", "quantized", "adapters"},
     {"checking", "download", "prompts", "templates"},
@@ -251,6 +241,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     ),
     "time_inference": (
         {
+            paths.TIMING,
             paths.adapter(TUNED),
             paths.pin("tiny"),
             paths.test_prompts(TUNED),
@@ -258,6 +249,18 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.selected(TUNED),
         },
         {paths.timing(TUNED), paths.timing_provenance(TUNED)},
+    ),
+    "load_test": (
+        {
+            paths.SERVING,
+            paths.adapter(TUNED),
+            paths.pin("tiny"),
+            paths.test_prompts(TUNED),
+            paths.card("reviews"),
+            paths.predictions(TUNED),
+            paths.selected(TUNED),
+        },
+        {paths.load_test(TUNED), paths.served(TUNED), paths.served_provenance(TUNED)},
     ),
     "format_prompting": (
         {paths.pin("tiny"), paths.raw("reviews")},
@@ -272,8 +275,18 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
         },
     ),
     "time_prompting": (
-        {paths.pin("tiny"), paths.test_prompts(PROMPTED), paths.card("reviews")},
+        {paths.TIMING, paths.pin("tiny"), paths.test_prompts(PROMPTED), paths.card("reviews")},
         {paths.timing(PROMPTED), paths.timing_provenance(PROMPTED)},
+    ),
+    "load_test_prompting": (
+        {
+            paths.SERVING,
+            paths.pin("tiny"),
+            paths.test_prompts(PROMPTED),
+            paths.card("reviews"),
+            paths.predictions(PROMPTED),
+        },
+        {paths.load_test(PROMPTED), paths.served(PROMPTED), paths.served_provenance(PROMPTED)},
     ),
     "report": (
         {

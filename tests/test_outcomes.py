@@ -10,7 +10,8 @@ import pytest
 from jobs import MakeJob
 
 from tunebench import evaluation, outcomes, paths, results, timing, training
-from tunebench.config.schema import Evaluation, FullMethod, Inference
+from tunebench.config.inference import Timing
+from tunebench.config.schema import Evaluation, FullMethod
 from tunebench.errors import TrainingError
 from tunebench.training.checkpoints import Checkpoints
 
@@ -52,7 +53,7 @@ def test_run_that_diverges_stops_and_is_a_result(
     answers = evaluation.evaluate(job.base, job.method, HOW, job.prompts, job.output)
     assert answers == evaluation.Outcome(failed, [], job.output)
     timed = timing.time_inference(
-        job.base, job.method, job.prompts, Inference(), labels=HOW.labels, trained=job.output
+        job.base, job.method, job.prompts, Timing(), labels=HOW.labels, trained=job.output
     )
     assert timed == failed
 

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tunebench.config.serving import Server
+from tunebench.config.inference import Server
 from tunebench.errors import ServingError
 from tunebench.serving import servers
 from tunebench.serving.servers import Artifact

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tunebench.config.schema import Evaluation
-from tunebench.config.serving import Server, Serving
+from tunebench.config.inference import Server, Serving
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
 from tunebench.serving import measures, quality

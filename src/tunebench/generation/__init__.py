@@ -66,11 +66,19 @@ def generate(
 
 
 def fastest_writer(
-    model: PreTrainedModel, padding: int, contexts: Sequence[Context], options: Options
+    model: PreTrainedModel,
+    padding: int,
+    contexts: Sequence[Context],
+    options: Options,
+    *,
+    share: bool = True,
 ) -> Write:
     """`model.generate`, or a faster loop where text is greedy and the loop writes the same.
 
     Whether an architecture takes that loop is tried on two of the prompts. `configure` comes first.
+
+    Args:
+        share: whether what all prompts begin with is run once for all of them.
     """
     import torch
 
@@ -103,7 +111,7 @@ def fastest_writer(
     short = sorted(contexts, key=len)[:2]
     try:
         with torch.inference_mode():
-            beginning = Beginning.of(model, contexts, share=True)
+            beginning = Beginning.of(model, contexts, share=share)
             found = Writer(beginning, padding, ends, trial.max_new_tokens).write(short)
     except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
         return plain  # this architecture does not take what the faster loop hands it

@@ -28,6 +28,9 @@ TITLES = {
 }
 # what a reader must know of a table before its numbers
 NOTES = {
+    "inference": "Attached: with the adapter beside the weights that it was trained on, quantized"
+    " where those were. Merged: as one set of plain weights. Medians of single requests, each with"
+    " its 95% interval over the prompts; requests a second by batch size.",
     "costs": "Labels, training and requests, in dollars. A request costs its share of a machine"
     " that is never idle: load_test is behind a server, at the highest rate that met the objective;"
     " in process is without one, at the batch size that answered most.",
@@ -38,8 +41,8 @@ NOTES = {
 }
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
-         "epoch_chosen_on", "chosen", "measured_by", "cheaper_below", "cheaper_above",
-         "always_cheaper", "served_as", "mergeable", "vllm_adapter", "many_adapters",
+         "epoch_chosen_on", "chosen", "form", "quantization", "measured_by", "cheaper_below",
+         "cheaper_above", "always_cheaper", "served_as", "mergeable", "vllm_adapter", "many_adapters",
          "because")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
@@ -122,13 +125,14 @@ def _cells(row: Row, columns: Sequence[str]) -> Iterator[Cell]:
         if row.get("note") and row.get(column) is None:
             yield Cell("note", row["note"], span=len(columns) - index)
             return
-        interval = [text for end in _ends(column) if (text := _text(row, end))]
+        interval = [text for end in _ends(column) if (text := _text(row, end, unit=column))]
         dash = " to " if any(text.startswith("-") for text in interval) else "–"
         yield Cell(column, _text(row, column), dash.join(interval))
 
 
-def _text(row: Row, column: str) -> str:
+def _text(row: Row, column: str, unit: str = "") -> str:
+    """A cell's text, in the unit of its own column or of another."""
     if column == "published":  # to the digits of most tables
         return f"{100 * row[column]:.2f}"
-    text = cell(row.get(column), row["metric"] if column in OF_METRIC else column)
+    text = cell(row.get(column), row["metric"] if column in OF_METRIC else unit or column)
     return f"+{text}" if column == "difference" and text and row[column] > 0 else text

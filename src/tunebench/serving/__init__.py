@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from tunebench import models, outcomes, results
-from tunebench.config.serving import Serving
+from tunebench.config.inference import Serving
 from tunebench.errors import ServingError
 from tunebench.evaluation import Answering
 from tunebench.prompts import DoesNotFit, Prompt

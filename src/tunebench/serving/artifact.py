@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tunebench import deployment, generation, merging, models
 from tunebench.config.options import Options
 from tunebench.config.schema import PeftMethod
-from tunebench.config.serving import Server
+from tunebench.config.inference import Server
 from tunebench.serving.servers import Artifact
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from math import floor
 from pathlib import Path
 from typing import IO, Any
 
-from tunebench.config.serving import limits
+from tunebench.config.inference import limits
 from tunebench.errors import ServingError
 from tunebench.serving.processes import kept
 from tunebench.serving.servers import Endpoint, last_words

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from tunebench import results
-from tunebench.config.serving import limits
+from tunebench.config.inference import limits
 from tunebench.serving.load import Load
 from tunebench.serving.search import Found
 

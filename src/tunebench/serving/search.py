@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
-from tunebench.config.serving import Serving
+from tunebench.config.inference import Serving
 from tunebench.serving.load import Load
 
 

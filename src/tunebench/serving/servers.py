@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tunebench.config.serving import Server
+from tunebench.config.inference import Server
 from tunebench.errors import ServingError
 from tunebench.serving.processes import kept
 

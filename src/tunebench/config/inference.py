@@ -1,4 +1,4 @@
-"""What `inference` says of servers: which there are, what they must reach, under which load."""
+"""The section `inference`: what is timed, what is load-tested, and how much demand there is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tunebench.config.base import Count, Name, Settings, one_of, only_with
+from tunebench.config.base import Count, Name, Settings, TrainSize, one_of, only_with
 
 # what a command must, and what it may, hold between braces
 NEEDED = {"model", "port"}
@@ -16,6 +16,21 @@ PLACES = NEEDED | {"dtype"}
 LIMIT = re.compile(r"(?P<what>latency|time_to_first_token)_p(?P<percent>50|90|95|99)_s")
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+class Timing(Settings):
+    """What is timed, for the runs of one train size: `prompts` test prompts, in `repeats` rounds.
+
+    `warmup` requests at least go before. `batch_sizes` left out are 1, 4, 16, …, until more brings
+    nothing or memory ends. `new_tokens` are written, always that many.
+    """
+
+    train_size: TrainSize | None = None
+    prompts: Count = 16
+    warmup: Count = 2
+    repeats: Count = 3
+    batch_sizes: Annotated[list[Count], Field(min_length=1)] | None = None
+    new_tokens: Count = 32
 
 
 class Server(Settings):
@@ -92,6 +107,27 @@ class Serving(Settings):
                     " with N 50, 90, 95 or 99"
                 )
         return self
+
+
+class Inference(Timing, Serving):
+    """All of the section; stages depend on the part that can change their numbers.
+
+    `demand_rps` are the requests a second to plan machines for, with `demand_margin` (a fraction)
+    to spare.
+    """
+
+    demand_rps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    demand_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
+
+    @property
+    def timing(self) -> Timing:
+        """What `time_inference` depends on."""
+        return Timing(**self.model_dump(include=set(Timing.model_fields)))
+
+    @property
+    def serving(self) -> Serving:
+        """What `load_test` depends on."""
+        return Serving(**self.model_dump(include=set(Serving.model_fields)))
 
 
 def limits(objective: dict[str, float]) -> list[tuple[str, float, float]]:
