@@ -54,7 +54,7 @@ def lacking(found: dict[str, Any], recorded: dict[str, Any], way: str = "") -> I
             yield way + key
         elif isinstance(value, dict):
             yield from lacking(found[key], value, f"{way}{key}.")
-        elif isinstance(value, list):
+        elif isinstance(value, list) and isinstance(value[0], dict):
             yield from lacking(found[key][0], value[0], f"{way}{key}[0].")
 
 
