@@ -62,6 +62,11 @@ VALID: dict[str, Any] = {
 }
 
 
+def environment() -> dict[str, str]:
+    """This process's, with the sources beside these tests, wherever an installed copy may stand."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder with what a run needs: parameters, rows and a model."""
@@ -78,8 +83,7 @@ class Project:
         return subprocess.run(
             [sys.executable, "-m", f"stages.{stage}", *options],
             cwd=self.folder,
-            # the sources beside these tests, wherever an installed copy may stand
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])},
+            env=environment(),
             capture_output=True,
             text=True,
             check=False,
