@@ -8,6 +8,7 @@ from test_adapters import KEYS, TARGETS
 from tunebench import models
 from tunebench.config import library
 from tunebench.config.options import UNTRAINABLE_PEFT_TYPES
+from tunebench.report import deployment as table
 from tunebench.config.schema import Params, PeftMethod
 from tunebench import deployment
 
@@ -115,7 +116,7 @@ def test_table_tells_how_each_method_is_served(valid: dict[str, Any]) -> None:
     for name, adapter in peft.items():
         valid["methods"][name] = {"kind": "peft", "adapter": adapter}
     valid["grid"] |= {"prompting": ["zero_shot"], "tuning": ["lora", "full", *peft]}
-    rows = deployment.build(Params.model_validate(valid))["deployment"]
+    rows = table.build(Params.model_validate(valid))["deployment"]
     assert [tuple(row.values()) for row in rows] == [
         ("zero_shot", "the untouched base", "", "", "", ""),
         ("lora", "an adapter or a merged model", "yes", "yes", "yes", ""),
