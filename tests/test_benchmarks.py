@@ -13,9 +13,11 @@ from projects import ROOT, environment
 FOLDER = ROOT / "benchmarks"
 NOTES = {"command", "load", "note"}  # written beside a line by hand
 PEERS = {"label_scoring", "label_parity"}  # import one at once
+GPU = {"inference_gpu"}
 
 SMALL: dict[str, list[str]] = {
     "generation": ["--count", "2", "--new-tokens", "4", "--pipeline-batch-sizes", "1", "2"],
+    "inference": ["--count", "2", "--new-tokens", "4", "--repeats", "1"],
     "label_count": ["--prompts", "2", "--repeats", "1"],
     "large_csv": ["--rows", "2000", "--train-size", "50"],
     "quantized_base": ["--hidden", "64", "--layers", "1", "--repeats", "1"],

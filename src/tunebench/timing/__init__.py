@@ -80,9 +80,11 @@ def time_inference(
 
 
 def _time_attached(work: _Work) -> tuple[results.Metrics, Measured]:
-    import peft  # noqa: F401
     import torch
     from transformers import AutoModelForCausalLM  # noqa: F401  (imports are no part of loading)
+
+    if merging.has_adapter(work.trained):
+        import peft  # noqa: F401
 
     load_s, model = timed(lambda: models.load(work.base, work.method, trained=work.trained).eval())
     with undisturbed():
