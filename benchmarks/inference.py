@@ -74,7 +74,7 @@ def measure(model: Any, tokenizer: Any, prompts: Sequence[Prompt], given: Any) -
                 attention_mask=torch.ones_like(tensor),
                 generation_config=config,
             )
-        return written[0, len(ids) :].tolist()
+        return [int(token) for token in written[0, len(ids) :]]
 
     def bare(prompt: Prompt) -> str:
         ids = tokenizer(prompt.prompt, add_special_tokens=prompt.begin)["input_ids"]

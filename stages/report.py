@@ -8,6 +8,7 @@ from tunebench.report import (
     costs,
     demand,
     deployment,
+    load_tests,
     page,
     published,
     summary,
@@ -25,6 +26,7 @@ def main(_: Run) -> None:
         | comparisons.build(params)
         | tables.searches(params)
         | published.build(params.published, records)
+        | load_tests.build(records, params)
         | costs.build(records, params)
         | demand.build(records, params)
         | deployment.build(params)

@@ -34,7 +34,13 @@ NEW_TOKENS = 4
 INFERENCE = {"prompts": 1, "warmup": 1, "new_tokens": 2}
 # the first tuned method alone, behind a server that needs neither vLLM nor a GPU
 SERVER = {"command": f"{sys.executable} {ROOT}/tests/openai_server.py {{port}} --model {{model}}"}
-LOAD = {"server": "own", "servers": {"own": SERVER}, "min_requests": 20, "hold_s": 0.1, "max_rates": 1}
+LOAD = {
+    "server": "own",
+    "servers": {"own": SERVER},
+    "min_requests": 20,
+    "hold_s": 0.1,
+    "max_rates": 1,
+}
 
 RANK = 8  # no matrix of a small model has many more
 

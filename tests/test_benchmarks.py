@@ -72,6 +72,6 @@ def test_line_holds_what_the_recorded_one_does(name: str, tmp_path: Path) -> Non
 
 def test_every_benchmark_is_run_here_or_needs_a_peer() -> None:
     scripts = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text("utf-8")}
-    assert scripts == SMALL.keys() | PEERS
+    assert scripts == SMALL.keys() | PEERS | GPU
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert {name for name in scripts if f"| `{name}.py` |" in readme} == scripts

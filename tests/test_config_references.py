@@ -129,3 +129,33 @@ def test_name_of_a_file_beside_its_own(valid: dict[str, Any], tmp_path: Path) ->
     assert faults_of(valid, tmp_path) == [
         "datasets.published: is the name of a file beside its own; rename it"
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"load_test": {"tuning": ["lroa"], "prompting": []}, "server": "own"},
+            "inference.load_test.tuning[0]: 'lroa' is none of grid.tuning; did you mean 'lora'?",
+        ),
+        (
+            {"load_test": {"tuning": [], "prompting": ["lora"]}, "server": "own"},
+            "inference.load_test.prompting[0]: 'lora' is none of grid.prompting;"
+            " choose from: few_shot, zero_shot",
+        ),
+        (
+            {"server": "onw"},
+            "inference.server: 'onw' is not defined under inference.servers; did you mean 'own'?",
+        ),
+        (
+            {"servers": {"own": {"comand": "x"}}, "server": "own"},
+            "inference.servers.own.comand: unknown key; did you mean 'command'?",
+        ),
+    ],
+)
+def test_load_tests_of_what_is_not_there(
+    given: dict[str, Any], said: str, valid: dict[str, Any], tmp_path: Path
+) -> None:
+    servers = {"servers": {"own": {"command": "serve {model} {port}"}}}
+    valid["inference"] |= servers | given
+    assert said in faults_of(valid, tmp_path)

@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 from test_adapters import KEYS, TARGETS
 
-from tunebench import models
+from tunebench import deployment, models
 from tunebench.config import library
 from tunebench.config.options import UNTRAINABLE_PEFT_TYPES
-from tunebench.report import deployment as table
 from tunebench.config.schema import Params, PeftMethod
-from tunebench import deployment
+from tunebench.report import deployment as table
 
 LORA: dict[str, Any] = {"peft_type": "LORA", **TARGETS}
 IDS = [[1, 9, 20, 31, 77, 40, 12]]

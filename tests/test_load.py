@@ -14,8 +14,8 @@ import pytest
 from test_servers import SERVED, own
 
 from tunebench import models, outcomes, paths
-from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
 from tunebench.config.inference import Serving
+from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
 from tunebench.errors import ServingError
 from tunebench.evaluation import Answering
 from tunebench.prompts import DoesNotFit, Prompt

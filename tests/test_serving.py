@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tunebench.config.schema import Evaluation
 from tunebench.config.inference import Server, Serving
+from tunebench.config.schema import Evaluation
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
 from tunebench.serving import measures, quality

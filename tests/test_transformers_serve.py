@@ -7,8 +7,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tunebench import generation, models
-from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
 from tunebench.config.inference import Serving
+from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
 from tunebench.serving import load_test

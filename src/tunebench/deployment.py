@@ -30,7 +30,6 @@ INITS_THAT_CHANGE_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 NOTHING: tuple[object, ...] = (None, False, "none", [], {})
 
 
-
 def merge_fault(adapter: Options) -> str:
     """What keeps an adapter from being merged into the base's weights; empty if nothing does.
 

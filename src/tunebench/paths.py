@@ -216,11 +216,6 @@ def timing(run: Run) -> Path:
     return _of(METRICS / "time_inference", Run(run.model, run.dataset, run.method), ".json")
 
 
-def load_test(run: Run) -> Path:
-    """What one method sustains behind a server; not there where it was not put behind one."""
-    return _of(METRICS / "load_test", Run(run.model, run.dataset, run.method), ".json")
-
-
 def timing_provenance(run: Run) -> Path:
     """Settings, versions and machine behind the timing.
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tunebench import paths
-from tunebench.config import data, references, schema
+from tunebench.config import data, inference, references, schema
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, suggest
 
@@ -116,14 +116,19 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
         "peft": schema.PeftMethod,
         "full": schema.FullMethod,
         "evaluation": schema.Evaluation,
-        "inference": schema.Inference,
+        "inference": inference.Inference,
         "hardware": schema.Hardware,
         "published": schema.Published,
         "cost": schema.Cost,
     }
     # a method's location names its kind third: ('methods', 'qlora', 'peft', 'quantisation')
     name = location[2] if location[0] == "methods" else location[0]
-    if location[:2] == ("evaluation", "held_out"):
-        return list(schema.HeldOut.model_fields)
+    inner_sections: dict[tuple[int | str, ...], type[BaseModel]] = {
+        ("evaluation", "held_out"): schema.HeldOut,
+        ("inference", "servers"): inference.Server,
+        ("inference", "load_test"): inference.LoadTest,
+    }
+    if location[:2] in inner_sections:
+        return list(inner_sections[location[:2]].model_fields)
     inner = sections.get(str(name)) if len(location) > 1 else None
     return list((inner or Params).model_fields)

@@ -21,6 +21,8 @@ TITLES = {
     "training": "What training costs",
     "search": "Which settings were tried, on validation rows",
     "inference": "What answering costs, in one process",
+    "load_test": "What a server stands within the objective",
+    "rates": "Every rate that was tried",
     "costs": "What a decision costs in all, by the number of requests",
     "break_even": "From how many requests on another method is cheaper",
     "demand": "Machines for the demand",
@@ -31,6 +33,10 @@ NOTES = {
     "inference": "Attached: with the adapter beside the weights that it was trained on, quantized"
     " where those were. Merged: as one set of plain weights. Medians of single requests, each with"
     " its 95% interval over the prompts; requests a second by batch size.",
+    "load_test": "The highest rate of requests that meets the objective, and what was measured at"
+    " it: latencies count from when a request was due, answers are judged as they came back, and"
+    " differ from those that were evaluated in so many per cent. Bounded: a higher rate was seen to"
+    " miss the objective.",
     "costs": "Labels, training and requests, in dollars. A request costs its share of a machine"
     " that is never idle: load_test is behind a server, at the highest rate that met the objective;"
     " in process is without one, at the batch size that answered most.",
@@ -42,8 +48,8 @@ NOTES = {
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
          "epoch_chosen_on", "chosen", "form", "quantization", "measured_by", "cheaper_below",
-         "cheaper_above", "always_cheaper", "served_as", "mergeable", "vllm_adapter", "many_adapters",
-         "because")  # fmt: skip
+         "cheaper_above", "always_cheaper", "server", "artifact", "prefix_cache", "bounded",
+         "holds", "served_as", "mergeable", "vllm_adapter", "many_adapters", "because")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 
@@ -95,7 +101,7 @@ def cell(value: Any, column: str) -> str:
     if column.endswith("_bytes"):
         unit, size = ("GB", 1e9) if value >= 1e9 else ("MB", 1e6) if value >= 1e6 else ("kB", 1e3)
         return f"{value / size:.3g} {unit}"
-    if column.startswith(metrics.QUALITY):
+    if column.startswith((*metrics.QUALITY, "answers_that_differ")):
         return f"{100 * value:.1f}"
     if column == "forgetting":
         return f"{value:+.3f}"

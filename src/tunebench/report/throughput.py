@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from tunebench import outcomes, paths, results
 from tunebench.config.schema import Params
 from tunebench.paths import Run
+from tunebench.report.load_tests import is_tested
 from tunebench.report.summary import NO_ROWS, Record
 from tunebench.report.tables import Row
 
@@ -41,7 +42,11 @@ def timed(records: Sequence[Record], params: Params) -> list[tuple[Record, Throu
         SourceError: if a timing has not been made yet.
     """
     sizes = (NO_ROWS, str(params.inference.train_size))
-    return [(record, _measured(record)) for record in records if record.train_size in sizes]
+    return [
+        (record, _measured(record, is_tested(record, params)))
+        for record in records
+        if record.train_size in sizes
+    ]
 
 
 def place(record: Record) -> Row:
@@ -53,7 +58,7 @@ def place(record: Record) -> Row:
 def of_load_test(found: results.Metrics) -> Throughput:
     """The throughput that a load test's metrics tell."""
     sustained = float(found.get("sustained_rps") or 0)
-    failed = "" if sustained else outcomes.note(found) or "no rate met the objective"
+    failed = "" if sustained else outcomes.note(found)
     tokens = {name: found[name] for name in TOKENS if name in found}
     return Throughput(sustained, LOAD_TEST, tokens, failed)
 
@@ -65,11 +70,10 @@ def of_timing(found: results.Metrics) -> Throughput:
     return Throughput(0 if failed else max(by_batch), IN_PROCESS, {}, failed)
 
 
-def _measured(record: Record) -> Throughput:
+def _measured(record: Record, tested: bool) -> Throughput:
     run = Run(record.model, record.dataset, record.method)
-    tested = paths.load_test(run)
-    if tested.exists():
-        served = of_load_test(results.read(tested))
+    if tested:
+        served = of_load_test(results.read(paths.load_test(run)))
     else:
         served = of_timing(results.read(paths.timing(run)))
     return replace(served, note=record.note or served.note)

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tunebench import deployment, generation, merging, models
+from tunebench.config.inference import Server
 from tunebench.config.options import Options
 from tunebench.config.schema import PeftMethod
-from tunebench.config.inference import Server
 from tunebench.serving.servers import Artifact
 
 if TYPE_CHECKING:
