@@ -171,5 +171,5 @@ def test_wrong_type_anywhere_is_a_fault_and_no_crash(
         node[last] = value
         refused += bool(faults_of(params["file"], tmp_path))
         checked += 1
-    assert checked == 71
+    assert checked == 76
     assert refused > checked / 2

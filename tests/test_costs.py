@@ -36,6 +36,9 @@ def make_params(
     return make
 
 
+TESTED = {"load_test": {"tuning": ["lora"], "prompting": []}}
+
+
 def record(method: str, *, rps: float = 0, **changed: Any) -> Record:
     """One point of the grid, its timing written where `rps` requests a second are given."""
     tuned = method not in ("zero_shot", "few_shot")
@@ -124,7 +127,7 @@ def test_in_process_throughput_is_that_of_the_best_batch() -> None:
 
 
 def test_load_test_comes_before_in_process(make_params: Callable[..., Params]) -> None:
-    params, made = make_params(), record("lora", rps=200)
+    params, made = make_params(inference=TESTED), record("lora", rps=200)
     tested = {"sustained_rps": 40.0, "tokens_in_mean": 91.5, "tokens_out_mean": 3.0}
     results.write(paths.load_test(run_of(made)), tested)
     (row,) = costs.build([made], params)["costs"]
@@ -135,16 +138,21 @@ def test_load_test_comes_before_in_process(make_params: Callable[..., Params]) -
 @pytest.mark.parametrize(
     ("tested", "note"),
     [
-        ({"sustained_rps": 0}, "no rate met the objective"),
-        ({}, "no rate met the objective"),
+        (
+            {
+                "objective_met": False, "objective": "latency_p99_s <= 2", "offered_rps": 0.5,
+                "errors": 0, "timeouts": 0, "requests": 100, "latency_p99_s": 3.21,
+            },
+            "no rate meets latency_p99_s <= 2: at 0.5 requests/s p99 of the latency was 3.21 s",
+        ),
         (OUT_OF_MEMORY, "out of memory at 23.4 GB"),
     ],
-)
+)  # fmt: skip
 def test_load_test_without_a_rate_has_no_price(
     tested: Given, note: str, make_params: Callable[..., Params]
 ) -> None:
     made = record("lora", rps=200)  # what it reached in process is no promise of a server
-    params = make_params(inference={"demand_rps": 1.0})
+    params = make_params(inference=TESTED | {"demand_rps": 1.0})
     results.write(paths.load_test(run_of(made)), tested)
     (row,) = costs.build([made], params)["costs"]
     assert (row["note"], row.get("usd_per_1k_requests")) == (note, None)
