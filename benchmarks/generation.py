@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def main() -> None:
     our_s, our_texts = timed(ours)
     rates, same = {}, {}
     for size in given.pipeline_batch_sizes:
-        seconds, their_texts = timed(lambda size=size: theirs(size))
+        seconds, their_texts = timed(partial(theirs, size))
         rates[size] = round(len(prompts) / seconds, 2)
         same[size] = sum(a == b for a, b in zip(our_texts, their_texts, strict=True))
     print(

@@ -1,16 +1,20 @@
-"""What every benchmark needs: a clock, and the machine's name."""
+"""What every benchmark needs: a clock, the machine's name, and a place to run stages from."""
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def timed(work: Callable[[], T], repeats: int = 1) -> tuple[float, T]:
@@ -37,3 +41,8 @@ def machine() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU cores, {platform.machine()}, no GPU"
+
+
+def environment() -> dict[str, str]:
+    """A stage's, which runs in a project elsewhere with this repository's own sources."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}

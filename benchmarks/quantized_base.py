@@ -92,9 +92,10 @@ def write_base(folder: Path, *, hidden: int, layers: int) -> int:
     return int(model.num_parameters())
 
 
-def loading(folder: Path, quantization: str, **settings: bool) -> float:
+def loading(folder: Path, quantization: Any, *, quantized_copy: bool) -> float:
     """Seconds to load a model, ready to train or to answer."""
-    base = models.Base(folder, "random", Model(path=str(folder), dtype="bfloat16", **settings))
+    settings = Model(path=str(folder), dtype="bfloat16", quantized_copy=quantized_copy)
+    base = models.Base(folder, "random", settings)
     adapter = {"peft_type": "LORA"}
     method = PeftMethod(kind="peft", quantization=quantization, adapter=adapter)
     gc.collect()

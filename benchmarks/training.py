@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measure import machine
 from transformers import AutoConfig, AutoModelForCausalLM, logging, set_seed
 
 from tunebench import batching, models, training
@@ -48,7 +48,7 @@ ADAPTER = {
     "target_modules": ["q_proj", "v_proj"],
 }
 METHOD = PeftMethod(kind="peft", adapter=ADAPTER)
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "num_train_epochs": 2,
     "per_device_train_batch_size": 8,
     "learning_rate": 5e-4,
@@ -274,13 +274,6 @@ def make_prompts(count: int) -> list[Prompt]:
             )
         )
     return prompts
-
-
-def machine() -> str:
-    """What the numbers were measured on."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU cores, {platform.machine()}, no GPU"
 
 
 if __name__ == "__main__":

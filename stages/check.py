@@ -9,9 +9,11 @@ def main(_: Run) -> None:
     params = config.load()
     for name, found in checking.check(params).items():
         results.write(paths.check(name), found)
-    # params.yaml may have no such key, and DVC tracks none that is missing: the report tracks this
-    published = params.model_dump(include={"published"})
-    results.write(paths.PUBLISHED, published)
+    # params.yaml may lack these keys, and DVC tracks none that is missing: the report tracks these
+    results.write(paths.PUBLISHED, params.model_dump(include={"published"}))
+    results.write(paths.COST, params.model_dump(include={"cost"}))
+    results.write(paths.TIMING, params.inference.timing.model_dump())
+    results.write(paths.SERVING, params.inference.serving.model_dump())
     for folder in paths.METRIC_FOLDERS:  # the report reads all of them, also of an empty branch
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -7,6 +7,7 @@ method shows them, with neither the test rows as every tuned method sees them.
 
 from tunebench import config, formatting, paths, prompts, results, stage
 from tunebench.paths import Run
+from tunebench.prompts import DoesNotFit, Prompt
 
 
 def main(run: Run) -> None:
@@ -14,6 +15,7 @@ def main(run: Run) -> None:
     params = config.load()
     pin = results.read(paths.pin(run.model))
     labels = results.read(paths.card(run.dataset))["labels"]
+    formatted: list[Prompt] | DoesNotFit
     if run.size_and_seed:
         formatted = formatting.training_prompts(params, run, pin, labels)
     else:

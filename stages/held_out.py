@@ -1,6 +1,6 @@
 """Read the text on which tuning may raise the loss: python -m stages.held_out."""
 
-from tunebench import config, held_out, paths, results, stage
+from tunebench import config, download, held_out, paths, results, stage
 from tunebench.paths import Run
 
 
@@ -8,7 +8,8 @@ def main(_: Run) -> None:
     """Write a line for each text, and the card of its data set; nothing where none is set."""
     params = config.load()
     held = params.evaluation.held_out
-    texts, card = [], {}
+    texts: list[str] = []
+    card: download.Card = {}
     if held is not None:
         fingerprint = results.read(paths.check("held_out"))["fingerprint"]
         given = paths.HELD_OUT_CARD

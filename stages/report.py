@@ -2,7 +2,18 @@
 
 from tunebench import config, paths, results, stage
 from tunebench.paths import Run
-from tunebench.report import comparisons, confusion, page, published, summary, tables
+from tunebench.report import (
+    comparisons,
+    confusion,
+    costs,
+    demand,
+    deployment,
+    load_tests,
+    page,
+    published,
+    summary,
+    tables,
+)
 
 
 def main(_: Run) -> None:
@@ -15,10 +26,18 @@ def main(_: Run) -> None:
         | comparisons.build(params)
         | tables.searches(params)
         | published.build(params.published, records)
+        | load_tests.build(records, params)
+        | costs.build(records, params)
+        | demand.build(records, params)
+        | deployment.build(params)
     )
     for name, rows in built.items():
         tables.write(paths.TABLES / f"{name}.csv", rows)
-    drawn = tables.plots(records, params) | {"confusion": confusion.build(params)}
+    drawn = (
+        tables.plots(records, params)
+        | {"confusion": confusion.build(params)}
+        | costs.plot(records, params)
+    )
     for name, rows in drawn.items():
         tables.write(paths.PLOTS / f"{name}.csv", rows)
     page.write(paths.PAGE, params, built)

@@ -9,13 +9,14 @@ from tunebench.paths import Run
 def main(run: Run) -> None:
     """Write nested, stratified training rows, and validation rows that no subset holds."""
     dataset = config.load().dataset(run.dataset)
+    train_size, seed = run.sized
     given = paths.split(run.dataset, "validation")
     subset = sampling.subset(
         sampling.labels_of(paths.split(run.dataset, "train"), stratify=dataset.labelled),
         sampling.labels_of(given, stratify=dataset.labelled) if given.exists() else None,
-        train_size=run.train_size,
+        train_size=train_size,
         validation_rows=dataset.validation_rows,
-        seed=run.seed,
+        seed=seed,
     )
     for split, (source, indices) in subset.items():
         to = paths.subset(run) / f"{split}.parquet"

@@ -18,11 +18,11 @@ def main(run: Run) -> None:
         base,
         method,
         prompts.read(paths.test_prompts(run)),
-        params.inference,
+        params.inference.timing,
         labels=results.read(paths.card(run.dataset))["labels"],
         trained=Path(selected["trained"]) if selected else None,
     )
-    settings = {"model": base.described(), "method": method, "inference": params.inference}
+    settings = {"model": base.described(), "method": method, "inference": params.inference.timing}
     provenance = results.provenance(run, settings, models.device_name())
     results.write(paths.timing_provenance(run), provenance)
     results.write(paths.timing(run), measured)

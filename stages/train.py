@@ -10,13 +10,14 @@ def main(run: Run) -> None:
     """Write the adapter with its provenance, the metrics and the loss history."""
     params = config.load()
     method = params.tuning_method(run.method)
+    _, seed = run.sized
     job = training.Job(
         name=str(run),
         base=models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model))),
         method=method,
         settings=params.training_for(params.dataset(run.dataset), method),
-        seed=run.seed,
-        prompts=prompts.read(paths.prompts(run)),
+        seed=seed,
+        prompts=prompts.read_subset(paths.prompts(run)),
         checkpoints=paths.checkpoints(run),
         output=paths.adapter(run),
         history=paths.history(run),

@@ -1,36 +1,30 @@
-"""A tiny random model with its own tokenizer, and a temporary project to run stages in."""
+"""A tiny random model, jobs that train it, and a temporary project to run stages in."""
 
 import copy
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+from hub_place import Place
+from hub_server import Hub, serving
+from jobs import LORA, SETTINGS, MakeJob, MakePrompts
+from projects import ROOT, VALID, Project
+from tiny_model import SENTENCES, write_llama, write_tokenizer
 
 from tunebench import models, tokenization
 from tunebench.config import schema
 from tunebench.prompts import Prompt
+from tunebench.training import Job
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # stages/ is no installed package
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-CONTEXT = 128
-SENTENCES = [
-    "the film was warm and funny and I would see it again",
-    "a dull story with a weak end and a tired cast",
-    "Name the topic of the post. Text: Answer: positive negative very positive",
-    "0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ abcdefghijklmnopqrstuvwxyz .,:;!?'()-",
-]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,72 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "shared" in item.keywords:
                 item.add_marker(absent)
-
-
-SPECIAL = ["<unk>", "<s>", "</s>", "<pad>", "<|im_start|>", "<|im_end|>"]
-TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-# bitsandbytes quantizes 64 weights of a row at a time
-HIDDEN, INNER, VOCABULARY = 64, 128, 340
-
-
-def write_tokenizer(folder: Path) -> None:
-    """Byte-level BPE that begins texts with <s>, with chat control tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
-    made = Tokenizer(models.BPE(unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    made.train_from_iterator(SENTENCES * 4, trainer)
-    made.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)]
-    )
-    made.save(str(folder / "tokenizer.json"))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **TOKENS}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
-def write_llama(folder: Path) -> None:
-    """Random weights of two layers, wide enough that answers differ by more than rounding."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    shapes = {"embed_tokens": (VOCABULARY, HIDDEN), "norm": (HIDDEN,)}
-    for layer in ("layers.0", "layers.1"):
-        shapes |= {f"{layer}.self_attn.{name}_proj": (HIDDEN, HIDDEN) for name in "qkvo"}
-        shapes |= {f"{layer}.mlp.{name}_proj": (INNER, HIDDEN) for name in ("gate", "up")}
-        shapes |= {f"{layer}.mlp.down_proj": (HIDDEN, INNER)}
-        shapes |= {f"{layer}.{name}_layernorm": (HIDDEN,) for name in ("input", "post_attention")}
-    named = {f"model.{name}": shape for name, shape in shapes.items()}
-    named["lm_head"] = (VOCABULARY, HIDDEN)
-    random = np.random.default_rng(0)
-    weights = {
-        f"{name}.weight": np.ones(shape, np.float32)
-        if len(shape) == 1
-        else random.normal(0, 0.3, shape).astype(np.float32)
-        for name, shape in named.items()
-    }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    config = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": VOCABULARY,
-        "hidden_size": HIDDEN,
-        "intermediate_size": INNER,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": CONTEXT,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "pad_token_id": 3,
-        "tie_word_embeddings": False,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
 
 
 @pytest.fixture(scope="session")
@@ -186,7 +114,7 @@ def architecture(request: pytest.FixtureRequest, tokenizer: Any) -> tuple[str, A
 
 
 @pytest.fixture(scope="session")
-def make_prompts() -> Callable[..., list[Prompt]]:
+def make_prompts() -> MakePrompts:
     """Prompts of different lengths, with alternating labels."""
 
     def make(count: int, *, split: str = "train", start: int = 0) -> list[Prompt]:
@@ -211,87 +139,44 @@ def make_prompts() -> Callable[..., list[Prompt]]:
     return make
 
 
-VALID: dict[str, Any] = {
-    "study": "small",
-    "grid": {
-        "models": ["tiny"],
-        "datasets": ["reviews"],
-        "prompting": ["zero_shot", "few_shot"],
-        "tuning": ["lora"],
-        "train_sizes": [0.5, 1.0],
-        "seeds": [0],
-    },
-    "models": {"tiny": {"path": "model"}},
-    "datasets": {
-        "reviews": {
-            "path": {"train": "train.csv", "test": "test.jsonl"},
-            "task": "classification",
-            "columns": {"text": "text", "label": "label"},
-            "template": "short",
-            "instruction": "Judge the review.",
-            "training": {},
+@pytest.fixture
+def make_job(tmp_path: Path, tiny: models.Base, make_prompts: MakePrompts) -> MakeJob:
+    """A job that trains a LoRA on 16 rows, in folders of its own name; any field can be given."""
+
+    def make(name: str = "run", **fields: Any) -> Job:
+        given: dict[str, Any] = {
+            "name": f"tiny/reviews/{name}",
+            "base": tiny,
+            "method": schema.PeftMethod(kind="peft", adapter=LORA),
+            "settings": SETTINGS,
+            "seed": 0,
+            "prompts": make_prompts(16),
+            "checkpoints": tmp_path / "checkpoints" / name,
+            "output": tmp_path / "adapters" / name,
         }
-    },
-    "templates": {
-        "short": {
-            "prompt": "{instruction}\n{shots}Text: {text}\nAnswer: ",
-            "shot": "Text: {text}\nAnswer: {completion}\n",
-        }
-    },
-    "methods": {
-        "zero_shot": {"kind": "prompting", "shots": 0},
-        "few_shot": {"kind": "prompting", "shots": 2},
-        "lora": {
-            "kind": "peft",
-            "adapter": {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]},
-            "training": {"learning_rate": 0.01},
-        },
-        "full": {"kind": "full"},
-    },
-    "training": {"num_train_epochs": 1, "per_device_train_batch_size": 4, "logging_steps": 1},
-    "evaluation": {"batch_tokens": 512, "generation": {"do_sample": False}},
-    "inference": {"train_size": 1.0, "prompts": 2, "warmup": 1, "new_tokens": 4},
-    "hardware": {"name": "this machine", "usd_per_hour": 0.0},
-}
+        return Job(**given | fields)
+
+    return make
+
+
+@pytest.fixture
+def adapted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The models that were given an adapter in this test, as training left them."""
+    made: list[Any] = []
+    wrap = models.with_adapter
+
+    def keep(*given: Any) -> Any:
+        made.append(wrap(*given))
+        return made[-1]
+
+    monkeypatch.setattr(models, "with_adapter", keep)
+    return made
 
 
 @pytest.fixture
 def valid() -> dict[str, Any]:
     """A whole parameter file without a fault, to be edited."""
     return copy.deepcopy(VALID)
-
-
-@dataclass(frozen=True)
-class Project:
-    """A folder with what a run needs: parameters, rows and a model."""
-
-    folder: Path
-
-    def write_params(self, params: dict[str, Any]) -> None:
-        """Replace params.yaml."""
-        with (self.folder / "params.yaml").open("w") as file:
-            YAML().dump(params, file)
-
-    def run(self, stage: str, *options: str) -> "subprocess.CompletedProcess[str]":
-        """Run one stage's script as DVC would."""
-        return subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}", *options],
-            cwd=self.folder,
-            # the sources beside these tests, wherever an installed copy may stand
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def files(self) -> dict[str, bytes]:
-        """The bytes of every file that stages made, by path; caches of fingerprints apart."""
-        return {
-            str(path.relative_to(self.folder)): path.read_bytes()
-            for top in ("data", "metrics", "report")
-            for path in sorted((self.folder / top).rglob("*"))
-            if path.is_file() and path.name != "fingerprints.json"
-        }
 
 
 @pytest.fixture
@@ -310,3 +195,34 @@ def project(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch)
     made.write_params(VALID)
     monkeypatch.chdir(tmp_path)
     return made
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    """A Hub on a socket of this machine, for the tests of one file."""
+    with serving() as made:
+        yield made
+
+
+@pytest.fixture
+def place(tmp_path: Path, hub: Hub) -> Place:
+    """An empty project and an empty cache, before a Hub that holds nothing yet."""
+    hub.repos.clear()
+    hub.troubles.clear()
+    hub.requests.clear()
+    return Place(tmp_path, hub)
+
+
+@pytest.fixture
+def tiny_files(model_folder: Path) -> dict[str, bytes]:
+    """The tiny model as a repository: with files that are no part of it, or unsafe to load."""
+    files = {path.name: path.read_bytes() for path in model_folder.iterdir()}
+    return files | {
+        "README.md": b"---\nlicense: apache-2.0\n---\n",
+        "merges.txt": b"#version: 0.2\n",
+        "pytorch_model.bin": b"pickle",
+        "pytorch_model.bin.index.json": b"{}",
+        "consolidated.safetensors": b"no",
+        "model.fp16.safetensors": b"no",
+        "original/params.json": b"{}",
+    }

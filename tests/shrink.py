@@ -16,8 +16,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, write_tokenizer
+from tests.tiny_model import write_tokenizer
 
+ROOT = Path(__file__).parents[1]
 Params = dict[str, Any]
 
 TOKENIZERS = ROOT.parent / "shared" / "tokenizers"
@@ -31,6 +32,15 @@ MAX_LENGTH = 960  # 20 posts, one of each class, do not fit in it, as they do no
 PACKING_LENGTH = 128
 NEW_TOKENS = 4
 INFERENCE = {"prompts": 1, "warmup": 1, "new_tokens": 2}
+# the first tuned method alone, behind a server that needs neither vLLM nor a GPU
+SERVER = {"command": f"{sys.executable} {ROOT}/tests/openai_server.py {{port}} --model {{model}}"}
+LOAD = {
+    "server": "own",
+    "servers": {"own": SERVER},
+    "min_requests": 20,
+    "hold_s": 0.1,
+    "max_rates": 1,
+}
 
 RANK = 8  # no matrix of a small model has many more
 
@@ -163,7 +173,8 @@ def shrink(study: Params, folder: Path, *, models: Path, cuda: bool) -> Params:
     for name, entry in small["datasets"].items():
         shrink_dataset(entry, folder / "rows" / name)
     shrink_grid(small)
-    small["inference"] |= INFERENCE
+    tested = {"tuning": small["grid"]["tuning"][:1], "prompting": []}
+    small["inference"] |= INFERENCE | LOAD | {"load_test": tested}
     for training in (small, *small["datasets"].values(), *small["methods"].values()):
         if "training" in training:
             training["training"] = shrink_training(training["training"], cuda=cuda)

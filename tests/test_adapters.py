@@ -1,10 +1,10 @@
 """Every PEFT method trains and is restored, or what it lacks is told in one line."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import MakeJob, MakePrompts
 
 from tunebench import adapters, generation, models, scoring, training
 from tunebench.config import library
@@ -44,22 +44,15 @@ KEYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def make_job(
-    tmp_path: Path, tiny: models.Base, make_prompts: Callable[..., list[Prompt]]
-) -> Callable[..., Job]:
-    def make(adapter: dict[str, Any], **changed: Any) -> Job:
+def make_job(make_job: MakeJob, make_prompts: MakePrompts) -> MakeJob:
+    def make(adapter: dict[str, Any], **fields: Any) -> Job:
         given: dict[str, Any] = {
-            "name": "tiny/reviews/odd",
-            "base": tiny,
             # past the check of params.yaml, which would not let all of these through
             "method": PeftMethod.model_construct(kind="peft", adapter=adapter, quantization=None),
             "settings": {"max_steps": 2, "learning_rate": 0.05, "save_strategy": "no"},
-            "seed": 0,
             "prompts": make_prompts(8),
-            "checkpoints": tmp_path / "checkpoints",
-            "output": tmp_path / "adapter",
         }
-        return Job(**given | changed)
+        return make_job("odd", **given | fields)
 
     return make
 
@@ -73,21 +66,16 @@ def test_every_method_of_peft_is_known_here() -> None:
 @pytest.mark.parametrize("peft_type", sorted(library.peft_types() - set(UNTRAINABLE_PEFT_TYPES)))
 def test_method_is_trained_saved_and_restored(
     peft_type: str,
-    make_job: Callable[..., Job],
-    make_prompts: Callable[..., list[Prompt]],
+    make_job: MakeJob,
+    make_prompts: MakePrompts,
     tokenizer: Any,
     model: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    adapted: list[Any],
 ) -> None:
-    trained: list[Any] = []
-    wrap = models.with_adapter
-    monkeypatch.setattr(
-        models, "with_adapter", lambda *given: trained.append(wrap(*given)) or trained[0]
-    )
     job = make_job({"peft_type": peft_type, **KEYS.get(peft_type, TARGETS)})
     PeftMethod(kind="peft", adapter=job.method.adapter)  # the check of params.yaml takes it
     metrics = training.train(job).metrics
-    count = sum(weight.numel() for weight in trained[0].parameters() if weight.requires_grad)
+    count = sum(weight.numel() for weight in adapted[0].parameters() if weight.requires_grad)
     assert metrics["trainable_parameters"] == count > 0
     assert metrics["loss"] > 0
 
@@ -95,7 +83,7 @@ def test_method_is_trained_saved_and_restored(
     restored = models.load(job.base, job.method, trained=job.output)
     before, after, plain = (
         scoring.score(each, tokenizer, asked, LABELS, batch_tokens=256)
-        for each in (trained[0].eval(), restored, model)
+        for each in (adapted[0].eval(), restored, model)
     )
     assert after == before != plain
     options = {"do_sample": False, "max_new_tokens": 4}
@@ -104,9 +92,7 @@ def test_method_is_trained_saved_and_restored(
 
 
 @pytest.mark.parametrize("peft_type", sorted(UNTRAINABLE_PEFT_TYPES))
-def test_method_that_can_not_be_trained_still_can_not(
-    peft_type: str, make_job: Callable[..., Job]
-) -> None:
+def test_method_that_can_not_be_trained_still_can_not(peft_type: str, make_job: MakeJob) -> None:
     with pytest.raises((TrainingError, ValueError), match=r"task_ids|use_cache"):
         training.train(make_job({"peft_type": peft_type, **KEYS.get(peft_type, TARGETS)}))
 
@@ -163,9 +149,7 @@ def test_method_that_can_not_be_trained_still_can_not(
         ),
     ],
 )
-def test_adapter_that_does_not_fit(
-    changed: dict[str, Any], fault: str, make_job: Callable[..., Job]
-) -> None:
+def test_adapter_that_does_not_fit(changed: dict[str, Any], fault: str, make_job: MakeJob) -> None:
     job = make_job(LORA | changed)
     with pytest.raises(TrainingError) as caught:
         training.train(job)
@@ -189,7 +173,7 @@ def test_adapter_that_does_not_fit(
     ],
 )
 def test_configuration_that_trains_nothing(
-    adapter: dict[str, Any], fault: str, make_job: Callable[..., Job]
+    adapter: dict[str, Any], fault: str, make_job: MakeJob
 ) -> None:
     with pytest.raises(TrainingError) as caught:
         training.train(make_job(adapter))
@@ -275,7 +259,7 @@ def test_adapter_of_another_model_is_refused(
 
 
 def test_rows_that_teach_nothing_are_refused(
-    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = [Prompt(f"train-{index}", "Text: dull", "", split="train") for index in range(3)]
     with pytest.raises(PromptError, match="adds no token to its prompt"):

@@ -1,17 +1,14 @@
 """AdaLoRA takes ranks away while it trains, and goes on doing so after a restart."""
 
 import dataclasses
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import MakeJob, digest
 
 from tunebench import batching, models, training
 from tunebench.config.schema import PeftMethod
 from tunebench.errors import TrainingError
-from tunebench.prompts import Prompt
 from tunebench.training import Job
 from tunebench.training.allocation import FILE
 
@@ -24,30 +21,21 @@ ADALORA = {
     "target_modules": ["q_proj", "v_proj"],
 }
 MODULES, STEPS = 4, 10
+SETTINGS = {
+    "max_steps": STEPS,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 0.02,
+    "logging_steps": 1,
+    "save_strategy": "steps",
+    "save_steps": 1,
+}
 
 
 @pytest.fixture
-def make_job(
-    tmp_path: Path, tiny: models.Base, make_prompts: Callable[..., list[Prompt]]
-) -> Callable[..., Job]:
+def make_job(make_job: MakeJob) -> MakeJob:
     def make(name: str, **changed: Any) -> Job:
-        return Job(
-            name="tiny/reviews/adalora",
-            base=tiny,
-            method=PeftMethod(kind="peft", adapter=ADALORA | changed),
-            settings={
-                "max_steps": STEPS,
-                "per_device_train_batch_size": 4,
-                "learning_rate": 0.02,
-                "logging_steps": 1,
-                "save_strategy": "steps",
-                "save_steps": 1,
-            },
-            seed=0,
-            prompts=make_prompts(16),
-            checkpoints=tmp_path / "checkpoints" / name,
-            output=tmp_path / name,
-        )
+        method = PeftMethod(kind="peft", adapter=ADALORA | changed)
+        return make_job(name, method=method, settings=SETTINGS)
 
     return make
 
@@ -60,11 +48,7 @@ def ranks(job: Job) -> list[int]:
     return [int((w != 0).sum()) for name, w in sorted(weights.items()) if "lora_E" in name]
 
 
-def digest(job: Job) -> str:
-    return hashlib.sha256((job.output / "adapter_model.safetensors").read_bytes()).hexdigest()
-
-
-def test_ranks_are_shared_out(make_job: Callable[..., Job]) -> None:
+def test_ranks_are_shared_out(make_job: MakeJob) -> None:
     import torch
 
     job = make_job("whole")
@@ -82,7 +66,7 @@ def test_ranks_are_shared_out(make_job: Callable[..., Job]) -> None:
 
 @pytest.mark.parametrize("batch", [4, 9], ids=["while ranks are taken", "when they are fixed"])
 def test_killed_run_takes_away_the_same_ranks(
-    batch: int, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    batch: int, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, killed = make_job("whole"), make_job("killed")
     expected = training.train(whole)
@@ -120,15 +104,13 @@ def test_killed_run_takes_away_the_same_ranks(
         ),
     ],
 )
-def test_schedule_without_effect(
-    changed: dict[str, int], fault: str, make_job: Callable[..., Job]
-) -> None:
+def test_schedule_without_effect(changed: dict[str, int], fault: str, make_job: MakeJob) -> None:
     with pytest.raises(TrainingError) as caught:
         training.train(make_job("odd", **changed))
     assert str(caught.value) == f"tiny/reviews/adalora: adapter: {fault}"
 
 
-def test_given_schedule_is_kept(make_job: Callable[..., Job]) -> None:
+def test_given_schedule_is_kept(make_job: MakeJob) -> None:
     job = make_job("longer", total_step=100)
     training.train(dataclasses.replace(job, settings=job.settings | {"max_steps": 2}))
     restored = models.load(job.base, job.method, trained=job.output)

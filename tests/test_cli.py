@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from tunebench import paths, results
 from tunebench.cli import app
+from tunebench.errors import ParameterError
 from tunebench.paths import Run
 
 RUN = Run("tiny", "reviews", "qlora", 0.1, 0)
@@ -97,3 +98,9 @@ def test_a_run_reads_back_from_its_name(size: int | float) -> None:
     run = Run("m", "d", "x", size, 3)
     assert Run.parse(str(run)) == run
     assert type(Run.parse(str(run)).train_size) is type(size)
+
+
+def test_only_runs_with_rows_of_their_own_have_size_and_seed() -> None:
+    assert Run("tiny", "reviews", "lora", 50, 3).sized == (50, 3)
+    with pytest.raises(ParameterError, match=r"tiny/reviews/few_shot: has no rows of its own"):
+        _ = Run("tiny", "reviews", "few_shot").sized

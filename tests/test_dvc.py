@@ -213,6 +213,31 @@ def test_published_numbers_rerun_the_report(project: Path) -> None:
     assert not (project / "metrics/tables/published.csv").exists()
 
 
+def test_prices_rerun_the_report_alone(project: Path) -> None:
+    before = (project / "params.yaml").read_text()
+    params = yaml().load(project / "params.yaml")
+    params["hardware"]["usd_per_hour"] = 3.6
+    params["cost"] = {"usd_per_label": 0.5}
+    yaml().dump(params, project / "params.yaml")
+
+    assert repro(project) == ["report"]
+    header, *rows = (project / "metrics/tables/costs.csv").read_text().splitlines()
+    assert "usd_to_train,usd_for_labels,usd_per_1k_requests" in header
+    assert len(rows) >= 4
+    drawn = dvc(project, "plots", "show", "--show-vega", "costs")
+    assert drawn.returncode == 0, drawn.stderr
+    assert '"usd"' in drawn.stdout
+
+    params["cost"]["usd_per_label"] = 0.25
+    yaml().dump(params, project / "params.yaml")
+    assert repro(project) == ["report"]
+
+    (project / "params.yaml").write_text(before)
+    assert repro(project) == ["report"]
+    assert not (project / "metrics/tables/costs.csv").exists()
+    assert not (project / "metrics/plots/costs.csv").exists()
+
+
 def test_editing_a_row_reruns_what_depends_on_it(project: Path) -> None:
     write_rows(project, last="better")
 

@@ -1,22 +1,29 @@
 """The loss on held-out text, against torch's own, of every kind of tuned model."""
 
+import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ADAPTERS, CONTEXT, SENTENCES, Project
+from conftest import ADAPTERS
+from projects import ROOT, Project
+from tiny_model import CONTEXT, SENTENCES
 
 from stages import check, download, evaluate, fetch_model, format_prompts, held_out, subsample
-from tunebench import forgetting, models, paths, results
+from tunebench import forgetting, models, outcomes, paths, results
 from tunebench.config.schema import FullMethod, PeftMethod, PromptingMethod
 from tunebench.errors import EvaluationError
 from tunebench.paths import Run
 
 TEXTS = [*SENTENCES, "</s> is a text too", "x", SENTENCES[0] * 9]  # one longer than the context
 PISSA = {"peft_type": "LORA", "r": 4, "init_lora_weights": "pissa", "target_modules": "all-linear"}
+SIZES = {"context_length": CONTEXT, "batch_tokens": 200}
 METHODS: dict[str, Any] = {
     "full": FullMethod(kind="full"),
     "pissa": PeftMethod(kind="peft", adapter=PISSA),
@@ -94,8 +101,7 @@ def test_one_model_at_a_time_is_in_memory(
         return made
 
     monkeypatch.setattr(models, "load", counting)
-    sizes = {"context_length": CONTEXT, "batch_tokens": 200}
-    forgetting.measure(tiny, method, TEXTS, trained=trained, **sizes)
+    forgetting.measure(tiny, method, TEXTS, trained=trained, **SIZES)
     assert len(loaded) == 2
 
 
@@ -151,9 +157,81 @@ def test_loss_that_is_not_finite_names_the_text(tiny: models.Base) -> None:
         )
 
 
-def test_only_runs_of_another_data_set_have_it(
-    project: Project, valid: dict[str, Any], model_folder: Path
+@pytest.mark.parametrize("ends", ["load", "mean_loss"])
+@pytest.mark.parametrize("call", [0, 1])
+def test_memory_that_ends_is_told_by_one_key(
+    ends: str,
+    call: int,
+    tiny: models.Base,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    import torch
+
+    owner = {"load": models, "mean_loss": forgetting}[ends]
+    work, calls = getattr(owner, ends), []
+
+    def scarce(*given: Any, **options: Any) -> Any:
+        calls.append(ends)
+        if len(calls) > call:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return work(*given, **options)
+
+    monkeypatch.setattr(owner, ends, scarce)
+    found = forgetting.measure(tiny, METHODS["full"], TEXTS, trained=tiny.folder, **SIZES)
+    assert list(found) == ["forgetting_failed"]
+    assert list(found["forgetting_failed"]) == ["out_of_memory", "peak_memory_bytes"]
+    note = outcomes.note(found["forgetting_failed"])
+    assert note.startswith("out of memory at ")
+    told = capsys.readouterr().err
+    assert told.endswith(f"forgetting: {note}; {forgetting.REMEDY}. The evaluation stands.\n")
+
+
+def test_other_errors_end_the_stage(tiny: models.Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> float:
+        raise RuntimeError("sizes differ")
+
+    monkeypatch.setattr(forgetting, "mean_loss", broken)
+    with pytest.raises(RuntimeError, match="sizes differ"):
+        forgetting.measure(tiny, METHODS["full"], TEXTS, trained=tiny.folder, **SIZES)
+
+
+SCARCE = """
+import json, resource, sys
+from pathlib import Path
+from tunebench import forgetting, models
+from tunebench.config.schema import FullMethod, Model
+
+folder = Path(sys.argv[1])
+base = models.Base(folder, "0", Model(path=sys.argv[1]))
+def measure(words):
+    return forgetting.measure(base, FullMethod(kind="full"), ["dull story " * words],
+        trained=folder, context_length=None, batch_tokens=100)
+measure(9)  # all that is loaded once is loaded now
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000,) * 2)
+print(json.dumps([measure(9), measure(30_000)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's own memory so")
+def test_real_end_of_memory(model_folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCARCE, model_folder],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    short, long = json.loads(done.stdout.splitlines()[-1])
+    assert short["forgetting"] == 0.0
+    assert long["forgetting_failed"]["out_of_memory"]
+    assert long["forgetting_failed"]["peak_memory_bytes"] > 1e8
+    assert "forgetting: out of memory at" in done.stderr
+
+
+@pytest.fixture
+def two_domains(project: Project, valid: dict[str, Any], model_folder: Path) -> list[Run]:
+    """Tuned runs ready for evaluation: of `reviews`, and of `letters`, whose text is held out."""
     valid["methods"]["full"]["training"] = {}
     valid["grid"]["datasets"].append("letters")
     valid["datasets"]["letters"] = valid["datasets"]["reviews"] | {"path": "letters"}
@@ -166,20 +244,30 @@ def test_only_runs_of_another_data_set_have_it(
     check.main(Run())
     held_out.main(Run())
     fetch_model.main(Run("tiny"))
+    runs = [Run("tiny", name, "full", 0.5, 0) for name in ("reviews", "letters")]
+    for run in runs:
+        download.main(Run(dataset=run.dataset))
+        subsample.main(Run("", run.dataset, "", 0.5, 0))
+        for asked in (Run("tiny", run.dataset), Run("tiny", run.dataset, "", 0.5, 0)):
+            format_prompts.main(asked)
+        shutil.copytree(model_folder, paths.adapter(run))
+    return runs
+
+
+def evaluated(run: Run) -> results.Metrics:
+    evaluate.main(run)
+    return results.read(paths.evaluation(run))
+
+
+def test_only_runs_of_another_data_set_have_it(two_domains: list[Run]) -> None:
     found = {}
-    for name in ("reviews", "letters"):
-        tuned, prompted = Run("tiny", name, "full", 0.5, 0), Run("tiny", name, "zero_shot")
-        download.main(Run(dataset=name))
-        format_prompts.main(Run("tiny", name))
+    for tuned in two_domains:
+        prompted = Run("tiny", tuned.dataset, "zero_shot")
         format_prompts.main(prompted)
-        subsample.main(Run("", name, "", 0.5, 0))
-        format_prompts.main(Run("tiny", name, "", 0.5, 0))
-        shutil.copytree(model_folder, paths.adapter(tuned))
         for run in (tuned, prompted):
-            evaluate.main(run)
-            measured = results.read(paths.evaluation(run))
-            found[name, run.method] = measured.get("forgetting")
-            assert ("held_out_loss" in measured) == (found[name, run.method] is not None)
+            measured = evaluated(run)
+            found[run.dataset, run.method] = measured.get("forgetting")
+            assert ("held_out_loss" in measured) == ("forgetting" in measured)
     # what was not trained has forgotten nothing
     assert found == {
         ("reviews", "full"): 0.0,
@@ -187,3 +275,29 @@ def test_only_runs_of_another_data_set_have_it(
         ("letters", "full"): None,
         ("letters", "zero_shot"): None,
     }
+
+
+def test_evaluation_outlives_the_end_of_memory(
+    two_domains: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    run = two_domains[0]
+    whole = evaluated(run)
+    predictions = paths.predictions(run).read_bytes()
+    paths.predictions(run).unlink()
+
+    def scarce(*_: Any, **__: Any) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(forgetting, "mean_loss", scarce)
+    left = evaluated(run)
+    lost = {"held_out_loss_before", "held_out_loss", "forgetting"}
+    assert lost < whole.keys()
+    assert left.keys() == whole.keys() - lost | {"forgetting_failed"}
+    timed = {"evaluate_s", "peak_memory_bytes"}
+    same = left.keys() & whole.keys() - timed
+    assert {name: left[name] for name in same} == {name: whole[name] for name in same}
+    assert paths.predictions(run).read_bytes() == predictions
+    # it is the evaluation's note that would take the score out of the report
+    assert outcomes.note(left) == ""

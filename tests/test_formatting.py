@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project
+from projects import Project
 
 from stages import check, download, evaluate, fetch_model, format_prompts, time_inference
 from tunebench import formatting, paths, prompts, results
-from tunebench.errors import PromptError
+from tunebench.errors import PromptError, SourceError
 from tunebench.paths import Run
 
 FEW = Run("tiny", "reviews", "few_shot")
@@ -41,6 +41,8 @@ def test_examples_that_do_not_fit_are_a_result(fetched: Project, valid: dict[str
     assert results.read(paths.prompts_metrics(FEW)) == found
     assert results.read(paths.timing(FEW)) == found
     assert paths.predictions(FEW).read_text() == ""
+    with pytest.raises(SourceError, match=r"holds no training rows; remove it"):
+        prompts.read_subset(paths.prompts(FEW))
 
 
 def test_tokens_needed_are_enough(fetched: Project, valid: dict[str, Any]) -> None:

@@ -21,18 +21,19 @@ FREE = {"config", "errors", "paths", "results", "progress", "quiet", "stage"}
 
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
-    {"errors", "memory", "progress", "quiet", "cost", "metrics", "statistics", "duplicates"}
-    | {"neftune", "trial"},
+    {"errors", "keeper", "memory", "progress", "quiet", "cost", "metrics", "statistics"}
+    | {"duplicates", "neftune", "trial"},
     {"paths"},
     {"config"},
-    {"results"},
+    {"results", "deployment"},
     {"sources", "tables", "demo"},
     {"pins", "sampling", "tokenization", "cleaning", "quantized", "adapters"},
     {"checking", "download", "prompts", "templates"},
     {"models", "fitting", "held_out"},
-    {"formatting", "batching", "beginning", "outcomes"},
+    {"formatting", "batching", "beginning", "merging", "outcomes"},
     {"training", "scoring", "generation"},
     {"evaluation", "forgetting", "timing"},
+    {"serving"},
     {"selection"},
     {"report", "inspection"},
     {"stage", "cli"},
@@ -56,7 +57,7 @@ def module_of(path: Path) -> str:
 
 @cache
 def imports(path: Path) -> frozenset[Path]:
-    """Our modules that a file imports anywhere in it, but for type checkers alone."""
+    """Our modules that a file imports anywhere in it, but for type checkers alone, or starts."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
     skipped = {
@@ -74,6 +75,8 @@ def imports(path: Path) -> frozenset[Path]:
             assert node.level == 0, f"{path}: imports are absolute here"
             found.add(str(node.module))
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("tunebench."):
+            found.add(str(node.value))  # run with `python -m`
     files = {file_of(module) for module in found}
     return frozenset(file for file in files if file is not None)
 
@@ -238,6 +241,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     ),
     "time_inference": (
         {
+            paths.TIMING,
             paths.adapter(TUNED),
             paths.pin("tiny"),
             paths.test_prompts(TUNED),
@@ -245,6 +249,18 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.selected(TUNED),
         },
         {paths.timing(TUNED), paths.timing_provenance(TUNED)},
+    ),
+    "load_test": (
+        {
+            paths.SERVING,
+            paths.adapter(TUNED),
+            paths.pin("tiny"),
+            paths.test_prompts(TUNED),
+            paths.card("reviews"),
+            paths.predictions(TUNED),
+            paths.selected(TUNED),
+        },
+        {paths.load_test(TUNED), paths.served(TUNED), paths.served_provenance(TUNED)},
     ),
     "format_prompting": (
         {paths.pin("tiny"), paths.raw("reviews")},
@@ -259,15 +275,27 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
         },
     ),
     "time_prompting": (
-        {paths.pin("tiny"), paths.test_prompts(PROMPTED), paths.card("reviews")},
+        {paths.TIMING, paths.pin("tiny"), paths.test_prompts(PROMPTED), paths.card("reviews")},
         {paths.timing(PROMPTED), paths.timing_provenance(PROMPTED)},
+    ),
+    "load_test_prompting": (
+        {
+            paths.SERVING,
+            paths.pin("tiny"),
+            paths.test_prompts(PROMPTED),
+            paths.card("reviews"),
+            paths.predictions(PROMPTED),
+        },
+        {paths.load_test(PROMPTED), paths.served(PROMPTED), paths.served_provenance(PROMPTED)},
     ),
     "report": (
         {
             paths.PUBLISHED,
+            paths.COST,
             paths.DATA / "predictions",
             paths.METRICS / "evaluate",
             paths.METRICS / "history",
+            paths.METRICS / "load_test",
             paths.METRICS / "time_inference",
             paths.METRICS / "train",
         },

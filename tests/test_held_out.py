@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import Project
+from projects import Project
 from toys import dataset, write_csv
 
 from stages import check, held_out

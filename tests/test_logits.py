@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from jobs import assert_same_gradients, gradients
 
 from tunebench import batching, models
 from tunebench.config.schema import PeftMethod
@@ -23,27 +24,6 @@ def batch_of(lengths: list[int], *, loss_on: str = "completion") -> dict[str, An
     batch = batching.Collator(PAD)(rows)
     del batch["row_lengths"]
     return batch
-
-
-def gradients(model: Any, loss: Any) -> dict[str, Any]:
-    model.zero_grad()
-    loss.backward()
-    found = {
-        name: weight.grad.clone()
-        for name, weight in model.named_parameters()
-        if weight.grad is not None
-    }
-    model.zero_grad()
-    return found
-
-
-def assert_same_gradients(found: dict[str, Any], right: dict[str, Any]) -> None:
-    """Within 1e-5 of the largest of all."""
-    assert set(found) == set(right) != set()
-    largest = max(float(gradient.abs().max()) for gradient in right.values())
-    assert largest > 0
-    for name, gradient in right.items():
-        assert float((found[name] - gradient).abs().max()) <= 1e-5 * largest, name
 
 
 def loss_of(ours: logits.LabelledLogits, batch: dict[str, Any], items: Any = None) -> Any:

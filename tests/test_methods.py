@@ -1,11 +1,12 @@
 """What each tuning method computes, against its formula."""
 
+import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import MakeJob, MakePrompts
 from ruamel.yaml import YAML
 
 from tunebench import adapters, models, training
@@ -14,7 +15,6 @@ from tunebench.prompts import Prompt
 from tunebench.training import Job
 
 STUDIES = Path(__file__).parents[1] / "studies"
-MakePrompts = Callable[..., list[Prompt]]
 QV = ["q_proj", "v_proj"]
 BLOCK = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 LORA = {"peft_type": "LORA", "r": 4, "lora_alpha": 6, "target_modules": QV}
@@ -30,19 +30,11 @@ def peft(adapter: dict[str, Any], **changed: Any) -> PeftMethod:
 
 
 @pytest.fixture
-def make_job(tmp_path: Path, tiny: models.Base, make_prompts: MakePrompts) -> Callable[..., Job]:
+def make_job(make_job: MakeJob, make_prompts: MakePrompts) -> MakeJob:
     def make(method: TuningMethod, prompts: list[Prompt] | None = None, **settings: Any) -> Job:
         given = {"max_steps": 2, "logging_steps": 1, "learning_rate": 0.01, "save_strategy": "no"}
-        return Job(
-            name="tiny/reviews/method",
-            base=tiny,
-            method=method,
-            settings=given | settings,
-            seed=0,
-            prompts=prompts or make_prompts(8),
-            checkpoints=tmp_path / "checkpoints",
-            output=tmp_path / "adapter",
-        )
+        rows = prompts or make_prompts(8)
+        return make_job(method=method, prompts=rows, settings=given | settings)
 
     return make
 
@@ -94,7 +86,7 @@ def adapted_modules(adapted: Any) -> set[str]:
 )  # fmt: skip
 def test_neftune_noise(
     method: TuningMethod,
-    make_job: Callable[..., Job],
+    make_job: MakeJob,
     make_prompts: MakePrompts,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -236,7 +228,7 @@ def test_only_the_adapter_is_trained(
     quantization: str | None,
     dtype: str,
     tiny: models.Base,
-    make_job: Callable[..., Job],
+    make_job: MakeJob,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch
@@ -252,7 +244,7 @@ def test_only_the_adapter_is_trained(
     monkeypatch.setattr(models, "with_adapter", spy)
     base = models.Base(tiny.folder, tiny.revision, Model(path=str(tiny.folder), dtype=dtype))
     job = make_job(peft(LORA, quantization=quantization))
-    training.train(Job(**{**vars(job), "base": base}))
+    training.train(dataclasses.replace(job, base=base))
     ((adapted, before),) = kept
     changed = {
         name for name, weight in adapted.named_parameters() if not torch.equal(weight, before[name])
@@ -378,9 +370,7 @@ COUNTS: list[tuple[dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("adapter", "count"), COUNTS)
-def test_trainable_parameters(
-    adapter: dict[str, Any], count: int, make_job: Callable[..., Job]
-) -> None:
+def test_trainable_parameters(adapter: dict[str, Any], count: int, make_job: MakeJob) -> None:
     metrics = training.train(make_job(peft(adapter), max_steps=1)).metrics
     assert metrics["trainable_parameters"] == count
 
@@ -398,7 +388,7 @@ def test_prefix_is_as_wide_as_shared_keys_and_values() -> None:
 
 
 def test_full_tuning_learns_eight_rows_by_heart(
-    make_job: Callable[..., Job], make_prompts: MakePrompts
+    make_job: MakeJob, make_prompts: MakePrompts
 ) -> None:
     job = make_job(
         FullMethod(kind="full"),

@@ -3,21 +3,19 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from jobs import MakeJob
 
-from tunebench import evaluation, models, outcomes, paths, results, timing, training
-from tunebench.config.schema import Evaluation, FullMethod, Inference, PeftMethod
+from tunebench import evaluation, outcomes, paths, results, timing, training
+from tunebench.config.inference import Timing
+from tunebench.config.schema import Evaluation, FullMethod
 from tunebench.errors import TrainingError
-from tunebench.prompts import Prompt
-from tunebench.training import Job
 from tunebench.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[1]
-LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
 SETTINGS = {
     "max_steps": 6,
     "per_device_train_batch_size": 4,
@@ -30,27 +28,12 @@ HOW = evaluation.Answering(["positive", "negative"], Evaluation(), {})
 
 
 @pytest.fixture
-def make_job(
-    tmp_path: Path, tiny: models.Base, make_prompts: Callable[..., list[Prompt]]
-) -> Callable[..., Job]:
-    def make(**changed: Any) -> Job:
-        given: dict[str, Any] = {
-            "name": "tiny/reviews/lora",
-            "base": tiny,
-            "method": PeftMethod(kind="peft", adapter=LORA),
-            "settings": SETTINGS,
-            "seed": 0,
-            "prompts": make_prompts(16),
-            "checkpoints": tmp_path / "checkpoints",
-            "output": tmp_path / "adapter",
-        }
-        return Job(**given | changed)
-
-    return make
+def make_job(make_job: MakeJob) -> MakeJob:
+    return partial(make_job, "lora", settings=SETTINGS)
 
 
 def test_run_that_diverges_stops_and_is_a_result(
-    make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wild = SETTINGS | {"learning_rate": 3e37, "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
     job = make_job(settings=wild, method=FullMethod(kind="full"))
@@ -70,19 +53,19 @@ def test_run_that_diverges_stops_and_is_a_result(
     answers = evaluation.evaluate(job.base, job.method, HOW, job.prompts, job.output)
     assert answers == evaluation.Outcome(failed, [], job.output)
     timed = timing.time_inference(
-        job.base, job.method, job.prompts, Inference(), labels=HOW.labels, trained=job.output
+        job.base, job.method, job.prompts, Timing(), labels=HOW.labels, trained=job.output
     )
     assert timed == failed
 
 
-def test_last_step_may_be_the_one_that_diverges(make_job: Callable[..., Job]) -> None:
+def test_last_step_may_be_the_one_that_diverges(make_job: MakeJob) -> None:
     wild = {"learning_rate": 3e38, "max_grad_norm": 0.0, "max_steps": 1, "save_strategy": "no"}
     outcome = training.train(make_job(settings=SETTINGS | wild))
     assert outcome.metrics["diverged"]
     assert outcome.metrics["step"] == 1
 
 
-def test_later_run_takes_the_place_of_a_failed_one(make_job: Callable[..., Job]) -> None:
+def test_later_run_takes_the_place_of_a_failed_one(make_job: MakeJob) -> None:
     job = make_job()
     results.write(paths.failure(job.output), {"out_of_memory": True, "peak_memory_bytes": 1})
     training.train(job)
@@ -136,7 +119,7 @@ def test_memory_that_ends(auto: bool, tmp_path: Path, model_folder: Path) -> Non
         assert results.read(tmp_path / "large" / "failed.json")["out_of_memory"]
 
 
-def test_parts_of_a_batch_train_as_the_whole(make_job: Callable[..., Job]) -> None:
+def test_parts_of_a_batch_train_as_the_whole(make_job: MakeJob) -> None:
     whole = make_job(settings=SETTINGS | {"auto_find_batch_size": True})
     parts = training._in_smaller_parts(whole)
     assert parts is not None
@@ -157,7 +140,7 @@ def test_parts_of_a_batch_train_as_the_whole(make_job: Callable[..., Job]) -> No
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 @pytest.mark.parametrize("file", ["optimizer.pt", "trainer_state.json"])
 def test_full_disk_leaves_the_earlier_checkpoint(
-    file: str, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    file: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_job()
     last = Checkpoints.last

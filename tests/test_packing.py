@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from jobs import assert_same_gradients, gradients
 
 from tunebench import batching
 from tunebench.training import packing
@@ -96,24 +97,10 @@ def test_virtual_tokens_mix_packed_rows(answering: Any) -> None:
     assert packing.keeps_rows_apart(answering, some_rows([9, 12, 7]), PAD) is not virtual
 
 
-def gradients(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
-    model.zero_grad()
+def gradients_of(model: Any, rows: list[batching.Example]) -> dict[str, Any]:
+    batch = batching.Collator(PAD)(rows)
     inputs = {name: value for name, value in batch.items() if name != "row_lengths"}
-    model(**inputs, use_cache=False).loss.backward()
-    return {
-        name: weight.grad.clone()
-        for name, weight in model.named_parameters()
-        if weight.grad is not None
-    }
-
-
-def assert_same_gradients(found: dict[str, Any], right: dict[str, Any]) -> None:
-    """Within 1e-5 of the largest of all."""
-    assert set(found) == set(right) != set()
-    largest = max(float(gradient.abs().max()) for gradient in right.values())
-    assert largest > 0
-    for name, gradient in right.items():
-        assert float((found[name] - gradient).abs().max()) <= 1e-5 * largest, name
+    return gradients(model, model(**inputs, use_cache=False).loss)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -128,8 +115,7 @@ def test_packed_gradients_are_those_of_rows_apart(
     rows = some_rows([20, 5, 30, 11, 2, 24])
     packs = packing.packed(rows, 40, seed=0)
     assert 2 < len(packs) < 6
-    collate = batching.Collator(PAD)
-    assert_same_gradients(gradients(model, collate(packs)), gradients(model, collate(rows)))
+    assert_same_gradients(gradients_of(model, packs), gradients_of(model, rows))
 
 
 def test_packed_gradients_of_an_adapter(answering: Any) -> None:
@@ -138,10 +124,8 @@ def test_packed_gradients_of_an_adapter(answering: Any) -> None:
         assert answering.peft_config["default"].is_prompt_learning
         return
     packs = packing.packed(rows, 40, seed=0)
-    collate = batching.Collator(PAD)
-    right = gradients(answering, collate(rows))
-    assert_same_gradients(gradients(answering, collate(packs)), right)
-    answering.zero_grad()
+    right = gradients_of(answering, rows)
+    assert_same_gradients(gradients_of(answering, packs), right)
 
 
 def test_noise_is_that_of_each_row() -> None:

@@ -31,11 +31,26 @@ ANSWERS = [
 ]
 TIMED = {
     "latency_p50_s": 0.02,
+    "latency_p50_s_low": 0.0195,
+    "latency_p50_s_high": 0.0225,
     "latency_p99_s": 0.03,
     "requests_per_s_batch_1": 50.0,
     "requests_per_s_batch_8": 200.0,
     "load_s": 1.0,
     "peak_memory_bytes": 3000,
+}
+
+MERGED = {
+    "quantization": "nf4",
+    "mergeable": True,
+    "merge_s": 2.0,
+    "merged_latency_p50_s": 0.01,
+    "merged_latency_p50_s_low": 0.009,
+    "merged_latency_p50_s_high": 0.011,
+    "merged_requests_per_s_batch_1": 100.0,
+    "merged_requests_per_s_batch_8": 500.0,
+    "merged_requests_per_s_batch_32": 1000.0,
+    "merged_answers_that_differ": 0.125,
 }
 
 
@@ -112,6 +127,75 @@ def test_inference_is_told_for_the_size_that_was_timed(params: Params) -> None:
         assert timed["usd_per_1k_requests"] == 0.005  # 0.001 dollars a second, 200 requests in it
         assert timed["inference_peak_memory_bytes"] == 3000
     assert "accuracy_stdev" not in methods["zero_shot"]["0"]
+
+
+def test_merged_model_has_a_row_of_its_own(params: Params, tmp_path: Path) -> None:
+    results.write(paths.timing(Run("tiny", "reviews", "lora")), TIMED | MERGED)
+    records = summary.collect(params)
+    whole = summary.nest(records)["tiny"]["reviews"]["lora"]["1.0"]
+    assert (whole["usd_per_1k_requests"], whole["merged_usd_per_1k_requests"]) == (0.005, 0.001)
+    assert "merged_inference_peak_memory_bytes" not in whole
+    zero, attached, merged = tables.build(records)["inference"]
+    assert [(row["form"], row["quantization"]) for row in (zero, attached, merged)] == [
+        ("", ""), ("attached", "nf4"), ("merged", ""),
+    ]  # fmt: skip
+    assert list(zero) == list(attached) == list(merged)
+    assert list(merged)[6:] == [
+        "form", "quantization", "latency_p50_s", "latency_p50_s_low", "latency_p50_s_high",
+        "latency_p99_s", "requests_per_s_batch_1", "requests_per_s_batch_8",
+        "requests_per_s_batch_32", "inference_peak_memory_bytes", "usd_per_1k_requests",
+        "answers_that_differ",
+    ]  # fmt: skip
+    assert (attached["latency_p50_s"], merged["latency_p50_s"]) == (0.02, 0.01)
+    assert (attached["requests_per_s_batch_32"], merged["requests_per_s_batch_32"]) == (None, 1000)
+    assert (attached["answers_that_differ"], merged["answers_that_differ"]) == (None, 0.125)
+
+    page.write(tmp_path / "page.html", params, tables.build(records))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<td>20 ms<span class="interval">19.5 ms–22.5 ms</span></td>' in text
+    assert '<td class="text">merged</td>' in text
+    assert text.count("Attached: with the adapter") == 1
+    assert "latency p50 s low" not in text
+
+
+def test_merged_model_without_memory_is_told_in_its_row(params: Params, tmp_path: Path) -> None:
+    failed = {"mergeable": True, "merged_out_of_memory": True}
+    results.write(paths.timing(Run("tiny", "reviews", "lora")), TIMED | failed)
+    built = tables.build(summary.collect(params))
+    *_, merged = built["inference"]
+    assert (merged["form"], merged["latency_p50_s"]) == ("merged", None)
+    page.write(tmp_path / "page.html", params, built)
+    assert ">out of memory</td>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_model_that_was_timed_in_no_batch_has_no_price_of_answering(params: Params) -> None:
+    single = {name: value for name, value in TIMED.items() if "requests_per_s" not in name}
+    ended = single | {"memory_ended_at_batch_size": 64}
+    results.write(paths.timing(Run("tiny", "reviews", "lora")), ended)
+    found = summary.nest(summary.collect(params))["tiny"]["reviews"]["lora"]["1.0"]
+    assert found["latency_p50_s"] == 0.02
+    assert "usd_per_1k_requests" not in found
+
+
+def test_machine_without_a_price_has_no_dollars(
+    params: Params, project: Any, valid: dict[str, Any], tmp_path: Path
+) -> None:
+    results.write(paths.timing(Run("tiny", "reviews", "lora")), TIMED | MERGED)
+
+    def dollars() -> tuple[set[str], bool]:
+        records = summary.collect(config.load())
+        built = tables.build(records)
+        columns = {name for rows in built.values() for row in rows for name in row}
+        page.write(tmp_path / "page.html", config.load(), built)
+        told = {name for record in records for name in record.training | record.inference}
+        named = {name for name in columns | told if "usd" in name}
+        return named, "$" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+    merged = "merged_usd_per_1k_requests"
+    assert dollars() == ({"usd_to_train", "usd_per_1k_requests", merged}, True)
+    valid["hardware"]["usd_per_hour"] = 0.0
+    project.write_params(valid)
+    assert dollars() == (set(), False)
 
 
 def test_missing_metric_is_named(params: Params) -> None:
@@ -197,6 +281,7 @@ def test_page_shows_the_tables_and_escapes_names(params: Params, tmp_path: Path)
         (7.25, "tokens_per_s", "7.25"),
         (8_312, "adapter_bytes", "8.31 kB"),
         (0.0, "usd_to_train", "$0"),
+        (12345.6, "usd_at_10m", "$12,346"),
         (1_148_032, "trainable_parameters", "1,148,032"),
         ("lora", "method", "lora"),
         (None, "loss", ""),
@@ -364,10 +449,14 @@ def test_stage_writes_every_file(params: Params, project: Any) -> None:
     written = (str(paths.TABLES), str(paths.PLOTS))
     assert sorted(path for path in project.files() if path.startswith(written)) == [
         "metrics/plots/confusion.csv",
+        "metrics/plots/costs.csv",
         "metrics/plots/learning_curve.csv",
         "metrics/plots/loss.csv",
+        "metrics/tables/break_even.csv",
         "metrics/tables/classification.csv",
         "metrics/tables/comparisons.csv",
+        "metrics/tables/costs.csv",
+        "metrics/tables/deployment.csv",
         "metrics/tables/inference.csv",
         "metrics/tables/training.csv",
     ]

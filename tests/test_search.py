@@ -1,18 +1,14 @@
 """A search trains each setting on the same rows and keeps the best on validation rows."""
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import LORA, MakeJob, MakePrompts, digest
 
-from tunebench import evaluation, models, training
+from tunebench import evaluation, training
 from tunebench.config.schema import Evaluation, PeftMethod
-from tunebench.prompts import Prompt
 from tunebench.training import Job, search
 
-LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
 SETTINGS = {
     "num_train_epochs": 2,
     "per_device_train_batch_size": 4,
@@ -24,29 +20,15 @@ RATES = [1e-5, 0.02, 3e37]  # too low, right, and too high to end in a number
 
 
 @pytest.fixture
-def make_job(
-    tmp_path: Path, tiny: models.Base, make_prompts: Callable[..., list[Prompt]]
-) -> Callable[..., Job]:
-    def make(name: str = "run", rates: Any = RATES, **changed: Any) -> Job:
-        given: dict[str, Any] = {
-            "name": f"tiny/reviews/{name}",
-            "base": tiny,
-            "method": PeftMethod(
-                kind="peft", adapter=LORA, search={"learning_rate": rates} if rates else {}
-            ),
-            "settings": SETTINGS,
-            "seed": 0,
-            "prompts": make_prompts(12) + make_prompts(4, split="validation", start=40),
-            "checkpoints": tmp_path / "checkpoints" / name,
-            "output": tmp_path / name,
-        }
-        return Job(**given | changed)
+def make_job(make_job: MakeJob, make_prompts: MakePrompts) -> MakeJob:
+    rows = make_prompts(12) + make_prompts(4, split="validation", start=40)
+
+    def make(name: str = "run", rates: Any = RATES, **fields: Any) -> Job:
+        searched = {"learning_rate": rates} if rates else {}
+        method = PeftMethod(kind="peft", adapter=LORA, search=searched)
+        return make_job(name, method=method, **{"settings": SETTINGS, "prompts": rows} | fields)
 
     return make
-
-
-def digest(job: Job) -> str:
-    return hashlib.sha256((job.output / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
 def test_every_combination_is_a_trial() -> None:
@@ -55,7 +37,7 @@ def test_every_combination_is_a_trial() -> None:
 
 
 def test_the_best_on_validation_rows_is_kept(
-    make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = make_job()
     outcome = training.train(job)
@@ -81,7 +63,7 @@ def test_the_best_on_validation_rows_is_kept(
 
 
 def test_killed_search_trains_no_trial_twice(
-    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, killed = make_job("whole", RATES[:2]), make_job("killed", RATES[:2])
     expected = training.train(whole)
@@ -105,7 +87,7 @@ def test_killed_search_trains_no_trial_twice(
     assert found.chosen == expected.chosen
 
 
-def test_search_without_a_winner_is_a_result(make_job: Callable[..., Job]) -> None:
+def test_search_without_a_winner_is_a_result(make_job: MakeJob) -> None:
     job = make_job(rates=[3e37, 2e37])
     found = training.train(job).metrics
     assert found["diverged"]

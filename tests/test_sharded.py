@@ -1,15 +1,14 @@
 """The files under launch/: accelerate reads them, and FSDP trains what one process does."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import MakeJob, MakePrompts
 
 from tunebench import models, training
 from tunebench.config.schema import FullMethod, PeftMethod, TuningMethod
-from tunebench.prompts import Prompt
 from tunebench.training import launch
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +58,8 @@ def test_config_trains_as_one_process_does(
     precise_to: float,
     tmp_path: Path,
     tiny: models.Base,
-    make_prompts: Callable[..., list[Prompt]],
+    make_job: MakeJob,
+    make_prompts: MakePrompts,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if config.startswith("fsdp"):
@@ -75,14 +75,11 @@ def test_config_trains_as_one_process_does(
     ):
         given = {"max_steps": 5, "per_device_train_batch_size": 4, "learning_rate": 1e-3}
         given |= {"logging_steps": 1, "save_strategy": "no", "use_cpu": False}
-        job = training.Job(
-            name=f"tiny/rows/{name}",
-            base=tiny,
+        job = make_job(
+            name,
             method=method,
             settings=given | settings | several,
-            seed=0,
             prompts=make_prompts(18),
-            checkpoints=tmp_path / "checkpoints" / name,
             output=tmp_path / name,
         )
         outcomes[name] = training.train(job)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from projects import environment
 
 from tunebench import stage
 from tunebench.paths import Run
@@ -132,3 +133,17 @@ def test_interrupt_ends_a_stage_even_where_a_library_swallows_it(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, said, "")
+
+
+def test_exit_looks_through_nothing_that_was_made() -> None:
+    script = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0))\n"  # the first is called last
+        "from tunebench import stage\n"
+        "stage.run(lambda run: print(gc.get_freeze_count()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        env=environment(),
+    )  # fmt: skip
+    assert done.stdout.split() == ["0", "True"]

@@ -98,3 +98,27 @@ def test_no_rows_is_an_error() -> None:
         statistics.of_confusion([], [])
     with pytest.raises(ValueError, match="2 means and 1 intervals"):
         statistics.over_seeds([0.1, 0.2], [(0.0, 0.3)])
+
+
+def test_median_has_the_interval_of_subjects_not_of_measurements() -> None:
+    random = np.random.default_rng(5)
+    subjects = random.normal(10, 2, size=40)
+    once = statistics.of_median([subjects])
+    thrice = statistics.of_median([subjects] * 3)
+    assert thrice == once
+    low, high = once
+    assert low < np.median(subjects) < high
+    # the order statistics between which the median lies in 96% of the cases: 14 to 27 of 40
+    ranked = np.sort(subjects)
+    assert ranked[12] <= low <= ranked[15]
+    assert ranked[24] <= high <= ranked[27]
+
+
+@pytest.mark.parametrize("rounds", [[], [[]], [[1.0, 2.0], [1.0]]])
+def test_median_of_nothing_or_of_uneven_rounds_has_none(rounds: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match=r"no values|inhomogeneous"):
+        statistics.of_median(rounds)
+
+
+def test_median_of_one_is_a_point() -> None:
+    assert statistics.of_median([[3.0], [5.0]]) == (4.0, 4.0)

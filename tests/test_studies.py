@@ -98,6 +98,10 @@ def test_dvc_builds_every_stage(path: Path, tmp_path: Path) -> None:
     assert count["subsample"] == datasets * per_size
     assert count["format_prompts"] == models * datasets * per_size
     assert count["time_inference"] * per_size == trainings
+    tested = params.inference.load_test
+    assert count["load_test"] == models * datasets * len(tested.tuning)
+    assert count["load_test_prompting"] == models * datasets * len(tested.prompting)
+    assert tested.tuning or tested.prompting
     assert count["report"] == count["check"] == count["held_out"] == 1
 
 

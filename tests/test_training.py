@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import MakeJob, MakePrompts, digest
 
 from tunebench import batching, models, scoring, training
 from tunebench.config.schema import FullMethod, PeftMethod, PromptingMethod
@@ -16,7 +17,6 @@ from tunebench.prompts import Prompt
 from tunebench.training import Job, setup
 from tunebench.training.checkpoints import Checkpoints
 
-MakePrompts = Callable[..., list[Prompt]]
 LORA = {"peft_type": "LORA", "r": 4, "lora_dropout": 0.1, "target_modules": ["q_proj", "v_proj"]}
 PROMPTING = PromptingMethod(kind="prompting")
 LABELS = ["positive", "negative"]
@@ -32,26 +32,8 @@ STEPS = 8  # 16 rows in batches of 4, twice
 
 
 @pytest.fixture
-def make_job(tmp_path: Path, tiny: models.Base, make_prompts: MakePrompts) -> Callable[..., Job]:
-    def make(name: str = "run", **changed: Any) -> Job:
-        settings = {
-            "name": f"tiny/reviews/{name}",
-            "base": tiny,
-            "method": PeftMethod(kind="peft", adapter=LORA),
-            "settings": SETTINGS,
-            "seed": 0,
-            "prompts": make_prompts(16),
-            "checkpoints": tmp_path / "checkpoints" / name,
-            "output": tmp_path / "adapters" / name,
-        }
-        return Job(**settings | changed)
-
-    return make
-
-
-def weights(job: Job) -> str:
-    (path,) = job.output.glob("*.safetensors")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def make_job(make_job: MakeJob) -> MakeJob:
+    return partial(make_job, settings=SETTINGS, method=PeftMethod(kind="peft", adapter=LORA))
 
 
 def scores(job: Job, tokenizer: Any, prompts: list[Prompt]) -> list[list[float]]:
@@ -88,19 +70,14 @@ def starting_step(job: Job) -> int:
 @pytest.mark.parametrize("quantization", [None, "nf4"])
 def test_adapter_is_restored_as_it_was_trained(
     quantization: str | None,
-    make_job: Callable[..., Job],
+    make_job: MakeJob,
     make_prompts: MakePrompts,
     tokenizer: Any,
     model: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    adapted: list[Any],
 ) -> None:
     import torch
 
-    trained: list[Any] = []
-    wrap = models.with_adapter
-    monkeypatch.setattr(
-        models, "with_adapter", lambda *given: trained.append(wrap(*given)) or trained[0]
-    )
     job = make_job(method=PeftMethod(kind="peft", adapter=LORA, quantization=quantization))
     outcome = training.train(job)
     assert sorted(path.name for path in job.output.iterdir()) == [
@@ -113,8 +90,8 @@ def test_adapter_is_restored_as_it_was_trained(
     restored = models.load(job.base, job.method, trained=job.output).eval()
     ids = torch.tensor([[1, 9, 20, 31]])
     with torch.inference_mode():
-        assert torch.equal(restored(ids).logits, trained[0].eval()(ids).logits)
-    after = scoring.score(trained[0], tokenizer, prompts, LABELS, batch_tokens=256)
+        assert torch.equal(restored(ids).logits, adapted[0].eval()(ids).logits)
+    after = scoring.score(adapted[0], tokenizer, prompts, LABELS, batch_tokens=256)
     assert scores(job, tokenizer, prompts) == after
     assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_tokens=256)
     assert outcome.metrics["rows"] == 16
@@ -124,11 +101,11 @@ def test_adapter_is_restored_as_it_was_trained(
     assert min(outcome.metrics.values()) > 0
 
 
-def test_seed_decides_the_weights(make_job: Callable[..., Job]) -> None:
+def test_seed_decides_the_weights(make_job: MakeJob) -> None:
     jobs = [make_job("first"), make_job("again"), make_job("other", seed=1)]
     for job in jobs:
         training.train(job)
-    first, again, other = map(weights, jobs)
+    first, again, other = map(digest, jobs)
     assert first == again != other
 
 
@@ -143,7 +120,7 @@ def test_seed_decides_the_weights(make_job: Callable[..., Job]) -> None:
     ids=str,
 )
 def test_killed_run_ends_in_the_same_weights(
-    make_job: Callable[..., Job], own: dict[str, Any], tmp_path: Path
+    make_job: MakeJob, own: dict[str, Any], tmp_path: Path
 ) -> None:
     whole, killed = (
         make_job(name, settings=SETTINGS | own, history=tmp_path / name)
@@ -156,7 +133,7 @@ def test_killed_run_ends_in_the_same_weights(
     assert written(tmp_path / "whole")[loss].startswith(until_killed[loss])
     shutil.rmtree(tmp_path / "killed")  # as DVC does
     resumed = training.train(killed)
-    assert weights(killed) == weights(whole)
+    assert digest(killed) == digest(whole)
     assert resumed.history == expected.history
     assert written(tmp_path / "killed") == written(tmp_path / "whole")
     for name in ("rows", "steps", "loss", "trainable_parameters", "adapter_bytes"):
@@ -165,7 +142,7 @@ def test_killed_run_ends_in_the_same_weights(
 
 
 def test_changed_run_starts_from_the_beginning(
-    make_job: Callable[..., Job], make_prompts: MakePrompts
+    make_job: MakeJob, make_prompts: MakePrompts
 ) -> None:
     job = make_job()
     interrupt(job)
@@ -185,7 +162,7 @@ def test_changed_run_starts_from_the_beginning(
         shutil.copytree(spare, job.checkpoints)
 
 
-def test_epochs_are_kept(make_job: Callable[..., Job]) -> None:
+def test_epochs_are_kept(make_job: MakeJob) -> None:
     by_epoch = SETTINGS | {"save_strategy": "epoch", "num_train_epochs": 2.5}
     whole, killed = (make_job(name, settings=by_epoch) for name in ("whole", "killed"))
     training.train(whole)
@@ -194,7 +171,7 @@ def test_epochs_are_kept(make_job: Callable[..., Job]) -> None:
     kept = epochs(whole)
     assert list(kept) == ["1", "2", "3"]
     assert len(set(kept.values())) == 3
-    assert kept["3"] == weights(whole)
+    assert kept["3"] == digest(whole)
     assert epochs(killed) == kept
 
 
@@ -203,7 +180,7 @@ def epochs(job: Job) -> dict[str, str]:
     return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_packed_rows_are_trained_on(make_job: Callable[..., Job]) -> None:
+def test_packed_rows_are_trained_on(make_job: MakeJob) -> None:
     packed = {"packing": "concat", "packing_length": 64, "loss_on": "all"}
     job = make_job("packed", settings=SETTINGS | packed)
     metrics = training.train(job).metrics
@@ -240,7 +217,7 @@ def trained_weights(job: Job) -> Any:
     ],
 )
 def test_a_step_is_the_same_however_its_rows_are_put_together(
-    make_job: Callable[..., Job], own: dict[str, Any], batch: int, accumulation: int
+    make_job: MakeJob, own: dict[str, Any], batch: int, accumulation: int
 ) -> None:
     method = PeftMethod(kind="peft", adapter=LORA | {"lora_dropout": 0.0})
     right = trained_weights(
@@ -261,7 +238,7 @@ def test_a_step_is_the_same_however_its_rows_are_put_together(
 
 
 def test_rows_that_would_mix_are_not_packed(
-    make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = {"packing": True, "packing_length": 128, "max_steps": 1, "save_strategy": "no"}
     lora = training.train(make_job("lora", settings=SETTINGS | own)).metrics
@@ -282,7 +259,7 @@ def drawn(job: Job) -> Any:
 
 
 def test_rows_are_drawn_by_length_unless_settings_say_otherwise(
-    make_job: Callable[..., Job],
+    make_job: MakeJob,
 ) -> None:
     from torch.utils.data import RandomSampler, SequentialSampler
 
@@ -295,7 +272,7 @@ def test_rows_are_drawn_by_length_unless_settings_say_otherwise(
 
 
 def test_plain_loss_is_said_and_the_same(
-    make_job: Callable[..., Job],
+    make_job: MakeJob,
     make_prompts: MakePrompts,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -317,7 +294,7 @@ def test_plain_loss_is_said_and_the_same(
 
 @pytest.mark.parametrize("quantization", [None, "nf4"])
 def test_validation_leaves_training_as_it_is(
-    quantization: str | None, make_job: Callable[..., Job], make_prompts: MakePrompts
+    quantization: str | None, make_job: MakeJob, make_prompts: MakePrompts
 ) -> None:
     method = PeftMethod(
         kind="peft", adapter=LORA | {"lora_dropout": 0.0}, quantization=quantization
@@ -330,11 +307,11 @@ def test_validation_leaves_training_as_it_is(
         outcome = training.train(job)
         validated = sum("eval_loss" in entry for entry in outcome.history)
         assert validated == (STEPS / 2 if strategy == "steps" else 1)  # at the end in any case
-        found.append(weights(job))
+        found.append(digest(job))
     assert found[0] == found[1]
 
 
-def test_smoothed_labels_have_the_loss_of_the_library(make_job: Callable[..., Job]) -> None:
+def test_smoothed_labels_have_the_loss_of_the_library(make_job: MakeJob) -> None:
     own = {"label_smoothing_factor": 0.2, "max_steps": 2, "save_strategy": "no"}
     smooth = training.train(make_job("smooth", settings=SETTINGS | own)).metrics["loss"]
     hard = training.train(make_job("hard", settings=SETTINGS | own | {"label_smoothing_factor": 0}))
@@ -342,7 +319,7 @@ def test_smoothed_labels_have_the_loss_of_the_library(make_job: Callable[..., Jo
 
 
 def test_full_tuning_saves_a_whole_model(
-    make_job: Callable[..., Job], make_prompts: MakePrompts, tokenizer: Any, model: Any
+    make_job: MakeJob, make_prompts: MakePrompts, tokenizer: Any, model: Any
 ) -> None:
     settings = SETTINGS | {"max_steps": 2, "save_strategy": "no"}
     job = make_job(method=FullMethod(kind="full"), settings=settings)
@@ -356,14 +333,14 @@ def test_full_tuning_saves_a_whole_model(
     assert after != scoring.score(model, tokenizer, prompts, LABELS, batch_tokens=256)
 
 
-def test_adapter_that_does_not_fit_the_model_is_blamed(make_job: Callable[..., Job]) -> None:
+def test_adapter_that_does_not_fit_the_model_is_blamed(make_job: MakeJob) -> None:
     adapter = {"peft_type": "LORA", "target_modules": ["no_such_layer"]}
     job = make_job("odd", method=PeftMethod(kind="peft", adapter=adapter))
     with pytest.raises(TrainingError, match=r"^tiny/reviews/odd: adapter: .*no_such_layer"):
         training.train(job)
 
 
-def test_neftune_and_loss_on_change_the_result(make_job: Callable[..., Job]) -> None:
+def test_neftune_and_loss_on_change_the_result(make_job: MakeJob) -> None:
     short = SETTINGS | {"max_steps": 3, "save_strategy": "no"}
     found = set()
     for name, own in (
@@ -373,12 +350,12 @@ def test_neftune_and_loss_on_change_the_result(make_job: Callable[..., Job]) -> 
     ):
         job = make_job(name, settings=short | own)
         training.train(job)
-        found.add(weights(job))
+        found.add(digest(job))
     assert len(found) == 3
 
 
 def test_history_has_step_and_loss(
-    make_job: Callable[..., Job], make_prompts: MakePrompts, tmp_path: Path
+    make_job: MakeJob, make_prompts: MakePrompts, tmp_path: Path
 ) -> None:
     rows = make_prompts(8) + make_prompts(4, split="validation", start=50)
     settings = SETTINGS | {"eval_strategy": "epoch", "save_strategy": "no"}

@@ -7,7 +7,8 @@ TunebenchError            anything that a user can mend; a stage prints it and e
 │   └── ContextError      or that no cut of its text makes fit the context
 ├── TrainingError         a run that cannot go on, with the setting to change
 │   └── Diverged          since its loss is no number any more: a result, which others outlive
-└── EvaluationError       answers that are no result
+├── EvaluationError       answers that are no result
+└── ServingError          a server that does not start, does not get ready, or ends under load
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class Diverged(TrainingError):  # noqa: N818 - an outcome, as its place in the t
 
 class EvaluationError(TunebenchError):
     """Answers that are no result: not finite, or not those that were asked for."""
+
+
+class ServingError(TunebenchError):
+    """A server, or the load on it, that cannot start or go on."""
 
 
 def suggest(name: object, choices: Iterable[str]) -> str:

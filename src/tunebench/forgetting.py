@@ -7,11 +7,12 @@ whose adapter is disabled is not always that one, since PiSSA and OLoRA change t
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebench import batching, models, results, scoring, tokenization
+from tunebench import batching, memory, models, outcomes, results, scoring, tokenization
 from tunebench.errors import EvaluationError
 from tunebench.progress import bar
 from tunebench.tokenization import Marked
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 LOGITS = 2**28
 # positions whose loss is computed at once, in float32 whatever the model's own dtype
 POSITIONS = 1024
+REMEDY = (
+    "lower evaluation.batch_tokens, name a data set with shorter texts under evaluation.held_out,"
+    " or quantize the model"
+)
 
 
 def measure(
@@ -45,11 +50,34 @@ def measure(
             where the vocabulary is large.
 
     Returns:
-        `held_out_loss_before`, `held_out_loss` and `forgetting`, in nats per token.
+        `held_out_loss_before`, `held_out_loss` and `forgetting`, in nats per token; where memory
+        ends, only `forgetting_failed`, which holds what `outcomes.note` tells it by.
 
     Raises:
         EvaluationError: if a loss is not finite, or the texts hold no token to predict.
     """
+    try:
+        return _measure(
+            base, method, texts,
+            trained=trained, context_length=context_length, batch_tokens=batch_tokens,
+        )  # fmt: skip
+    except Exception as error:
+        if not memory.has_ended(error):
+            raise
+    failed = outcomes.out_of_memory()
+    print(f"forgetting: {outcomes.note(failed)}; {REMEDY}. The evaluation stands.", file=sys.stderr)
+    return {"forgetting_failed": failed}
+
+
+def _measure(
+    base: models.Base,
+    method: models.Method,
+    texts: Sequence[str],
+    *,
+    trained: Path,
+    context_length: int | None,
+    batch_tokens: int,
+) -> results.Metrics:
     tokenizer = models.load_tokenizer(base)
     padding = tokenization.pad_id(tokenizer)
     budget = min(batch_tokens, max(1, LOGITS // len(tokenizer)))

@@ -3,6 +3,8 @@
 - `does_not_fit`: solved examples leave no room for the text
 - `out_of_memory`: of the accelerator, or of this process
 - `diverged`: the loss or the weights are no number any more
+- `objective_met: false`: no rate of requests meets the objective of a load test
+- `not_servable`: an adapter that can be merged into no weights, and that the server does not take
 """
 
 from __future__ import annotations
@@ -30,6 +32,11 @@ def diverged(error: Diverged) -> results.Metrics:
     return {"diverged": True, "step": error.step, "learning_rate": error.learning_rate}
 
 
+def not_servable(server: str) -> results.Metrics:
+    """Metrics of a load test of what only this project's own process can answer with."""
+    return {"not_servable": True, "server": server}
+
+
 def failure(trained: Path | None) -> results.Metrics | None:
     """The metrics of a training that left no model in its folder, if it did not."""
     found = trained and paths.failure(trained)
@@ -43,9 +50,23 @@ def note(found: results.Metrics) -> str:
         return f"does not fit: {needed:,} tokens needed, {available:,} there are"
     if found.get("out_of_memory"):
         return f"out of memory at {found['peak_memory_bytes'] / 1e9:.3g} GB"
+    if found.get("not_servable"):
+        return f"in-process only: it cannot be merged, and {found['server']} takes no such adapter"
+    if found.get("objective_met") is False:
+        return f"no rate meets {found['objective']}: {_best_there_was(found)}"
     if found.get("diverged"):
         return f"diverged at step {found['step']}, learning rate {found['learning_rate']:.3g}"
     return ""
+
+
+def _best_there_was(found: results.Metrics) -> str:
+    said = f"at {found['offered_rps']:.3g} requests/s"
+    failed = found["errors"] + found["timeouts"]
+    if failed:
+        said += f" {failed} of {found['requests']} failed"
+    if "latency_p99_s" in found:
+        said += f"{',' if failed else ''} p99 of the latency was {found['latency_p99_s']:.3g} s"
+    return said
 
 
 def message(found: results.Metrics) -> str:

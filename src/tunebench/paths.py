@@ -17,8 +17,11 @@ DATA = Path("data")
 METRICS = Path("metrics")
 CHECK = DATA / "check"
 PUBLISHED = CHECK / "published.json"
+COST = CHECK / "cost.json"
 HELD_OUT = DATA / "held_out.jsonl"
 HELD_OUT_CARD = DATA / "held_out.json"
+TIMING = CHECK / "timing.json"
+SERVING = CHECK / "serving.json"
 FINGERPRINTS = DATA / "fingerprints.json"
 SUMMARY = METRICS / "summary.json"
 TABLES = METRICS / "tables"
@@ -26,10 +29,10 @@ PLOTS = METRICS / "plots"
 PAGE = Path("report") / "index.html"
 
 
-METRIC_FOLDERS = tuple(
-    METRICS / stage
-    for stage in ("download", "format_prompts", "train", "history", "evaluate", "time_inference")
-)
+STAGES_WITH_METRICS = (
+    "download", "format_prompts", "train", "history", "evaluate", "time_inference", "load_test",
+)  # fmt: skip
+METRIC_FOLDERS = tuple(METRICS / stage for stage in STAGES_WITH_METRICS)
 
 
 def parse_size(text: str) -> int | float:
@@ -71,6 +74,17 @@ class Run:
     def size_and_seed(self) -> str:
         """`0.1-0` for ten per cent of the rows and seed 0; empty for a prompting run."""
         return "" if self.train_size is None else f"{self.train_size}-{self.seed}"
+
+    @property
+    def sized(self) -> tuple[int | float, int]:
+        """The train size and the seed of a run that has them.
+
+        Raises:
+            ParameterError: if it has none.
+        """
+        if self.train_size is None or self.seed is None:
+            raise ParameterError([f"{self}: has no rows of its own; give --train-size and --seed"])
+        return self.train_size, self.seed
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.model, self.dataset, self.method, self.size_and_seed)))
@@ -209,3 +223,23 @@ def timing_provenance(run: Run) -> Path:
     of showing another machine's seconds.
     """
     return _of(DATA / "timings", Run(run.model, run.dataset, run.method), ".run.json")
+
+
+def load_test(run: Run) -> Path:
+    """What one method stands behind a server."""
+    return _of(METRICS / "load_test", Run(run.model, run.dataset, run.method), ".json")
+
+
+def served(run: Run) -> Path:
+    """What the server answered under load, one JSON line for each prompt."""
+    return _of(DATA / "served", Run(run.model, run.dataset, run.method), ".jsonl")
+
+
+def served_provenance(run: Run) -> Path:
+    """Settings, versions and machine behind the load test; cached as `timing_provenance` is."""
+    return _of(DATA / "served", Run(run.model, run.dataset, run.method), ".run.json")
+
+
+def load_test_logs(run: Run) -> Path:
+    """Folder of what a server and the load generator printed, kept whatever happens."""
+    return _of(DATA / "logs", Run(run.model, run.dataset, run.method), "")

@@ -113,6 +113,18 @@ def read(path: Path) -> list[Prompt] | DoesNotFit:
     return [Prompt(**row) for row in rows]
 
 
+def read_subset(path: Path) -> list[Prompt]:
+    """Every row that a subset's `format_prompts` wrote, before which no solved examples stand.
+
+    Raises:
+        SourceError: if the file is not there, or holds nothing to train on.
+    """
+    rows = read(path)
+    if isinstance(rows, DoesNotFit):
+        raise SourceError(f"{path}: holds no training rows; remove it and run `dvc repro`")
+    return rows
+
+
 def read_split(path: Path, split: str) -> list[Prompt]:
     """One split of the rows that a subset's `format_prompts` wrote."""
     rows = read(path)

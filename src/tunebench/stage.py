@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -23,6 +25,9 @@ def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bo
     calm_libraries()
     if not downloads:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # before it exits the interpreter looks several times for cycles among all that the libraries
+    # have made: 1.7 s after a training that ends in 0.2 s without
+    atexit.register(gc.freeze)
     stopped: list[int] = []
 
     def stop(number: int, _: object) -> None:

@@ -96,6 +96,28 @@ def of_confusion(gold: Sequence[str], answers: Sequence[str]) -> dict[str, Inter
     }
 
 
+def of_median(rounds: Sequence[Sequence[float]]) -> Interval:
+    """The interval of the median of all values, where each subject was measured in every round.
+
+    Subjects are drawn again, each with all its rounds: a prompt that takes long does so each time,
+    and measuring it three times makes no three prompts of it.
+
+    Args:
+        rounds: each the values of the same subjects, in the same order.
+
+    Raises:
+        ValueError: where there is no value, or rounds differ in their number of subjects.
+    """
+    import numpy as np
+
+    values = np.array(rounds, dtype=np.float64)  # rounds × subjects
+    if not values.size:
+        raise ValueError("no values to draw from")
+    count = values.shape[1]
+    drawn = np.random.default_rng(SEED).integers(count, size=(DRAWS, count))
+    return _middle(np.median(values.T[drawn].reshape(DRAWS, -1), axis=1))
+
+
 def over_seeds(means: Sequence[float], intervals: Sequence[Interval]) -> Interval:
     """The interval of the mean over several seeds, each with the interval of its own mean.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tunebench import paths
-from tunebench.config import data, schema
-from tunebench.config.options import merge
+from tunebench.config import data, inference, references, schema
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, suggest
-
-# DVC reads methods.a.b as b within a, so a name has no dot
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 
 def load(path: Path = paths.PARAMS) -> Params:
@@ -29,7 +25,7 @@ def load(path: Path = paths.PARAMS) -> Params:
         ParameterError: with a line for every fault: its place, the culprit, the choices.
     """
     raw = _read(path)
-    faults = list(_reference_faults(raw))
+    faults = list(references.faults(raw))
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
@@ -120,174 +116,19 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
         "peft": schema.PeftMethod,
         "full": schema.FullMethod,
         "evaluation": schema.Evaluation,
-        "inference": schema.Inference,
+        "inference": inference.Inference,
         "hardware": schema.Hardware,
         "published": schema.Published,
+        "cost": schema.Cost,
     }
     # a method's location names its kind third: ('methods', 'qlora', 'peft', 'quantisation')
     name = location[2] if location[0] == "methods" else location[0]
-    if location[:2] == ("evaluation", "held_out"):
-        return list(schema.HeldOut.model_fields)
+    inner_sections: dict[tuple[int | str, ...], type[BaseModel]] = {
+        ("evaluation", "held_out"): schema.HeldOut,
+        ("inference", "servers"): inference.Server,
+        ("inference", "load_test"): inference.LoadTest,
+    }
+    if location[:2] in inner_sections:
+        return list(inner_sections[location[:2]].model_fields)
     inner = sections.get(str(name)) if len(location) > 1 else None
     return list((inner or Params).model_fields)
-
-
-def _reference_faults(raw: Any) -> Iterator[str]:
-    """Names that are used but not defined, looked up in the raw file so that all are found."""
-    if not isinstance(raw, Mapping):
-        return
-    section = {key: value for key, value in raw.items() if isinstance(value, Mapping)}
-    grid = {
-        axis: value for axis, value in section.get("grid", {}).items() if isinstance(value, list)
-    }
-    for axis, values in grid.items():
-        for index, value in enumerate(values):
-            if any(value == other and type(value) is type(other) for other in values[:index]):
-                yield f"grid.{axis}[{index}]: {value!r} stands twice"
-    for axis, table in (("models", "models"), ("datasets", "datasets")):
-        for index, name in enumerate(grid.get(axis, [])):
-            yield from _undefined(f"grid.{axis}[{index}]", name, table, section)
-    held = section.get("evaluation", {}).get("held_out")
-    if isinstance(held, Mapping) and "dataset" in held:
-        yield from _undefined("evaluation.held_out.dataset", held["dataset"], "datasets", section)
-    for axis in ("prompting", "tuning"):
-        for index, name in enumerate(grid.get(axis, [])):
-            place = f"grid.{axis}[{index}]"
-            yield from _undefined(place, name, "methods", section)
-            kind = _entry(section, "methods", name).get("kind")
-            right = "prompting" if kind == "prompting" else "tuning"
-            if kind is not None and right != axis:
-                yield f"{place}: {name!r} is a {kind} method; name it under grid.{right}"
-    yield from _template_faults(section, grid)
-    yield from _selection_faults(section, grid)
-    yield from _search_faults(section, grid)
-    yield from _published_faults(section)
-    yield from _name_faults(section)
-    size, sizes = section.get("inference", {}).get("train_size"), grid.get("train_sizes", [])
-    if grid.get("tuning") and str(size) not in map(str, sizes):
-        choices = ", ".join(map(str, sizes))
-        yield f"inference.train_size: {size!r} is none of grid.train_sizes; choose from: {choices}"
-
-
-def _undefined(place: str, name: object, table: str, section: Mapping[str, Any]) -> Iterator[str]:
-    known = [str(key) for key in section.get(table, {})]
-    if str(name) not in known:
-        yield f"{place}: {name!r} is not defined under {table}; {suggest(name, known)}"
-
-
-def _entry(section: Mapping[str, Any], table: str, name: object) -> Mapping[str, Any]:
-    """One definition, empty where there is none: its own faults are told elsewhere."""
-    entry = section.get(table, {}).get(str(name))
-    return entry if isinstance(entry, Mapping) else {}
-
-
-def _template_faults(section: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> Iterator[str]:
-    templates = section.get("templates", {})
-    for table in ("datasets", "methods"):
-        for name, entry in section.get(table, {}).items():
-            chosen = entry.get("template") if isinstance(entry, Mapping) else None
-            if isinstance(chosen, str) and chosen not in templates:
-                hint = suggest(chosen, map(str, templates))
-                yield f"{table}.{name}.template: {chosen!r} is not defined under templates; {hint}"
-    prompting = {str(name): _entry(section, "methods", name) for name in grid.get("prompting", [])}
-    for name in map(str, grid.get("datasets", [])):
-        dataset = _entry(section, "datasets", name)
-        used = set()
-        for method, entry in {"": dataset, **prompting}.items():
-            chosen = str(entry.get("template") or dataset.get("template"))
-            template = _valid_template(templates.get(chosen))
-            if template is None:
-                return  # its own faults are told elsewhere
-            used |= template.fields
-            if entry.get("shots") and not template.takes_shots:
-                yield (
-                    f"templates.{chosen}: {method!r} puts examples before the text, which needs a"
-                    " {shots} in prompt and a shot"
-                )
-            for field in sorted(template.fields - {*data.RESERVED_FIELDS, *_columns(dataset)}):
-                known = {*data.RESERVED_FIELDS, *_columns(dataset)}
-                yield (
-                    f"templates.{chosen}: {{{field}}} is no field of the rows of {name!r}; name its"
-                    f" column under datasets.{name}.columns, or {suggest(field, known)}"
-                )
-        for field in sorted(_columns(dataset) - {*data.Columns.model_fields} - used):
-            hint = suggest(field, data.Columns.model_fields)
-            yield f"datasets.{name}.columns.{field}: no template shows it; {hint}"
-
-
-def _columns(dataset: Mapping[str, Any]) -> set[str]:
-    columns = dataset.get("columns")
-    return set(map(str, columns)) if isinstance(columns, Mapping) else set()
-
-
-def _valid_template(raw: object) -> data.Template | None:
-    try:
-        return data.Template.model_validate(raw)
-    except ValidationError:
-        return None
-
-
-def _selection_faults(section: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> Iterator[str]:
-    select = section.get("evaluation", {}).get("select")
-    if select not in ("best_validation", "best_test"):
-        return
-    for name in grid.get("datasets", []):
-        dataset = _entry(section, "datasets", name)
-        if select == "best_validation" and not dataset.get("validation_rows"):
-            yield (
-                f"evaluation.select: best_validation needs rows to choose on: set"
-                f" datasets.{name}.validation_rows"
-            )
-        for method in grid.get("tuning", []):
-            entries = section, dataset, _entry(section, "methods", method)
-            levels = [
-                level for entry in entries if isinstance(level := entry.get("training"), dict)
-            ]
-            if merge(*levels).get("save_strategy") != "epoch":
-                yield (
-                    f"evaluation.select: {select} needs every epoch of {method!r} on {name!r} kept:"
-                    " set training.save_strategy: epoch"
-                )
-
-
-def _search_faults(section: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> Iterator[str]:
-    for method in grid.get("tuning", []):
-        if not _entry(section, "methods", method).get("search"):
-            continue
-        for name in grid.get("datasets", []):
-            if not _entry(section, "datasets", name).get("validation_rows"):
-                yield (
-                    f"methods.{method}.search: needs rows to choose on: set"
-                    f" datasets.{name}.validation_rows"
-                )
-
-
-def _published_faults(section: Mapping[str, Any]) -> Iterator[str]:
-    published = section.get("published", {}).get("results")
-    for index, row in enumerate(published if isinstance(published, list) else []):
-        if not isinstance(row, Mapping):
-            continue  # told elsewhere
-        for key in ("model", "dataset", "method"):
-            if row.get(key) is not None:
-                place = f"published.results[{index}].{key}"
-                yield from _undefined(place, row[key], f"{key}s", section)
-        kind = _entry(section, "methods", row.get("method")).get("kind")
-        if kind is not None and (kind == "prompting") != (row.get("train_size") is None):
-            remedy = "has none; remove it" if kind == "prompting" else "needs one: train_size: 1.0"
-            yield f"published.results[{index}].train_size: a {kind} method {remedy}"
-
-
-def _name_faults(section: Mapping[str, Any]) -> Iterator[str]:
-    for table in ("models", "datasets", "methods"):
-        for name in section.get(table, {}):
-            if not NAME.fullmatch(str(name)):
-                yield f"{table}.{name}: names become paths and keys; use letters, digits and _ only"
-    for name in section.get("datasets", {}):
-        if name in section.get("models", {}):
-            yield f"datasets.{name}: a model has this name too; rename one of them"
-    for table in ("models", "datasets"):
-        for name in ("published", "held_out"):
-            if name in section.get(table, {}):
-                yield f"{table}.{name}: is the name of a file beside its own; rename it"
-    if "test" in section.get("methods", {}):
-        yield "methods.test: is the name of the test prompts' file; rename it"

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _train_size(value: Any) -> int | float:
+    rows = type(value) is int and value >= 1
+    fraction = type(value) is float and 0 < value <= 1
+    if not (rows or fraction):
+        raise ValueError(
+            f"{value!r} is no train size; write a fraction up to 1.0, or a number of rows"
+        )
+    return value  # type: ignore[no-any-return]
+
+
+# a float is a fraction of the training rows, an int a number of rows
+TrainSize = Annotated[int | float, PlainValidator(_train_size)]
 
 
 class Settings(BaseModel):

@@ -129,6 +129,39 @@ def peft_fields(peft_type: str) -> Fields:
     return fields
 
 
+@cache
+def merges(peft_type: str) -> bool:
+    """Whether layers of this PEFT type can be merged into the base model's weights.
+
+    That is so where one of its classes, or a class that it inherits from, defines `merge` as more
+    than an error: prompt learning has no layers, and some layers depend on the input.
+    """
+    init, _ = _peft_configs()[peft_type]
+    pending = [(path, name) for path in init.parent.glob("*.py") for name in _classes(path)]
+    while pending:
+        found = _peft_class(*pending.pop())
+        if found is None:
+            continue
+        path, cls = found
+        if any(_defines(node, "merge") for node in cls.body):
+            return True
+        pending += [(path, base.id) for base in cls.bases if isinstance(base, ast.Name)]
+    return False
+
+
+def _defines(node: ast.stmt, name: str) -> bool:
+    """Whether this is a method of that name with more in it than a docstring and an error."""
+    return (
+        isinstance(node, ast.FunctionDef)
+        and node.name == name
+        and any(
+            not isinstance(line, ast.Raise)
+            and not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+            for line in node.body
+        )
+    )
+
+
 def accepts(annotation: ast.expr, value: object) -> bool:
     """Whether a YAML value fits a field's annotation; True where the annotation is not plain."""
     names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}

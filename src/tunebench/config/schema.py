@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, PlainValidator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from tunebench.config.base import Count, Name, Settings, one_of, only_with
+from tunebench.config.base import Count, Name, Settings, TrainSize, one_of, only_with
 from tunebench.config.data import Dataset, Template
+from tunebench.config.inference import Inference
 from tunebench.config.options import Adapter, Generation, Options, Search, Training, merge
 from tunebench.errors import ParameterError, suggest
 
 T = TypeVar("T")
 
 DEFAULT_NEW_TOKENS = 20
-
-
-def _train_size(value: Any) -> int | float:
-    rows = type(value) is int and value >= 1
-    fraction = type(value) is float and 0 < value <= 1
-    if not (rows or fraction):
-        raise ValueError(
-            f"{value!r} is no train size; write a fraction up to 1.0, or a number of rows"
-        )
-    return value  # type: ignore[no-any-return]
-
-
-# a float is a fraction of the training rows, an int a number of rows
-TrainSize = Annotated[int | float, PlainValidator(_train_size)]
 
 
 class Grid(Settings):
@@ -136,21 +123,17 @@ class Evaluation(Settings):
     generation: Generation = {}
 
 
-class Inference(Settings):
-    """What is timed: `prompts` test prompts, at each batch size, for the runs of one train size."""
-
-    train_size: TrainSize | None = None
-    prompts: Count = 16
-    warmup: Annotated[int, Field(ge=1)] = 2
-    batch_sizes: Annotated[list[Count], Field(min_length=1)] = [1]
-    new_tokens: Count = 32
-
-
 class Hardware(Settings):
     """The machine's name in the report and its price."""
 
     name: str = "this machine"
     usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Cost(Settings):
+    """Prices beside the machine's: of a label, or a summary, that a person writes."""
+
+    usd_per_label: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class PublishedResult(Settings):
@@ -200,6 +183,7 @@ class Params(Settings):
     inference: Inference
     hardware: Hardware
     published: Published | None = None
+    cost: Cost | None = None
 
     def model(self, name: str) -> Model:
         """The model that `--model` names."""

@@ -66,11 +66,19 @@ def generate(
 
 
 def fastest_writer(
-    model: PreTrainedModel, padding: int, contexts: Sequence[Context], options: Options
+    model: PreTrainedModel,
+    padding: int,
+    contexts: Sequence[Context],
+    options: Options,
+    *,
+    share: bool = True,
 ) -> Write:
     """`model.generate`, or a faster loop where text is greedy and the loop writes the same.
 
     Whether an architecture takes that loop is tried on two of the prompts. `configure` comes first.
+
+    Args:
+        share: whether what all prompts begin with is run once for all of them.
     """
     import torch
 
@@ -103,7 +111,7 @@ def fastest_writer(
     short = sorted(contexts, key=len)[:2]
     try:
         with torch.inference_mode():
-            beginning = Beginning.of(model, contexts, share=True)
+            beginning = Beginning.of(model, contexts, share=share)
             found = Writer(beginning, padding, ends, trial.max_new_tokens).write(short)
     except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
         return plain  # this architecture does not take what the faster loop hands it
@@ -150,26 +158,34 @@ def _most_new_tokens(config: GenerationConfig, context: Context) -> int:
 def configure(
     model: PreTrainedModel, tokenizer: Tokenizer, options: Options, *, tail: str = ""
 ) -> GenerationConfig:
+    """A GenerationConfig of `options`, which replaces the model's own; see `settled`."""
+    model.generation_config = settled(model.generation_config, tokenizer, options, tail=tail)
+    return model.generation_config
+
+
+def settled(
+    own: GenerationConfig, tokenizer: Tokenizer, options: Options, *, tail: str = ""
+) -> GenerationConfig:
     """A GenerationConfig of `options`, which ends and pads as model, tokenizer and template do.
 
-    It replaces the model's own, whose other fields (`repetition_penalty`, `max_new_tokens`, …)
-    would otherwise hold wherever `options` are silent, and differ from model to model.
+    The model's own other fields (`repetition_penalty`, `max_new_tokens`, …) would otherwise hold
+    wherever `options` are silent, and differ from model to model.
 
     Args:
+        own: the model's.
         tail: what the template writes behind an answer; its end-of-turn token ends a text too.
     """
     from transformers import GenerationConfig
 
-    own = model.generation_config.eos_token_id
-    ends = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    end = own.eos_token_id
+    ends = [tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])]
     ends += tokenization.end_ids(tokenizer, tail)
     fixed = {
         "eos_token_id": sorted({end for end in ends if end is not None}),
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": tokenization.pad_id(tokenizer),
     }
-    model.generation_config = GenerationConfig(**fixed | options)
-    return model.generation_config
+    return GenerationConfig(**fixed | options)
 
 
 def _decode(ids: list[int], tokenizer: Tokenizer, ends: frozenset[int]) -> Text:

@@ -21,10 +21,35 @@ TITLES = {
     "training": "What training costs",
     "search": "Which settings were tried, on validation rows",
     "inference": "What answering costs, in one process",
+    "load_test": "What a server stands within the objective",
+    "rates": "Every rate that was tried",
+    "costs": "What a decision costs in all, by the number of requests",
+    "break_even": "From how many requests on another method is cheaper",
+    "demand": "Machines for the demand",
+    "deployment": "How each method can be served",
+}
+# what a reader must know of a table before its numbers
+NOTES = {
+    "inference": "Attached: with the adapter beside the weights that it was trained on, quantized"
+    " where those were. Merged: as one set of plain weights. Medians of single requests, each with"
+    " its 95% interval over the prompts; requests a second by batch size.",
+    "load_test": "The highest rate of requests that meets the objective, and what was measured at"
+    " it: latencies count from when a request was due, answers are judged as they came back, and"
+    " differ from those that were evaluated in so many per cent. Bounded: a higher rate was seen to"
+    " miss the objective.",
+    "costs": "Labels, training and requests, in dollars. A request costs its share of a machine"
+    " that is never idle: load_test is behind a server, at the highest rate that met the objective;"
+    " in process is without one, at the batch size that answered most.",
+    "break_even": "Below so many requests one method costs less in all, from there on the other;"
+    " how good their answers are stands in the tables above.",
+    "demand": "Whole machines for the demand and a margin above it, for 730 hours a month.",
+    "deployment": "Merged, any server runs it; as an adapter, vLLM holds many beside one base.",
 }
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
-         "epoch_chosen_on", "chosen")  # fmt: skip
+         "epoch_chosen_on", "chosen", "form", "quantization", "measured_by", "cheaper_below",
+         "cheaper_above", "always_cheaper", "server", "artifact", "prefix_cache", "bounded",
+         "holds", "served_as", "mergeable", "vllm_adapter", "many_adapters", "because")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 
@@ -58,6 +83,7 @@ def write(path: Path, params: Params, tables: Mapping[str, Sequence[Row]]) -> No
     page = environment.get_template("page.html.jinja").render(
         params=params,
         words=WORDS,
+        notes=NOTES,
         tables=[_table(name, tables[name]) for name in TITLES if name in tables],
     )
     with results.replacing(path) as temporary:
@@ -75,12 +101,12 @@ def cell(value: Any, column: str) -> str:
     if column.endswith("_bytes"):
         unit, size = ("GB", 1e9) if value >= 1e9 else ("MB", 1e6) if value >= 1e6 else ("kB", 1e3)
         return f"{value / size:.3g} {unit}"
-    if column.startswith(metrics.QUALITY):
+    if column.startswith((*metrics.QUALITY, "answers_that_differ")):
         return f"{100 * value:.1f}"
     if column == "forgetting":
         return f"{value:+.3f}"
     if column.startswith("usd"):
-        return f"${value:.4g}"
+        return f"${value:,.0f}" if value >= 1000 else f"${value:.4g}"
     if column.endswith("_s") and not column.endswith("_per_s"):
         return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
     if isinstance(value, float):
@@ -105,13 +131,14 @@ def _cells(row: Row, columns: Sequence[str]) -> Iterator[Cell]:
         if row.get("note") and row.get(column) is None:
             yield Cell("note", row["note"], span=len(columns) - index)
             return
-        interval = [text for end in _ends(column) if (text := _text(row, end))]
+        interval = [text for end in _ends(column) if (text := _text(row, end, unit=column))]
         dash = " to " if any(text.startswith("-") for text in interval) else "–"
         yield Cell(column, _text(row, column), dash.join(interval))
 
 
-def _text(row: Row, column: str) -> str:
+def _text(row: Row, column: str, unit: str = "") -> str:
+    """A cell's text, in the unit of its own column or of another."""
     if column == "published":  # to the digits of most tables
         return f"{100 * row[column]:.2f}"
-    text = cell(row.get(column), row["metric"] if column in OF_METRIC else column)
+    text = cell(row.get(column), row["metric"] if column in OF_METRIC else unit or column)
     return f"+{text}" if column == "difference" and text and row[column] > 0 else text

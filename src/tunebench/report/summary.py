@@ -13,6 +13,14 @@ from tunebench.paths import Run
 
 NO_ROWS = "0"  # the train size of a method that trains on nothing
 
+_MEDIANS = ("latency_p50_s", "time_to_first_token_p50_s", "time_per_output_token_p50_s")
+# seconds that are told of answering, medians with their intervals
+LATENCIES = (
+    *(name for median in _MEDIANS for name in (median, *metrics.interval(median))),
+    "latency_p90_s",
+    "latency_p99_s",
+)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -27,7 +35,7 @@ class Record:
     seeds: int
     quality: dict[str, float]
     training: dict[str, float]
-    inference: dict[str, float]
+    inference: dict[str, Any]  # of the merged model too, `merged_` before its names
     note: str = ""  # why there is no quality
     chosen: dict[str, str] = field(default_factory=dict)  # the epoch that was tested, where chosen
 
@@ -120,7 +128,7 @@ def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
         **found,
         "train_peak_memory_bytes": max(run["peak_memory_bytes"] for run in runs),
         **{name: runs[0][name] for name in shared},
-        "usd_to_train": results.rounded(cost.usd_to_train(_all_device_s(runs), price), 4),
+        **_priced("usd_to_train", cost.usd_to_train(_all_device_s(runs), price)),
     }
 
 
@@ -145,16 +153,28 @@ def _note(runs: list[results.Metrics]) -> str:
     return next(filter(None, map(outcomes.note, runs)), "")
 
 
-def _inference(timed: results.Metrics, price: float) -> dict[str, float]:
+def _inference(timed: results.Metrics, price: float) -> dict[str, Any]:
     if outcomes.note(timed):
         return {}
-    throughput = {name: timed[name] for name in timed if name.startswith("requests_per_s")}
-    best = max(throughput.values())
-    names = ("latency_p50_s", "latency_p90_s", "latency_p99_s", "time_to_first_token_p50_s",
-             "time_per_output_token_p50_s")  # fmt: skip
+    told = ("quantization", "mergeable", "merged_out_of_memory", "merged_answers_that_differ")
+    found = _form(timed, "", price) | {name: timed[name] for name in told if name in timed}
+    return found | (_form(timed, "merged_", price) if "merged_latency_p50_s" in timed else {})
+
+
+def _form(timed: results.Metrics, prefix: str, price: float) -> dict[str, Any]:
+    """What is told of the model with its adapter attached, or of the merged one."""
+    throughput = {name: timed[name] for name in timed if name.startswith(f"{prefix}requests_per_s")}
+    peak = {f"{prefix}inference_peak_memory_bytes": timed.get(f"{prefix}peak_memory_bytes")}
+    best = max(throughput.values(), default=0)  # none where memory ended at the first size
+    usd = cost.usd_per_1k_requests(best, price) if best else 0
     return {
-        **{name: timed[name] for name in names if name in timed},
+        **{prefix + name: timed[prefix + name] for name in LATENCIES if prefix + name in timed},
         **throughput,
-        "inference_peak_memory_bytes": timed["peak_memory_bytes"],
-        "usd_per_1k_requests": results.rounded(cost.usd_per_1k_requests(best, price), 4),
+        **{name: value for name, value in peak.items() if value is not None},
+        **_priced(f"{prefix}usd_per_1k_requests", usd),
     }
+
+
+def _priced(name: str, usd: float) -> dict[str, float]:
+    """A price, and nothing where the machine has none: nobody works for $0."""
+    return {name: results.rounded(usd, 4)} if usd else {}

@@ -10,6 +10,7 @@ from typing import Any
 from tunebench import paths, results
 from tunebench.config.schema import Params
 from tunebench.paths import Run
+from tunebench.report import inference
 from tunebench.report.summary import Record
 
 Row = dict[str, Any]
@@ -22,7 +23,10 @@ def build(records: Sequence[Record]) -> dict[str, list[Row]]:
         for task in dict.fromkeys(record.task for record in records)
     }
     tables["training"] = _table(records, lambda record: record.training)
-    tables["inference"] = _table(records, lambda record: record.inference)
+    told = inference.columns(records)
+    tables["inference"] = [
+        _identity(record) | row for record in records for row in inference.rows(record, told)
+    ]
     return {name: rows for name, rows in tables.items() if rows}
 
 
@@ -66,19 +70,18 @@ def _quality(record: Record) -> dict[str, Any]:
 
 
 def _table(records: Iterable[Record], values: Callable[[Record], dict[str, Any]]) -> list[Row]:
-    return [
-        {
-            "model": record.model,
-            "dataset": record.dataset,
-            "method": record.method,
-            "train_size": record.train_size,
-            "train_rows": record.train_rows,
-            "seeds": record.seeds,
-            **found,
-        }
-        for record in records
-        if (found := values(record))
-    ]
+    return [_identity(record) | found for record in records if (found := values(record))]
+
+
+def _identity(record: Record) -> Row:
+    return {
+        "model": record.model,
+        "dataset": record.dataset,
+        "method": record.method,
+        "train_size": record.train_size,
+        "train_rows": record.train_rows,
+        "seeds": record.seeds,
+    }
 
 
 def _learning_curve(records: Iterable[Record]) -> Iterable[Row]:

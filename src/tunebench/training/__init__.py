@@ -94,8 +94,8 @@ def train(job: Job) -> Outcome:
     A run that was killed goes on from its last whole checkpoint, if nothing that it depends on has
     changed since, and ends in the same weights as one that was not. With `auto_find_batch_size` a
     batch that does not fit is halved, and gradients are summed over twice as many: the same
-    training in smaller parts. With `launch` several
-    processes train together; with `search` in its method each trial is trained, see `search`.
+    training in smaller parts. With `launch` several processes train together; with `search` in its
+    method each trial is trained, see `search`.
 
     Raises:
         TrainingError: if it can not start, or go on.

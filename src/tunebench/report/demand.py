@@ -1,0 +1,44 @@
+"""How many machines a demand takes, and what they cost in a month."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tunebench import cost, results
+from tunebench.config.schema import Params
+from tunebench.report import throughput
+from tunebench.report.summary import Record
+from tunebench.report.tables import Row
+from tunebench.report.throughput import Throughput
+
+
+def build(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
+    """The table `demand`: machines for `inference.demand_rps`, and none where it is not given.
+
+    `usd_per_month` is theirs for 730 hours; it is left out where the machine has no price.
+    """
+    rows = list(_rows(records, params))
+    return {"demand": rows} if rows else {}
+
+
+def _rows(records: Sequence[Record], params: Params) -> Iterator[Row]:
+    demand = params.inference.demand_rps
+    for record, served in throughput.timed(records, params) if demand else []:
+        found = {"requests_per_s": None, "note": served.note}
+        yield throughput.place(record) | (found if served.note else _machines(served, params))
+
+
+def _machines(served: Throughput, params: Params) -> Row:
+    demand, margin = params.inference.demand_rps, params.inference.demand_margin
+    assert demand is not None
+    price = params.hardware.usd_per_hour
+    count = cost.machines(demand, margin, served.requests_per_s)
+    monthly = results.rounded(cost.usd_per_month(count, price))
+    return {
+        "requests_per_s": served.requests_per_s,
+        "measured_by": served.measured_by,
+        "demand_rps": demand,
+        "margin": margin,
+        "machines": count,
+        **({"usd_per_month": monthly} if price else {}),
+    }

@@ -1,0 +1,129 @@
+"""What a deployed model stands: the highest rate of requests that meets an objective.
+
+A real server is started, loaded at rates that are searched for, and ended. What it answered under
+load is judged like any prediction.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tunebench import models, outcomes, results
+from tunebench.config.inference import Serving
+from tunebench.errors import ServingError
+from tunebench.evaluation import Answering
+from tunebench.prompts import DoesNotFit, Prompt
+from tunebench.serving import artifact, measures, quality, servers
+from tunebench.serving.load import Generator, Load, generator
+from tunebench.serving.search import Found, highest_rate, requests_at
+
+# a round of requests, one after the other, until a round is not faster than the one before
+WARM_UP = 5
+WARM_UP_ROUNDS = 8
+STEADY = 0.95
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Metrics, and what the server wrote for each prompt at the rate that they tell of."""
+
+    metrics: results.Metrics
+    predictions: list[dict[str, Any]]
+
+
+def load_test(
+    base: models.Base,
+    method: models.Method,
+    how: Answering,
+    settings: Serving,
+    prompts: Sequence[Prompt] | DoesNotFit,
+    *,
+    trained: Path | None,
+    evaluated: Mapping[str, Any],
+    logs: Path,
+) -> Outcome:
+    """Put a method behind the server that `settings` names, and search what it can stand.
+
+    Args:
+        trained: what the method's training left; None for a prompting method.
+        evaluated: the answer to each prompt's id, as evaluated.
+        logs: the folder for what the server and the load generator print.
+
+    Raises:
+        ServingError: if the server cannot be started, or ends under load.
+    """
+    if isinstance(prompts, DoesNotFit):
+        return Outcome(prompts.metrics(), [])
+    if failed := outcomes.failure(trained):
+        return Outcome(failed, [])
+    server = settings.servers[settings.server]
+    options = how.generation
+    logs.mkdir(parents=True, exist_ok=True)
+    tail = prompts[0].tail
+    with artifact.made(base, method, server, options, trained=trained, tail=tail) as served:
+        if served is None:
+            return Outcome(outcomes.not_servable(settings.server), [])
+        with (
+            servers.running(settings.server, server, served, logs / "server.log") as endpoint,
+            generator(
+                endpoint,
+                [prompt.prompt for prompt in prompts],
+                max_tokens=options["max_new_tokens"],
+                timeout_s=settings.timeout_s,
+                log=logs / "guidellm.log",
+            ) as source,
+        ):
+            found = _search(source, endpoint, settings)
+    answered = [request for load in (found.nearest, *found.tried) for request in load.requests]
+    judged, predictions = quality.judge(answered, prompts, how, evaluated)
+    told = {
+        "server": settings.server,
+        "artifact": served.kind,
+        "prefix_cache": server.prefix_cache,
+        "ready_s": endpoint.ready_s,
+    }
+    return Outcome(told | measures.of_search(found, settings.objective) | judged, predictions)
+
+
+def _search(source: Generator, endpoint: servers.Endpoint, settings: Serving) -> Found:
+    seeds = count()
+
+    def measure(rate: float) -> Load:
+        load = source.load(
+            rate, requests_at(rate, settings), seed=next(seeds), objective=settings.objective
+        )
+        endpoint.check()
+        print(measures.line(load, settings.objective), file=sys.stderr, flush=True)
+        return load
+
+    return highest_rate(measure, 1 / _warm_up(source, endpoint), settings)
+
+
+def _warm_up(source: Generator, endpoint: servers.Endpoint) -> float:
+    """Seconds that a request takes where it is the only one, once they do not fall any more.
+
+    Raises:
+        ServingError: if the server answers none.
+    """
+    earlier = float("inf")
+    for round_ in range(WARM_UP_ROUNDS):
+        load = source.load(None, WARM_UP, seed=round_)
+        endpoint.check()
+        if not load.successful:
+            errors = Counter(request.error for request in load.requests)
+            said = errors.most_common(1)[0][0] if errors else "it took none"
+            raise ServingError(f"{endpoint.place}: answers no request: {said}")
+        seconds = median(
+            each.seconds("latency") - each.seconds("client_lag") for each in load.successful
+        )
+        if seconds >= STEADY * earlier:
+            break
+        earlier = seconds
+    return seconds

@@ -1,0 +1,88 @@
+"""The folder that a server loads, made for one run and removed after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from tunebench import deployment, generation, merging, models
+from tunebench.config.inference import Server
+from tunebench.config.options import Options
+from tunebench.config.schema import PeftMethod
+from tunebench.serving.servers import Artifact
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
+GENERATION = "generation_config.json"
+WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth")
+
+
+@contextmanager
+def made(
+    base: models.Base,
+    method: models.Method,
+    server: Server,
+    options: Options,
+    *,
+    trained: Path | None,
+    tail: str,
+) -> Iterator[Artifact | None]:
+    """What a server loads, removed with the block; None where the adapter cannot be merged.
+
+    Its generation_config.json is this project's own, so that a server ends a text where an
+    evaluation does.
+
+    Args:
+        options: GenerationConfig fields.
+        tail: what the template writes behind an answer.
+    """
+    adapter = trained if merging.has_adapter(trained) else None
+    with TemporaryDirectory(prefix="tunebench-served-") as name:
+        folder = Path(name)
+        beside = server.adapter_arguments is not None and _taken_as_it_is(method)
+        if adapter is None or beside:
+            kind = "adapter" if adapter else "whole" if trained else "base"
+            if kind == "whole":
+                _show(trained, folder)
+            _show(base.folder, folder, weights=kind != "whole")
+        else:
+            merged = merging.merge(base, method, trained)
+            if merged is None:
+                yield None
+                return
+            kind = "merged"
+            merged.save_pretrained(folder)
+            del merged  # the server needs the memory
+            _show(base.folder, folder, weights=False)
+        own = _own(folder)
+        (folder / GENERATION).unlink(missing_ok=True)  # or it would be written into the base's
+        tokenizer = models.load_tokenizer(base)
+        generation.settled(own, tokenizer, options, tail=tail).save_pretrained(folder)
+        yield Artifact(kind, folder, base.settings.dtype, adapter if kind == "adapter" else None)
+
+
+def _taken_as_it_is(method: models.Method) -> bool:
+    """Whether a server that takes adapters beside the base takes this one."""
+    return isinstance(method, PeftMethod) and not deployment.vllm_fault(method.adapter)
+
+
+def _show(source: Path | None, folder: Path, *, weights: bool = True) -> None:
+    """Link the files of a model's folder that are not in this one already."""
+    assert source is not None
+    for path in source.iterdir():
+        shown = weights or not path.name.endswith(WEIGHTS)
+        if path.is_file() and shown and not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path.resolve())
+
+
+def _own(folder: Path) -> GenerationConfig:
+    """The model's own settings, as `from_pretrained` finds them."""
+    from transformers import AutoConfig, GenerationConfig
+
+    if (folder / GENERATION).exists():
+        return GenerationConfig.from_pretrained(folder)
+    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))

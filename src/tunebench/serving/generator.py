@@ -1,0 +1,194 @@
+"""guidellm in a process of its own: python -m tunebench.serving.generator REPLIES
+
+Its scheduler and its clients run in further processes, which would outlive a stage that is killed;
+so this one is started by `kept`. It reads a line of JSON for each load from standard input, and
+answers each with one on the file descriptor REPLIES; `load.py` holds the other ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from guidellm.backends import Backend
+from guidellm.scheduler import (
+    AsyncPoissonStrategy,
+    NonDistributedEnvironment,
+    Scheduler,
+    SchedulerState,
+    SchedulerUpdateAction,
+    SchedulingStrategy,
+    SynchronousStrategy,
+)
+from guidellm.scheduler.schemas import GenerativeConversationGraph, GenerativeConversationNode
+from guidellm.schemas import GenerationRequest, GenerationResponse, RequestInfo
+from guidellm.schemas.backends.openai_http import OpenAIHTTPBackendArgs
+from guidellm.settings import settings
+
+AHEAD_S = 0.05
+ENDED = ("completed", "errored", "cancelled")
+
+
+class PunctualPoisson(AsyncPoissonStrategy):  # type: ignore[misc]
+    """Poisson arrivals whose requests are at hand when they fall due.
+
+    guidellm's own takes each from its queue only then, which is milliseconds.
+    """
+
+    async def next_request_time(self, worker_index: int) -> float:
+        """When to take the next request from the queue."""
+        return float(await super().next_request_time(worker_index)) - AHEAD_S
+
+    async def resolve_dequeued_target_start(
+        self, _worker: int, provisional_start: float, *_: Any
+    ) -> float:
+        """When to send it."""
+        return provisional_start + AHEAD_S
+
+
+class Hopeless:
+    """A constraint that ends a load once more requests are late than its objective lets be.
+
+    Each limit is (`latency` or `time_to_first_token`, how many may miss it, seconds).
+    """
+
+    def __init__(self, limits: Sequence[tuple[str, int, float]]) -> None:
+        self.limits = limits
+        self.running: dict[str, RequestInfo] = {}
+        self.late = [0] * len(limits)
+
+    def __call__(self, _: SchedulerState, info: RequestInfo | None) -> SchedulerUpdateAction:
+        """What guidellm asks at each change of a request, and now and then between."""
+        if info is not None and info.status in ENDED:
+            self.running.pop(info.request_id, None)
+            for index, (what, _, seconds) in enumerate(self.limits):
+                self.late[index] += info.error is not None or _taken(info, what) > seconds
+        elif info is not None and info.status != "queued":
+            self.running[info.request_id] = info
+        now = time.time()
+        stop = any(
+            late + sum(_overdue(info, what, seconds, now) for info in self.running.values()) > most
+            for late, (what, most, seconds) in zip(self.late, self.limits, strict=True)
+        )
+        if not stop:
+            return SchedulerUpdateAction()
+        return SchedulerUpdateAction(request_queuing="stop", request_processing="stop_all")
+
+
+def main(replies: int) -> None:
+    """Answer each line of standard input: the first tells of the server, the others are loads."""
+    _settle()
+    with os.fdopen(replies, "w") as out:
+        told = json.loads(sys.stdin.readline())
+        backend = Backend.create(_server(told))
+        out.write(json.dumps({"ready": True}) + "\n")
+        out.flush()
+        for line in sys.stdin:
+            asked = json.loads(line)
+            found = asyncio.run(_load(backend, told["prompts"], asked))
+            out.write(json.dumps({"requests": found}) + "\n")
+            out.flush()
+
+
+def _settle() -> None:
+    """One process of clients, forked from one that has imported guidellm already.
+
+    With several, guidellm 0.8 draws each one's gaps from the same seed, so that the arrivals of all
+    together are no Poisson process. Started anew, each load would import it again, for seconds.
+    """
+    settings.max_worker_processes = 1
+    settings.mp_context_type = "forkserver"
+    settings.scheduler_start_delay_non_distributed = 0.3
+    multiprocessing.set_forkserver_preload(["guidellm.scheduler", "guidellm.backends"])
+
+
+def _server(told: dict[str, Any]) -> OpenAIHTTPBackendArgs:
+    return OpenAIHTTPBackendArgs(
+        target=told["url"],
+        model=told["model"],
+        request_format="/v1/completions",
+        api_key=os.environ.get("TUNEBENCH_API_KEY"),
+        timeout=told["timeout_s"],
+        timeout_connect=told["timeout_s"],
+        validate_backend=False,
+        verify=True,
+        http2=False,
+        extras={"body": told["body"]},
+    )
+
+
+async def _load(
+    backend: Any, prompts: Sequence[str], asked: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """One load: what came of each request that was sent, in the order of their endings."""
+    strategy: SchedulingStrategy = (
+        PunctualPoisson(rate=asked["rate"], random_seed=asked["seed"])
+        if asked["rate"]
+        else SynchronousStrategy()
+    )
+    updates = Scheduler().run(
+        requests=list(_requests(prompts, asked["prompts"])),
+        backend=backend,
+        strategy=strategy,
+        env=NonDistributedEnvironment(),
+        hopeless=Hopeless(asked["limits"]),
+    )
+    return [
+        _record(response, request, info)
+        async for response, request, info, _ in updates
+        if info.status in ENDED and info.timings.targeted_start is not None
+    ]
+
+
+def _requests(prompts: Sequence[str], asked: Sequence[int]) -> Iterator[Any]:
+    for number, index in enumerate(asked):
+        request = GenerationRequest(
+            request_id=f"{number}-{index}", columns={"text_column": [prompts[index]]}
+        )
+        node = GenerativeConversationNode(node_id="0", agent_id="", request=request)
+        yield GenerativeConversationGraph(graph_id=str(number), nodes={"0": node}, edges=[])
+
+
+def _record(
+    response: GenerationResponse | None, request: GenerationRequest, info: RequestInfo
+) -> dict[str, Any]:
+    """One request's moments in Unix seconds; what was never reached is null."""
+    moments = info.timings
+    return {
+        "prompt": int(request.request_id.split("-")[1]),
+        "due": moments.targeted_start,
+        "sent": moments.request_start,
+        "first_token": moments.first_token_iteration or moments.request_end,
+        "end": moments.request_end,
+        "text": response.text if response else None,
+        "tokens_in": response.input_metrics.text_tokens if response else None,
+        "tokens_out": response.output_metrics.text_tokens if response else None,
+        "error": None if info.status == "completed" else info.error or info.status,
+    }
+
+
+def _taken(info: RequestInfo, what: str) -> float:
+    """Seconds from when a request was due, so that a client that is late hides nothing."""
+    moments = info.timings
+    until = moments.request_end
+    if what == "time_to_first_token":  # an answer may be empty
+        until = moments.first_token_iteration or until
+    return float("inf") if until is None else until - (moments.targeted_start or until)
+
+
+def _overdue(info: RequestInfo, what: str, seconds: float, now: float) -> bool:
+    moments = info.timings
+    if moments.targeted_start is None:
+        return False
+    reached = what != "latency" and moments.first_token_iteration is not None
+    return not reached and now - moments.targeted_start > seconds
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,181 @@
+"""Servers that speak the OpenAI API: started, waited for, and ended again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunebench.config.inference import Server
+from tunebench.errors import ServingError
+from tunebench.serving.processes import kept
+
+HOST = "127.0.0.1"
+POLL_S = 0.2
+LAST_LINES = 5
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a server loads: the folder of a whole model, or of an untouched one and an adapter.
+
+    `kind` is `base`, `whole` (all weights tuned), `merged`, or `adapter` beside the base.
+    """
+
+    kind: str
+    model: Path
+    dtype: str
+    adapter: Path | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests go, the model that they ask for, and the key that they carry.
+
+    `ready_s` are the seconds from the start of the program until it was ready; None where it ran
+    already, as then `process` and `log` are.
+    """
+
+    place: str
+    url: str
+    model: str
+    api_key: str | None = None
+    process: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
+    ready_s: float | None = None
+
+    def check(self) -> None:
+        """See whether the server still runs.
+
+        Raises:
+            ServingError: if it has ended, with its last words.
+        """
+        if self.process is None or self.process.poll() is None:
+            return
+        status = self.process.returncode
+        ended = f"signal {-status}" if status < 0 else f"exit status {status}"
+        raise ServingError(f"{self.place}: the server ended with {ended}; {self.last_words()}")
+
+    def last_words(self) -> str:
+        """What the server said last, for a message."""
+        return last_words(self.log) if self.log else "its log is elsewhere"
+
+
+@contextmanager
+def running(name: str, server: Server, artifact: Artifact, log: Path) -> Iterator[Endpoint]:
+    """A server that is ready, ended when the block ends.
+
+    Args:
+        log: the file that its output goes to.
+
+    Raises:
+        ServingError: if it is not installed, its port is in use, it ends or does not get ready.
+    """
+    place = f"inference.servers.{name}"
+    key = _key(place, server)
+    if server.url is not None:
+        url = server.url.rstrip("/").removesuffix("/v1")
+        external = Endpoint(place, url, str(server.model), key)
+        _wait(server, external)
+        yield external
+        return
+    port = _port(place, server.port)
+    command = arguments(server, artifact, port)
+    _refuse_absent(place, server, command[0])
+    started = time.perf_counter()
+    with log.open("wb") as file, kept(command, log=file) as process:
+        asked = str(artifact.model if artifact.adapter is None else server.adapter_name)
+        endpoint = Endpoint(place, f"http://{HOST}:{port}", asked, key, process, log)
+        _wait(server, endpoint)
+        yield replace(endpoint, ready_s=time.perf_counter() - started)
+
+
+def arguments(server: Server, artifact: Artifact, port: int) -> list[str]:
+    """The program and its arguments, each place filled in.
+
+    A folder's name may hold blanks, so places are filled after the words were parted. Programs of
+    this environment come first, as the stages' own Python does.
+    """
+    text = str(server.command)
+    if artifact.adapter is not None:
+        text += f" {server.adapter_arguments}"
+    places = {
+        "model": artifact.model,
+        "adapter": artifact.adapter,
+        "dtype": artifact.dtype,
+        "port": port,
+    }
+    words = [word.format(**places) for word in shlex.split(text)]
+    beside = Path(sys.executable).parent / words[0]  # the word itself where that is a whole path
+    return [str(beside) if beside.exists() else words[0], *words[1:]]
+
+
+def last_words(log: Path) -> str:
+    """What a program wrote last into its log, for a message."""
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    said = "\n".join(f"  {line[:200]}" for line in lines[-LAST_LINES:])
+    return f"its last words ({log}):\n{said}" if said else f"it said nothing ({log})"
+
+
+def _key(place: str, server: Server) -> str | None:
+    if server.api_key_env is None:
+        return None
+    if not os.environ.get(server.api_key_env):
+        raise ServingError(f"{place}.api_key_env: the variable {server.api_key_env} is not set")
+    return os.environ[server.api_key_env]
+
+
+def _port(place: str, wanted: int | str) -> int:
+    """A port that nothing listens on; the system's choice where it is `auto`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, 0 if wanted == "auto" else int(wanted)))
+        except OSError as error:
+            remedy = "end what listens there, or write port: auto"
+            raise ServingError(f"{place}.port: {wanted} is in use; {remedy}") from error
+        return int(probe.getsockname()[1])
+
+
+def _refuse_absent(place: str, server: Server, program: str) -> None:
+    if shutil.which(program) is None:
+        remedy = server.install or "install it, or name another server under inference.server"
+        raise ServingError(f"{place}.command: {program} is not installed; {remedy}")
+
+
+def _wait(server: Server, endpoint: Endpoint) -> None:
+    """Wait until the server answers with success where `ready` says."""
+    url, fault = endpoint.url + server.ready, ""
+    until = time.monotonic() + server.ready_within_s
+    while time.monotonic() < until:
+        endpoint.check()
+        fault = _fault(url, endpoint.api_key)
+        if not fault:
+            return
+        time.sleep(POLL_S)
+    raise ServingError(
+        f"{endpoint.place}: not ready within ready_within_s = {server.ready_within_s:g} s: {url}:"
+        f" {fault}; {endpoint.last_words()}"
+    )
+
+
+def _fault(url: str, key: str | None) -> str:
+    """Why a URL does not answer as it should; empty where it does."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5):
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"it answers {error.code} {error.reason}"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error)) or type(error).__name__

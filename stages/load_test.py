@@ -1,0 +1,40 @@
+"""Put one method behind a real server and search what it can stand:
+python -m stages.load_test --model tiny --dataset posts --method few_shot.
+"""
+
+from pathlib import Path
+
+from tunebench import config, evaluation, models, paths, prompts, results, serving, stage
+from tunebench.paths import Run
+
+
+def main(run: Run) -> None:
+    """Write the rate that meets the objective and what it costs, with what was answered."""
+    params = config.load()
+    base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
+    dataset, method = params.dataset(run.dataset), params.method(run.method)
+    selected = results.read(paths.selected(run)) if paths.trained(run) else None
+    how = evaluation.Answering(
+        labels=results.read(paths.card(run.dataset))["labels"],
+        settings=params.evaluation,
+        generation=params.generation_for(dataset),
+    )
+    outcome = serving.load_test(
+        base,
+        method,
+        how,
+        params.inference.serving,
+        prompts.read(paths.test_prompts(run)),
+        trained=Path(selected["trained"]) if selected else None,
+        evaluated={row["id"]: row["answer"] for row in results.read_lines(paths.predictions(run))},
+        logs=paths.load_test_logs(run),
+    )
+    settings = {"model": base.described(), "method": method, "inference": params.inference.serving}
+    provenance = results.provenance(run, settings, models.device_name())
+    results.write_lines(paths.served(run), outcome.predictions)
+    results.write(paths.served_provenance(run), provenance)
+    results.write(paths.load_test(run), outcome.metrics)
+
+
+if __name__ == "__main__":
+    stage.run(main, needs=("model", "dataset", "method"))

@@ -1,0 +1,62 @@
+"""The embedded default server: what it writes under load is what an evaluation writes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tunebench import generation, models
+from tunebench.config.inference import Serving
+from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
+from tunebench.evaluation import Answering
+from tunebench.prompts import Prompt
+from tunebench.serving import load_test
+
+ROOT = Path(__file__).parents[1]
+SERVERS: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")["inference"]["servers"]
+NEW_TOKENS = 12
+
+
+@pytest.mark.parametrize("kind", ["base", "merged"])
+def test_served_text_is_the_evaluated_text(kind: str, tiny: models.Base, tmp_path: Path) -> None:
+    method: models.Method = PromptingMethod(kind="prompting")
+    trained = None
+    if kind == "merged":
+        adapter = {"peft_type": "LORA", "r": 4, "target_modules": "all-linear",
+                   "init_lora_weights": False}  # fmt: skip
+        method, trained = (
+            PeftMethod(kind="peft", quantization="nf4", adapter=adapter),
+            tmp_path / "a",
+        )
+        models.with_adapter(models.load(tiny, method), method, {}).save_pretrained(trained)
+    prompts = [
+        Prompt(str(number), f"Text: the film was {number} times as {word}. Answer:", " x")
+        for number, word in enumerate(["warm", "dull", "funny", "tired"] * 5)
+    ]
+    options = {"do_sample": False, "max_new_tokens": NEW_TOKENS}
+    model, tokenizer = models.load(tiny, method, trained=trained), models.load_tokenizer(tiny)
+    written = generation.generate(model, tokenizer, prompts, options, batch_tokens=4096)
+    outcome = load_test(
+        tiny,
+        method,
+        Answering([], Evaluation(), options),
+        Serving(
+            servers=SERVERS,
+            objective={"latency_p50_s": 5.0},
+            min_requests=20,
+            hold_s=0.1,
+            max_rates=1,
+        ),
+        prompts,
+        trained=trained,
+        evaluated={prompt.id: text.text for prompt, text in zip(prompts, written, strict=True)},
+        logs=tmp_path / "logs",
+    )
+    told = outcome.metrics
+    assert (told["artifact"], told["rows"], told["errors"]) == (kind, 20, 0)
+    assert told["answers_that_differ"] == 0
+    assert told["tokens_in_mean"] == sum(
+        len(tokenizer(prompt.prompt)["input_ids"]) for prompt in prompts
+    ) / len(prompts)
+    assert 1 <= told["tokens_out_mean"] <= NEW_TOKENS
