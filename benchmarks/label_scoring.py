@@ -24,7 +24,7 @@ from transformers import logging
 from workload import make_labels, make_prompts
 
 from tunebench import models, scoring
-from tunebench.batching import within_budget
+from tunebench.batching import at_once, within_budget
 from tunebench.beginning import shared_tokens
 from tunebench.config.schema import Model, PromptingMethod
 
@@ -107,9 +107,7 @@ def bound(model: Any, asked: list[Any], seconds: float, given: Any) -> dict[str,
     run = scoring.fastest_pass(model, 0, asked)
     fed = 0
     lengths = [question.length for question in asked]
-    most = given.batch_tokens
-    if model.device.type == "cpu":
-        most = min(most, scoring.CPU_BATCH_TOKENS)
+    most = at_once(model, given.batch_tokens)
     for _ in within_budget(lengths, most, lambda batch: run([asked[index] for index in batch])):
         pass
     handle.remove()

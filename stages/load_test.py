@@ -27,7 +27,7 @@ def main(run: Run) -> None:
         prompts.read(paths.test_prompts(run)),
         trained=Path(selected["trained"]) if selected else None,
         evaluated={row["id"]: row["answer"] for row in results.read_lines(paths.predictions(run))},
-        logs=paths.load_test_logs(run),
+        folder=paths.load_test_folder(run),
     )
     settings = {"model": base.described(), "method": method, "inference": params.inference.serving}
     provenance = results.provenance(run, settings, models.device_name())

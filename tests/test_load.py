@@ -86,6 +86,7 @@ def test_a_hopeless_rate_ends_early(tmp_path: Path) -> None:
     with loaded(tmp_path, f"--service-s {SERVICE_S}") as (source, _):
         load = source.load(20.0, 200, seed=0, objective={"latency_p90_s": 0.5})
     assert len(load.requests) < 150
+    assert {request.error for request in load.requests if not request.cancelled} == {""}
     assert not load.holds({"latency_p90_s": 0.5})
 
 
@@ -144,7 +145,7 @@ def put_to_test(
         prompts,
         trained=None,
         evaluated=evaluated | {"0": "negative"},
-        logs=folder / "logs",
+        folder=folder,
     )
 
 
@@ -159,6 +160,7 @@ def test_a_whole_load_test(tiny: models.Base, prompts: list[Prompt], tmp_path: P
     assert told["rows"] == len(outcome.predictions) == 20
     assert told["answers_that_differ"] == pytest.approx(1 / 20, rel=1e-5)
     assert len(told["rates"]) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["guidellm.log", "server.log"]
     assert told["errors"] == told["timeouts"] == 0
 
 
@@ -209,7 +211,7 @@ def test_what_no_server_can_be_given_is_an_outcome(
         prompts,
         trained=tmp_path / "trained",
         evaluated={},
-        logs=tmp_path / "logs",
+        folder=tmp_path / "test",
     ).metrics
     assert outcomes.note(told) == (
         "in-process only: it cannot be merged, and own takes no such adapter"
@@ -222,6 +224,6 @@ def test_what_has_no_result_to_serve(tiny: models.Base, tmp_path: Path) -> None:
     for prompts, trained in ((DoesNotFit(9, 8), None), ([], tmp_path)):
         method = PromptingMethod(kind="prompting")
         told = load_test(
-            tiny, method, how, Serving(), prompts, trained=trained, evaluated={}, logs=tmp_path
+            tiny, method, how, Serving(), prompts, trained=trained, evaluated={}, folder=tmp_path
         ).metrics
         assert told.get("does_not_fit") or told.get("diverged")

@@ -89,6 +89,15 @@ def test_percentiles_and_rates_are_those_of_the_requests() -> None:
     assert (told["tokens_in_mean"], told["tokens_out_mean"]) == (10, 2)
 
 
+def test_requests_cut_off_by_an_early_end_are_no_errors() -> None:
+    cut = Request(0, 0.0, 0.0, None, None, error="Request was cancelled", cancelled=True)
+    ended = Load(4.0, 10, [answered(2.0), cut])
+    assert measures.of_load(ended)["errors"] == 0
+    assert measures.line(ended, OBJECTIVE) == (
+        "4 requests/s, latency p90 2 s, ended after 2 of 10: does not hold"
+    )
+
+
 def test_a_rate_by_chance_above_the_offered_is_not_sustained() -> None:
     hurried = Load(1.0, 20, [answered(0.1, due=index / 2) for index in range(20)])
     found = highest_rate(lambda _: hurried, 1.0, settings(max_rates=1))

@@ -51,7 +51,7 @@ def test_served_text_is_the_evaluated_text(kind: str, tiny: models.Base, tmp_pat
         prompts,
         trained=trained,
         evaluated={prompt.id: text.text for prompt, text in zip(prompts, written, strict=True)},
-        logs=tmp_path / "logs",
+        folder=tmp_path / "test",
     )
     told = outcome.metrics
     assert (told["artifact"], told["rows"], told["errors"]) == (kind, 20, 0)

@@ -13,9 +13,14 @@ from tunebench.tokenization import Tokenizer
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 T = TypeVar("T")
 Example = dict[str, list[int]]  # `input_ids` and `labels`; of a pack also its rows' `lengths`
+
+# on a CPU larger batches fall out of its cache: 200 prompts and 20 labels took 2.8 s in batches of
+# 1,024 to 2,048 tokens, 3.6 s in batches of 8,192 and 4.3 s in batches of 16,384
+CPU_BATCH_TOKENS = 2048
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
@@ -145,6 +150,11 @@ def pad(
         ids[index, place] = torch.tensor(row, dtype=torch.long)
         mask[index, place] = 1
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def at_once(model: PreTrainedModel, tokens: int) -> int:
+    """How many of so many tokens to read at once: on a CPU fewer are faster."""
+    return min(tokens, CPU_BATCH_TOKENS) if model.device.type == "cpu" else tokens
 
 
 def within_budget(

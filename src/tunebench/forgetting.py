@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebench import batching, memory, models, outcomes, results, scoring, tokenization
+from tunebench import batching, memory, models, outcomes, results, tokenization
 from tunebench.errors import EvaluationError
 from tunebench.progress import bar
 from tunebench.tokenization import Marked
@@ -114,9 +114,8 @@ def mean_loss(
             "the held-out texts hold no token to predict; set evaluation.held_out to a data set"
             " with longer texts"
         )
-    if model.device.type == "cpu":
-        batch_tokens = min(batch_tokens, scoring.CPU_BATCH_TOKENS)
     model.eval()
+    batch_tokens = batching.at_once(model, batch_tokens)
     lengths = [len(rows[index]) for index in asked]
     losses: dict[int, float] = {}
 

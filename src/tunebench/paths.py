@@ -240,6 +240,6 @@ def served_provenance(run: Run) -> Path:
     return _of(DATA / "served", Run(run.model, run.dataset, run.method), ".run.json")
 
 
-def load_test_logs(run: Run) -> Path:
-    """Folder of what a server and the load generator printed, kept whatever happens."""
-    return _of(DATA / "logs", Run(run.model, run.dataset, run.method), "")
+def load_test_folder(run: Run) -> Path:
+    """What a server loads while it is tested, and what it printed, which stays."""
+    return _of(DATA / "load_tests", Run(run.model, run.dataset, run.method), "")

@@ -21,40 +21,42 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     room: list[torch.Tensor]
     is_initialized: bool
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, rows: int) -> None:
         super().__init__()
-        self.capacity, self.used = capacity, 0
+        self.capacity, self.all_rows, self.rows, self.used = capacity, rows, slice(rows), 0
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write the new tokens' keys and values: batch × heads × tokens × head size."""
+        """Write the new tokens' keys and values: rows looked at × heads × tokens × head size."""
         if not self.is_initialized:
             self.dtype, self.device = key_states.dtype, key_states.device
             self.room = [
-                states.new_empty(*states.shape[:2], self.capacity, states.shape[-1])
+                states.new_empty(self.all_rows, states.shape[1], self.capacity, states.shape[-1])
                 for states in (key_states, value_states)
             ]
             self.is_initialized = True
         end = self.used + key_states.shape[-2]
         for room, states in zip(self.room, (key_states, value_states), strict=True):
-            room[:, :, self.used : end] = states
-        self.used = end
-        self._show()
+            room[self.rows, :, self.used : end] = states
+        self.look_at(self.rows, end)
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep these sequences of the batch."""
         self.room = [room[indices] for room in self.room]
-        self._show()
+        self.look_at(slice(len(indices)), self.used)
 
-    def _show(self) -> None:
-        self.keys, self.values = (room[:, :, : self.used] for room in self.room)
+    def look_at(self, rows: slice, used: int) -> None:
+        """Show some of the rows, with so many of their tokens; the next are written behind them."""
+        self.rows, self.used = rows, used
+        if self.is_initialized:
+            self.keys, self.values = (room[rows, :, :used] for room in self.room)
 
 
-def roomy(beginning: Cache | None, layers: int, capacity: int) -> Cache:
+def roomy(beginning: Cache | None, layers: int, capacity: int, rows: int) -> Cache:
     """An empty cache for `capacity` tokens, or one that holds a beginning's keys and values."""
-    cache = Cache(layers=[RoomyLayer(capacity) for _ in range(layers)])
+    cache = Cache(layers=[RoomyLayer(capacity, rows) for _ in range(layers)])
     if beginning is not None:
         for index, layer in enumerate(beginning.layers):
             cache.update(layer.keys, layer.values, index)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tunebench import batching
 from tunebench.beginning import Beginning, Context, keep, tensor
 
 if TYPE_CHECKING:
@@ -74,11 +75,12 @@ class _State:
             beginning.for_batch(len(contexts)),
             self.model.config.get_text_config().num_hidden_layers,
             start + longest + writer.most,
+            len(contexts),
         )
         self.kept = keep(self.model, 1)
         self.mask = tensor(mask, self.model)
         self.positions = tensor(positions, self.model)
-        self._run(tensor(ids, self.model))
+        self._read(tensor(ids, self.model), start)
         if self.cache.get_seq_length() != self.mask.shape[1]:
             raise TypeError("the model keeps its state elsewhere, not in keys and values")
 
@@ -88,7 +90,7 @@ class _State:
 
         self.mask = torch.cat((self.mask, self.mask.new_ones(len(self.mask), 1)), dim=1)
         self.positions = self.positions[:, -1:] + 1
-        self._run(self.next[:, None])
+        self.next = self._run(self.next[:, None], slice(None))
 
     def select(self, rows: torch.Tensor) -> None:
         """Keep these rows of the batch."""
@@ -97,13 +99,32 @@ class _State:
             each[rows] for each in (self.mask, self.positions, self.next)
         )
 
-    def _run(self, ids: torch.Tensor) -> None:
+    def _read(self, ids: torch.Tensor, start: int) -> None:
+        """Run the contexts, on a CPU a few of them at a time, see `batching.at_once`."""
+        import torch
+
+        rows, longest = ids.shape
+        at_once = max(1, batching.at_once(self.model, rows * longest) // longest)
+        chosen = []
+        for first in range(0, rows, at_once):
+            part = slice(first, min(first + at_once, rows))
+            self._look_at(part, start)
+            chosen.append(self._run(ids[part], part))
+        self._look_at(slice(rows), start + longest)
+        self.next = torch.cat(chosen)
+
+    def _look_at(self, rows: slice, used: int) -> None:
+        for layer in self.cache.layers:
+            layer.look_at(rows, used)
+
+    def _run(self, ids: torch.Tensor, rows: slice) -> torch.Tensor:
         logits: Any = self.model(
             input_ids=ids,
-            attention_mask=self.mask,
-            position_ids=self.positions,
+            attention_mask=self.mask[rows],
+            position_ids=self.positions[rows],
             past_key_values=self.cache,
             use_cache=True,
             **self.kept,
         ).logits
-        self.next = logits[:, -1].argmax(-1)
+        chosen: torch.Tensor = logits[:, -1].argmax(-1)
+        return chosen

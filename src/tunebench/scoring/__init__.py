@@ -32,10 +32,6 @@ Pass = Callable[[Sequence[Question]], Scores]
 TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
 TRIED_LABELS = 3
 
-# on a CPU larger batches fall out of its cache: 200 prompts and 20 labels took 2.8 s in batches of
-# 1,024 to 2,048 tokens, 3.6 s in batches of 8,192 and 4.3 s in batches of 16,384
-CPU_BATCH_TOKENS = 2048
-
 
 def score(
     model: PreTrainedModel,
@@ -58,14 +54,13 @@ def score(
     run = fastest_pass(model, tokenization.pad_id(tokenizer), asked)
     scores: Scores = [[] for _ in asked]
     lengths = [question.length for question in asked]
-    if model.device.type == "cpu":
-        batch_tokens = min(batch_tokens, CPU_BATCH_TOKENS)
+    at_once = batching.at_once(model, batch_tokens)
 
     def work(indices: Sequence[int]) -> Scores:
         return run([asked[index] for index in indices])
 
     with bar(total=len(prompts), unit="prompt") as progress:
-        for indices, found in batching.within_budget(lengths, batch_tokens, work):
+        for indices, found in batching.within_budget(lengths, at_once, work):
             for index, row in zip(indices, found, strict=True):
                 scores[index] = row
             progress.update(len(indices))

@@ -47,14 +47,14 @@ def load_test(
     *,
     trained: Path | None,
     evaluated: Mapping[str, Any],
-    logs: Path,
+    folder: Path,
 ) -> Outcome:
     """Put a method behind the server that `settings` names, and search what it can stand.
 
     Args:
         trained: what the method's training left; None for a prompting method.
         evaluated: the answer to each prompt's id, as evaluated.
-        logs: the folder for what the server and the load generator print.
+        folder: for what the server loads, and for what it and guidellm print, which stays there.
 
     Raises:
         ServingError: if the server cannot be started, or ends under load.
@@ -64,46 +64,56 @@ def load_test(
     if failed := outcomes.failure(trained):
         return Outcome(failed, [])
     server = settings.servers[settings.server]
-    options = how.generation
-    logs.mkdir(parents=True, exist_ok=True)
-    tail = prompts[0].tail
-    with artifact.made(base, method, server, options, trained=trained, tail=tail) as served:
+    folder = folder.resolve()
+    with artifact.made(
+        base,
+        method,
+        server,
+        how.generation,
+        trained=trained,
+        tail=prompts[0].tail,
+        folder=folder / "model",
+    ) as served:
         if served is None:
             return Outcome(outcomes.not_servable(settings.server), [])
-        with (
-            servers.running(settings.server, server, served, logs / "server.log") as endpoint,
-            generator(
-                endpoint,
-                [prompt.prompt for prompt in prompts],
-                max_tokens=options["max_new_tokens"],
-                timeout_s=settings.timeout_s,
-                log=logs / "guidellm.log",
-            ) as source,
-        ):
-            found = _search(source, endpoint, settings)
+        log = folder / "server.log"
+        with servers.running(settings.server, server, served, log) as endpoint:
+            found = _search(endpoint, prompts, how, settings, folder / "guidellm.log")
     answered = [request for load in (found.nearest, *found.tried) for request in load.requests]
     judged, predictions = quality.judge(answered, prompts, how, evaluated)
-    told = {
+    told: results.Metrics = {
         "server": settings.server,
         "artifact": served.kind,
         "prefix_cache": server.prefix_cache,
-        "ready_s": endpoint.ready_s,
     }
+    if endpoint.ready_s is not None:
+        told["ready_s"] = results.rounded(endpoint.ready_s, 4)
     return Outcome(told | measures.of_search(found, settings.objective) | judged, predictions)
 
 
-def _search(source: Generator, endpoint: servers.Endpoint, settings: Serving) -> Found:
+def _search(
+    endpoint: servers.Endpoint,
+    prompts: Sequence[Prompt],
+    how: Answering,
+    settings: Serving,
+    log: Path,
+) -> Found:
     seeds = count()
+    longest: int = how.generation.get("max_new_tokens") or how.generation["max_length"]
+    texts = [prompt.prompt for prompt in prompts]
+    with generator(
+        endpoint, texts, max_tokens=longest, timeout_s=settings.timeout_s, log=log
+    ) as source:
 
-    def measure(rate: float) -> Load:
-        load = source.load(
-            rate, requests_at(rate, settings), seed=next(seeds), objective=settings.objective
-        )
-        endpoint.check()
-        print(measures.line(load, settings.objective), file=sys.stderr, flush=True)
-        return load
+        def measure(rate: float) -> Load:
+            load = source.load(
+                rate, requests_at(rate, settings), seed=next(seeds), objective=settings.objective
+            )
+            endpoint.check()
+            print(measures.line(load, settings.objective), file=sys.stderr, flush=True)
+            return load
 
-    return highest_rate(measure, 1 / _warm_up(source, endpoint), settings)
+        return highest_rate(measure, 1 / _warm_up(source, endpoint), settings)
 
 
 def _warm_up(source: Generator, endpoint: servers.Endpoint) -> float:

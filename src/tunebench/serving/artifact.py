@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tunebench import deployment, generation, merging, models
@@ -30,8 +30,9 @@ def made(
     *,
     trained: Path | None,
     tail: str,
+    folder: Path,
 ) -> Iterator[Artifact | None]:
-    """What a server loads, removed with the block; None where the adapter cannot be merged.
+    """What a server loads, in `folder`, removed with the block; None where there is no merging.
 
     Its generation_config.json is this project's own, so that a server ends a text where an
     evaluation does.
@@ -40,29 +41,45 @@ def made(
         options: GenerationConfig fields.
         tail: what the template writes behind an answer.
     """
-    adapter = trained if merging.has_adapter(trained) else None
-    with TemporaryDirectory(prefix="tunebench-served-") as name:
-        folder = Path(name)
-        beside = server.adapter_arguments is not None and _taken_as_it_is(method)
-        if adapter is None or beside:
-            kind = "adapter" if adapter else "whole" if trained else "base"
-            if kind == "whole":
-                _show(trained, folder)
-            _show(base.folder, folder, weights=kind != "whole")
-        else:
-            merged = merging.merge(base, method, trained)
-            if merged is None:
-                yield None
-                return
-            kind = "merged"
-            merged.save_pretrained(folder)
-            del merged  # the server needs the memory
-            _show(base.folder, folder, weights=False)
-        own = _own(folder)
-        (folder / GENERATION).unlink(missing_ok=True)  # or it would be written into the base's
-        tokenizer = models.load_tokenizer(base)
-        generation.settled(own, tokenizer, options, tail=tail).save_pretrained(folder)
-        yield Artifact(kind, folder, base.settings.dtype, adapter if kind == "adapter" else None)
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
+    folder.mkdir(parents=True)
+    try:
+        yield _make(base, method, server, options, trained=trained, tail=tail, folder=folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _make(
+    base: models.Base,
+    method: models.Method,
+    server: Server,
+    options: Options,
+    *,
+    trained: Path | None,
+    tail: str,
+    folder: Path,
+) -> Artifact | None:
+    if server.url is not None:
+        return Artifact("external", folder, base.settings.dtype)
+    adapter = trained.resolve() if trained and merging.has_adapter(trained) else None
+    beside = server.adapter_arguments is not None and _taken_as_it_is(method)
+    if adapter is None or beside:
+        kind = "adapter" if adapter else "whole" if trained else "base"
+        if kind == "whole":
+            _show(trained, folder)
+        _show(base.folder, folder, weights=kind != "whole")
+    else:
+        merged = merging.merge(base, method, trained)
+        if merged is None:
+            return None
+        kind = "merged"
+        merged.save_pretrained(folder)
+        _show(base.folder, folder, weights=False)
+    own = _own(folder)
+    (folder / GENERATION).unlink(missing_ok=True)  # or it would be written into the base's
+    tokenizer = models.load_tokenizer(base)
+    generation.settled(own, tokenizer, options, tail=tail).save_pretrained(folder)
+    return Artifact(kind, folder, base.settings.dtype, adapter if kind == "adapter" else None)
 
 
 def _taken_as_it_is(method: models.Method) -> bool:

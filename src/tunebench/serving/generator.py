@@ -170,6 +170,7 @@ def _record(
         "tokens_in": response.input_metrics.text_tokens if response else None,
         "tokens_out": response.output_metrics.text_tokens if response else None,
         "error": None if info.status == "completed" else info.error or info.status,
+        "cancelled": info.status == "cancelled",
     }
 
 

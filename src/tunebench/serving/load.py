@@ -39,7 +39,8 @@ class Request:
     """One request of a load: its prompt's number, its moments, and what the server wrote.
 
     The moments are Unix seconds, None where it did not come so far. `error` is empty where it was
-    answered; the tokens are those that the server counted, None where it does not.
+    answered; `cancelled` ones were on their way when a load was ended early. The tokens are those
+    that the server counted, None where it does not.
     """
 
     prompt: int
@@ -51,6 +52,7 @@ class Request:
     tokens_in: int | None = None
     tokens_out: int | None = None
     error: str = ""
+    cancelled: bool = False
 
     @classmethod
     def told(cls, record: dict[str, Any]) -> Request:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunebench import results
 from tunebench.config.inference import limits
-from tunebench.serving.load import Load
+from tunebench.serving.load import Load, Request
 from tunebench.serving.search import Found
 
 PERCENTS = {
@@ -45,7 +45,7 @@ def of_search(found: Found, objective: dict[str, float]) -> results.Metrics:
 
 def of_load(load: Load) -> dict[str, Any]:
     """Counts, percentiles of seconds over the answered requests, and the server's tokens."""
-    errors = [request for request in load.requests if request.error]
+    errors = _failed(load)
     return {
         "achieved_rps": load.achieved_rps,
         "requests": len(load.requests),
@@ -59,7 +59,7 @@ def of_load(load: Load) -> dict[str, Any]:
 
 def line(load: Load, objective: dict[str, float]) -> str:
     """One load as a person reads it while the search goes on."""
-    failed = len(load.requests) - len(load.successful)
+    failed = len(_failed(load))
     parts = [f"{load.rate:.3g} requests/s"]
     if load.successful:
         for what, fraction, _ in limits(objective):
@@ -70,6 +70,10 @@ def line(load: Load, objective: dict[str, float]) -> str:
     if len(load.requests) < load.planned:
         parts.append(f"ended after {len(load.requests)} of {load.planned}")
     return f"{', '.join(parts)}: {'holds' if load.holds(objective) else 'does not hold'}"
+
+
+def _failed(load: Load) -> list[Request]:
+    return [request for request in load.requests if request.error and not request.cancelled]
 
 
 def _sustained(load: Load) -> float:

@@ -29,7 +29,8 @@ LAST_LINES = 5
 class Artifact:
     """What a server loads: the folder of a whole model, or of an untouched one and an adapter.
 
-    `kind` is `base`, `whole` (all weights tuned), `merged`, or `adapter` beside the base.
+    `kind` is `base`, `whole` (all weights tuned), `merged`, `adapter` beside the base, or
+    `external`, which is loaded already.
     """
 
     kind: str
