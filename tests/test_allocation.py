@@ -107,7 +107,7 @@ def test_killed_run_takes_away_the_same_ranks(
 def test_schedule_without_effect(changed: dict[str, int], fault: str, make_job: MakeJob) -> None:
     with pytest.raises(TrainingError) as caught:
         training.train(make_job("odd", **changed))
-    assert str(caught.value) == f"tiny/reviews/adalora: adapter: {fault}"
+    assert str(caught.value) == f"tiny/reviews/odd: adapter: {fault}"
 
 
 def test_given_schedule_is_kept(make_job: MakeJob) -> None:

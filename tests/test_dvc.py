@@ -4,6 +4,7 @@ One project serves all tests here, in the order in which they stand: each starts
 before it left, as a user's day goes.
 """
 
+import csv
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
+SERVER = ROOT / "tests" / "openai_server.py"
 ROWS = [
     ("the film was good and warm", "positive"),
     ("the film was bad and cold", "negative"),
@@ -236,6 +238,34 @@ def test_prices_rerun_the_report_alone(project: Path) -> None:
     assert repro(project) == ["report"]
     assert not (project / "metrics/tables/costs.csv").exists()
     assert not (project / "metrics/plots/costs.csv").exists()
+
+
+def test_load_tests_depend_on_what_they_are_asked(project: Path) -> None:
+    before = (project / "params.yaml").read_text()
+    params = yaml().load(project / "params.yaml")
+    params["inference"] |= {
+        "load_test": {"tuning": ["lora"], "prompting": []},
+        "server": "own",
+        "servers": {"own": {"command": f"{sys.executable} {SERVER} {{port}} --model {{model}}"}},
+        "min_requests": 20,
+        "hold_s": 0.1,
+        "max_rates": 1,
+    }
+    yaml().dump(params, project / "params.yaml")
+    tested = [f"load_test@tiny-{dataset}-lora" for dataset in ("mine", "reviews")]
+
+    assert sorted(repro(project)) == [*tested, "report"]
+    rows = list(csv.DictReader((project / "metrics/tables/load_test.csv").open(newline="")))
+    assert [row["artifact"] for row in rows] == ["merged", "merged"]
+    assert all(float(row["sustained_rps"]) > 0 for row in rows)
+
+    params["inference"]["objective"] = {"latency_p50_s": 1.0}
+    yaml().dump(params, project / "params.yaml")
+    assert sorted(repro(project)) == [*tested, "report"]
+
+    (project / "params.yaml").write_text(before)
+    assert repro(project) == ["report"]
+    assert not (project / "metrics/tables/load_test.csv").exists()
 
 
 def test_editing_a_row_reruns_what_depends_on_it(project: Path) -> None:

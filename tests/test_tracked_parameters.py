@@ -41,7 +41,10 @@ def names(key: str, matrix: dict[str, str], params: dict[str, Any]) -> list[str]
     axis = re.search(r"\$\{item\.(\w+)\}", key)
     if axis is None:
         return [key]
-    listed = re.fullmatch(r"\$\{grid\.(\w+)\}", matrix[axis[1]])
+    listed = re.fullmatch(r"\$\{(grid|inference\.load_test)\.(\w+)\}", matrix[axis[1]])
     assert listed is not None
-    assert listed[1] in AXES[axis[1]]
-    return [key.replace(axis[0], name) for name in params["grid"][listed[1]]]
+    assert listed[2] in AXES[axis[1]]
+    chosen = params
+    for part in listed[1].split("."):
+        chosen = chosen[part]
+    return [key.replace(axis[0], name) for name in chosen[listed[2]]]
