@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tunebench import generation, models
+from tunebench import generation, merging, models
 from tunebench.config.inference import Serving
 from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
 from tunebench.evaluation import Answering
@@ -35,7 +35,9 @@ def test_served_text_is_the_evaluated_text(kind: str, tiny: models.Base, tmp_pat
         for number, word in enumerate(["warm", "dull", "funny", "tired"] * 5)
     ]
     options = {"do_sample": False, "max_new_tokens": NEW_TOKENS}
-    model, tokenizer = models.load(tiny, method, trained=trained), models.load_tokenizer(tiny)
+    # test_merging.py holds the merged model to the attached one, up to rounding
+    model, tokenizer = merging.merge(tiny, method, trained), models.load_tokenizer(tiny)
+    assert model is not None
     written = generation.generate(model, tokenizer, prompts, options, batch_tokens=4096)
     outcome = load_test(
         tiny,
