@@ -59,16 +59,15 @@ def of_load(load: Load) -> dict[str, Any]:
 
 def line(load: Load, objective: dict[str, float]) -> str:
     """One load as a person reads it while the search goes on."""
-    failed = len(_failed(load))
-    parts = [f"{load.rate:.3g} requests/s"]
-    if load.successful:
-        for what, fraction, _ in limits(objective):
-            seconds = _percentile([each.seconds(what) for each in load.successful], 100 * fraction)
-            parts.append(f"{what.replace('_', ' ')} p{100 * fraction:g} {seconds:.3g} s")
+    parts, failed = [f"{load.rate:.3g} requests/s"], len(_failed(load))
+    ended = len(load.requests) < load.planned  # its percentiles would leave out the latest
+    for what, fraction, _ in limits(objective) if load.successful and not ended else ():
+        seconds = _percentile([each.seconds(what) for each in load.successful], 100 * fraction)
+        parts.append(f"{what.replace('_', ' ')} p{100 * fraction:g} {seconds:.3g} s")
     if failed:
         parts.append(f"{failed} of {len(load.requests)} failed")
-    if len(load.requests) < load.planned:
-        parts.append(f"ended after {len(load.requests)} of {load.planned}")
+    if ended:
+        parts.append(f"ended after {len(load.requests)} of {load.planned}, too many of them late")
     return f"{', '.join(parts)}: {'holds' if load.holds(objective) else 'does not hold'}"
 
 
