@@ -64,7 +64,7 @@ def measure(utilization: float, given: Any) -> dict[str, float]:
         with (
             servers.running("known", server, artifact, folder / "server.log") as endpoint,
             generator(
-                endpoint, ["a prompt"], max_tokens=1, timeout_s=600.0, log=folder / "log"
+                endpoint, ["a prompt"], body={"max_tokens": 1}, timeout_s=600.0, log=folder / "log"
             ) as source,
         ):
             source.load(None, 3, seed=0)

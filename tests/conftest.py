@@ -22,6 +22,8 @@ from tunebench.training import Job
 
 sys.path.insert(0, str(ROOT))  # stages/ is no installed package
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker for each core: more threads would wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

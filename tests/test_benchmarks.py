@@ -50,8 +50,8 @@ def printed(name: str, folder: Path) -> dict[str, Any]:
 
 
 def lacking(found: dict[str, Any], recorded: dict[str, Any], way: str = "") -> Iterator[str]:
-    """Keys of a recorded line that another has not, however deep; numbers are batch sizes."""
-    for key in (key for key in recorded if not key.isdecimal()):
+    """Keys of a recorded line that another has not, however deep; numbers are what was asked."""
+    for key in (key for key in recorded if not key.replace(".", "").isdecimal()):
         value = recorded[key]
         if key not in found:
             yield way + key

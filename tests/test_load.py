@@ -32,7 +32,11 @@ def loaded(
     with (
         servers.running("own", own(options), SERVED, folder / "server.log") as endpoint,
         generator(
-            endpoint, PROMPTS, max_tokens=5, timeout_s=timeout_s, log=folder / "guidellm.log"
+            endpoint,
+            PROMPTS,
+            body={"max_tokens": 5},
+            timeout_s=timeout_s,
+            log=folder / "guidellm.log",
         ) as source,
     ):
         yield source, endpoint

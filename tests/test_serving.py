@@ -10,7 +10,7 @@ from tunebench.config.inference import Server, Serving
 from tunebench.config.schema import Evaluation
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
-from tunebench.serving import measures, quality
+from tunebench.serving import _body, measures, quality
 from tunebench.serving.load import NO_COMPLETION, Load, Request
 from tunebench.serving.search import highest_rate, requests_at
 
@@ -129,6 +129,13 @@ def test_lines_say_what_was_tried() -> None:
 def test_rates_are_held_for_their_percentiles_and_for_a_while() -> None:
     assert requests_at(0.1, settings(hold_s=30.0)) == 20
     assert requests_at(10.0, settings(hold_s=30.0)) == 300
+
+
+def test_requests_say_how_text_is_to_be_written() -> None:
+    greedy = {"do_sample": False, "max_new_tokens": 7, "top_p": 0.5}
+    assert _body(greedy) == {"max_tokens": 7, "temperature": 0}
+    drawn = {"do_sample": True, "max_length": 9, "temperature": 0.7}
+    assert _body(drawn) == {"max_tokens": 9, "temperature": 0.7}
 
 
 def prompt(id_: str, label: str) -> Prompt:

@@ -17,6 +17,7 @@ from typing import Any
 
 from tunebench import models, outcomes, results
 from tunebench.config.inference import Serving
+from tunebench.config.options import Options
 from tunebench.errors import ServingError
 from tunebench.evaluation import Answering
 from tunebench.prompts import DoesNotFit, Prompt
@@ -99,11 +100,9 @@ def _search(
     log: Path,
 ) -> Found:
     seeds = count()
-    longest: int = how.generation.get("max_new_tokens") or how.generation["max_length"]
     texts = [prompt.prompt for prompt in prompts]
-    with generator(
-        endpoint, texts, max_tokens=longest, timeout_s=settings.timeout_s, log=log
-    ) as source:
+    body = _body(how.generation)
+    with generator(endpoint, texts, body=body, timeout_s=settings.timeout_s, log=log) as source:
 
         def measure(rate: float) -> Load:
             load = source.load(
@@ -114,6 +113,17 @@ def _search(
             return load
 
         return highest_rate(measure, 1 / _warm_up(source, endpoint), settings)
+
+
+def _body(options: Options) -> dict[str, Any]:
+    """GenerationConfig fields in the OpenAI API's words, as far as it has them.
+
+    A text ends where the model ends it, `max_tokens` at the latest.
+    """
+    body = {"max_tokens": options.get("max_new_tokens") or options["max_length"]}
+    if not options.get("do_sample"):
+        return body | {"temperature": 0}
+    return body | {key: options[key] for key in ("temperature", "top_p") if key in options}
 
 
 def _warm_up(source: Generator, endpoint: servers.Endpoint) -> float:

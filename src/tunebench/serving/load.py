@@ -12,7 +12,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -179,14 +179,14 @@ def generator(
     endpoint: Endpoint,
     prompts: Sequence[str],
     *,
-    max_tokens: int,
+    body: Mapping[str, Any],
     timeout_s: float,
     log: Path,
 ) -> Iterator[Generator]:
     """guidellm, started for one server and one set of prompts, and ended with the block.
 
     Args:
-        max_tokens: the longest answer; most end before, where the model ends them.
+        body: what every request says besides its prompt, in the OpenAI API's words.
         timeout_s: how long a client waits for the next token.
         log: the file that guidellm's output goes to.
 
@@ -213,7 +213,7 @@ def generator(
                 "model": endpoint.model,
                 "prompts": list(prompts),
                 "timeout_s": timeout_s,
-                "body": {"max_tokens": max_tokens, "temperature": 0},
+                "body": dict(body),
             }
         )
         yield made
