@@ -100,7 +100,7 @@ def make_prompts(tokenizer: Any, model: Any, given: Any) -> list[Prompt]:
         layout=templates.lay_out(TEMPLATE, tokenizer),
         tokenizer=tokenizer,
         max_length=model.config.max_position_embeddings,
-        reserved=given.new_tokens,
+        answer_tokens=given.new_tokens,
         truncation_side="right",
         labelled=False,
     )

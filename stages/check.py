@@ -14,6 +14,7 @@ def main(_: Run) -> None:
     results.write(paths.COST, params.model_dump(include={"cost"}))
     results.write(paths.TIMING, params.inference.timing.model_dump())
     results.write(paths.SERVING, params.inference.serving.model_dump())
+    results.write(paths.VIRTUAL_TOKENS, {"virtual_tokens": params.virtual_tokens})
     for folder in paths.METRIC_FOLDERS:  # the report reads all of them, also of an empty branch
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -23,13 +23,26 @@ class Worker:
     def __init__(self, given: argparse.Namespace) -> None:
         self.given, self.random, self.turn = given, random.Random(given.seed), asyncio.Lock()
         self.seen = 0
+        self.prompts: list[Any] = []
         self.served: list[tuple[float, float, float]] = []  # arrival, service seconds, end
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One completion, streamed as `data:` lines."""
         arrival, body = time.time(), await request.json()
+        prompt, given = body["prompt"], self.given
+        if given.text_only and not isinstance(prompt, str):
+            return web.json_response({"error": "prompt must be a string"}, status=400)
+        counted = given.more_tokens + (
+            len(prompt.split()) if isinstance(prompt, str) else len(prompt)
+        )
+        usage = {"prompt_tokens": counted, "completion_tokens": 1}
+        if not body.get("stream"):
+            choices = [{"index": 0, "text": given.text}]
+            told = {} if given.uncounted else {"usage": usage}
+            return web.json_response({"id": "x", "choices": choices, **told})
+        self.prompts.append(prompt)
         self.seen += 1
-        number, given = self.seen, self.given
+        number = self.seen
         if given.die_after and number > given.die_after:
             os._exit(3)
         if given.hang and number % given.hang == 0:
@@ -50,12 +63,16 @@ class Worker:
             {"choices": [{"index": 0, "text": given.text}]},
             {
                 "choices": [{"index": 0, "text": "", "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": len(body["prompt"].split()), "completion_tokens": 1},
+                "usage": usage,
             },
         ):
             await response.write(f"data: {json.dumps({'id': 'x', **part})}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")
         return response
+
+    async def asked(self, _: web.Request) -> web.Response:
+        """The prompts that it was streamed answers to."""
+        return web.json_response(self.prompts)
 
     async def tell(self, _: web.Request) -> web.Response:
         """What it noted, for theory to be applied to."""
@@ -80,6 +97,9 @@ def main() -> None:
     parser.add_argument("--hang", type=int, help="never answer each such request")
     parser.add_argument("--die-after", type=int, help="exit after so many requests")
     parser.add_argument("--garbage", action="store_true", help="answer with no JSON")
+    parser.add_argument("--text-only", action="store_true", help="take no token ids as a prompt")
+    parser.add_argument("--more-tokens", type=int, default=0, help="count so many more in each")
+    parser.add_argument("--uncounted", action="store_true", help="tell no usage unless streaming")
     parser.add_argument("--child", action="store_true", help="start a process that outlives this")
     given: Any = parser.parse_args()
     if given.child:
@@ -92,6 +112,7 @@ def main() -> None:
             [
                 web.get("/health", ready),
                 web.get("/served", worker.tell),
+                web.get("/asked", worker.asked),
                 web.post("/v1/completions", worker.answer),
             ]
         )

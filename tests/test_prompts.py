@@ -46,7 +46,7 @@ def style(tokenizer: Any, **changed: Any) -> PromptFormat:
         "layout": layout,
         "tokenizer": tokenizer,
         "max_length": 128,
-        "reserved": 4,
+        "answer_tokens": 4,
         "truncation_side": "right",
     }
     return PromptFormat(**settings | changed)
@@ -151,7 +151,9 @@ def test_every_length_around_the_limit_fits(tokenizer: Any) -> None:
     cut = 0
     for length in range(90, 140):
         text = ("weak 😀 end " * 20)[:length]
-        prompt = style(tokenizer, reserved=30).format(row(text, "a long completion of its own"))
+        prompt = style(tokenizer, answer_tokens=30).format(
+            row(text, "a long completion of its own")
+        )
         whole = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
         assert sum(map(len, whole)) + 1 <= 128
         assert prompt.cut == (data_of(prompt) != [text])
@@ -160,17 +162,17 @@ def test_every_length_around_the_limit_fits(tokenizer: Any) -> None:
 
 
 def test_text_that_fits_is_not_cut(tokenizer: Any) -> None:
-    bare = style(tokenizer, max_length=10_000, reserved=0).format(row("a dull story"))
+    bare = style(tokenizer, max_length=10_000, answer_tokens=0).format(row("a dull story"))
     needed = bare.tokens + len(tokenizer("positive", add_special_tokens=False)["input_ids"]) + 1
-    exact = style(tokenizer, max_length=needed, reserved=0)
+    exact = style(tokenizer, max_length=needed, answer_tokens=0)
     assert not exact.format(row("a dull story")).cut
     with pytest.raises(PromptError):
-        style(tokenizer, max_length=needed - 1, reserved=0).format(row("a dull story"))
+        style(tokenizer, max_length=needed - 1, answer_tokens=0).format(row("a dull story"))
 
 
 def test_answer_room_is_kept_in_the_test_too(tokenizer: Any) -> None:
-    wide = style(tokenizer, reserved=40).format(row(LONG), answer=False)
-    narrow = style(tokenizer, reserved=4).format(row(LONG), answer=False)
+    wide = style(tokenizer, answer_tokens=40).format(row(LONG), answer=False)
+    narrow = style(tokenizer, answer_tokens=4).format(row(LONG), answer=False)
     assert wide.tokens <= 88 < narrow.tokens <= 124
 
 
@@ -196,10 +198,13 @@ def test_pair_is_the_whole_text(prompt: str, completion: str, tokenizer: Any) ->
     assert tokenizer.decode(context + answer) == "<s>" + prompt + completion
 
 
-def test_white_space_before_the_answer_belongs_to_it(tokenizer: Any) -> None:
+def test_blanks_before_the_answer_belong_to_it_and_line_ends_do_not(tokenizer: Any) -> None:
     context, answer = tokenization.encode_pair(tokenizer, Marked("Answer: \n"), Marked("positive"))
-    assert tokenizer.decode(context) == "<s>Answer:"
-    assert tokenizer.decode(answer) == " \npositive"
+    assert tokenizer.decode(context) == "<s>Answer: \n"
+    assert tokenizer.decode(answer) == "positive"
+    context, answer = tokenization.encode_pair(tokenizer, Marked("Answer:\n "), Marked("positive"))
+    assert tokenizer.decode(context) == "<s>Answer:\n"
+    assert tokenizer.decode(answer) == " positive"
 
 
 def test_tokenizer_that_ends_every_text(tokenizer: Any, tmp_path: Path) -> None:

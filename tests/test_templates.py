@@ -63,7 +63,7 @@ def made(template: Template, tokenizer: Any, row: dict[str, str] = ROW, **change
         "layout": layout,
         "tokenizer": tokenizer,
         "max_length": 512,
-        "reserved": 4,
+        "answer_tokens": 4,
         "truncation_side": "right",
     }
     return PromptFormat(**settings | changed).format(row)

@@ -1,17 +1,25 @@
-"""What may follow a prompt is encoded behind few prompts, and is the same as behind each."""
+"""The tokens of a prompt and of what follows it, for tokenizers of every kind.
+
+What follows is encoded behind few prompts, and is the same as behind each.
+"""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from vocabularies import KINDS, trained
 
-from tunebench import tokenization
+from tunebench import batching, control_tokens, encoding, scoring, tokenization
 from tunebench.prompts import Prompt
 from tunebench.tokenization import Marked
 
 LABELS = ["positive", "negative", "very positive", "pos"]
-SHARED = Path(__file__).parents[2] / "shared" / "tokenizers"
+PROJECT = Path(__file__).parents[1]
+SHARED = PROJECT.parent / "shared" / "tokenizers"
 
 
 def asked(prompts: list[Prompt], labels: Sequence[str] = LABELS) -> tuple[Any, Any]:
@@ -20,13 +28,11 @@ def asked(prompts: list[Prompt], labels: Sequence[str] = LABELS) -> tuple[Any, A
 
 
 def behind_each(tokenizer: Any, shown: Any, choices: Any) -> list[Any]:
-    """The harness's rule, text by text."""
-    found = []
-    for prompt, texts in zip(shown, choices, strict=True):
-        start = len(tokenization.encode(tokenizer, prompt.rstrip()))
-        wholes = [tokenization.encode(tokenizer, prompt + text) for text in texts]
-        found.append(tuple(tuple(whole[start:]) for whole in wholes))
-    return found
+    """Each answer's tokens behind its prompt alone."""
+    return [
+        tuple(tuple(tokenization.encode_pair(tokenizer, prompt, text)[1]) for text in texts)
+        for prompt, texts in zip(shown, choices, strict=True)
+    ]
 
 
 @pytest.fixture
@@ -49,8 +55,8 @@ def test_prompts_that_end_alike_share_what_follows(
     shown, choices = asked(make_prompts(12))
     contexts, answers = tokenization.encode_choices(tokenizer, shown, choices)
     assert len(encoded) == 12 + len(LABELS) + 11  # prompts; all behind one; one behind each other
+    assert contexts == tokenization.contexts(tokenizer, shown)
     assert answers == behind_each(tokenizer, shown, choices)
-    assert contexts == [tuple(tokenization.encode(tokenizer, each.rstrip())) for each in shown]
 
 
 def test_prompt_that_differs_after_all_is_encoded_whole(
@@ -94,3 +100,98 @@ def test_published_tokenizers(
     shown, choices = asked(prompts, labels)
     _, answers = tokenization.encode_choices(tokenizer, shown, choices)
     assert answers == behind_each(tokenizer, shown, choices)
+
+
+# how prompts end, how answers begin
+ENDINGS = [
+    *("", " ", "\n", "\n\n", ":", ": ", ":\n", ":\n\n", "?\n\n\n", " \n ", " -> ", "\t", "'"),
+    *("a", "1", "12", "-", "<", "é", "日", "。", "😀", "👩\u200d"),
+]
+ANSWERS = [
+    *("alpha", "yes", " yes", "no", "1", "10", "23", "-2", "\nno", "\n\nno", "yes\n", "|a", ". a"),
+    *("s", "'s", "é", "да", "日本", "答", "😀", "</s>", "<|im_end|>yes"),
+]
+BODIES = [
+    "Judge the text",
+    "Was it good?",
+    "12",
+    "日本語",
+    "It was. ",
+    "schön",
+    "<|im_end|>",
+    "  two  ",
+]
+
+
+@cache
+def tokenizers() -> dict[str, Any]:
+    """Trained here, the project's own, and published ones where they are at hand."""
+    found = {kind: trained(kind) for kind in KINDS}
+    found["assets/tiny"] = tokenization.load(PROJECT / "assets" / "tiny")
+    for folder in ("tokenizers/llama2", "tokenizers/llama3", "tokenizers/zephyr-mistral",
+                   "models/reviews-3m", "models/stories-260k"):  # fmt: skip
+        if (SHARED.parent / folder).exists():
+            found[folder] = tokenization.load(SHARED.parent / folder)
+    return found
+
+
+@settings(max_examples=1500, deadline=None)
+@given(data=st.data())
+def test_no_token_spans_a_prompt_and_its_answer(data: Any) -> None:
+    """All that meets a model has the same tokens, and they say what the two texts say."""
+    name = data.draw(st.sampled_from(sorted(tokenizers())))
+    tokenizer = tokenizers()[name]
+    words = data.draw(st.sampled_from(BODIES))
+    # what no vocabulary of a few hundred words knows, only bytes can say
+    spells = name not in ("wordpiece", "unigram")
+    letters = st.text(max_size=6) if spells else st.sampled_from(["yes", "no", "a b", "1"])
+    ending = data.draw(st.sampled_from(ENDINGS) | (letters if spells else st.just(":")))
+    answer = data.draw(st.sampled_from(ANSWERS) | letters.filter(str.strip))
+    assume(spells or (answer.isascii() and (ending + words).isascii()))
+    prompt = Prompt(
+        id="x", prompt=words + ending, completion=answer, data=[(0, len(words))], answer=None
+    )
+    assume(tokenizer.decode(tokenization.encode(tokenizer, Marked.from_row(answer))[1:]).strip())
+    [context] = encoding.contexts(tokenizer, [prompt])
+    [example] = batching.examples([prompt], tokenizer, loss_on="completion")
+    [question] = scoring.questions(tokenizer, [prompt], [answer, "alpha"], label_end="never")
+    learned = tuple(example["input_ids"][len(context) :])
+    assert tuple(example["input_ids"][: len(context)]) == context == question.context
+    assert learned == (*question.tree.answer(0), tokenizer.eos_token_id)
+    assert tuple(label for label in example["labels"] if label >= 0) == learned
+
+    def read(ids: Sequence[int]) -> str:
+        text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        return str(text if spells else text.replace(" ", ""))
+
+    whole = tokenization.encode(tokenizer, prompt.shown + prompt.learned)
+    assert read([*context, *learned[:-1]]) == read(whole)
+    control = set(control_tokens.vocabulary(tokenizer).values()) - {tokenizer.unk_token_id}
+    assert [token for token in learned if token in control] == [tokenizer.eos_token_id]
+
+
+def test_line_end_that_llama3_joins_to_a_mark_stays_with_the_prompt() -> None:
+    tokenizer = trained("llama3")
+    prompt, answer = Marked("### Response:\n"), Marked.from_row("alpha")
+    context, ids = tokenization.encode_pair(tokenizer, prompt, answer)
+    assert tokenizer.convert_ids_to_tokens(context)[-1] == ":Ċ"
+    assert tokenizer.decode(ids) == "alpha"
+
+
+def test_token_of_the_whole_that_spans_both_is_parted() -> None:
+    tokenizer = trained("llama3")
+    prompt, answer = Marked("Judge the text.\n"), Marked.from_row("\n### Response")
+    whole = tokenization.encode(tokenizer, prompt + answer)
+    context, ids = tokenization.encode_pair(tokenizer, prompt, answer)
+    assert ".ĊĊ" in tokenizer.convert_ids_to_tokens(whole)
+    assert context == tokenization.encode(tokenizer, prompt)
+    assert tokenizer.decode(context + ids) == tokenizer.decode(whole)
+    assert context + ids != whole
+
+
+@pytest.mark.parametrize("kind", ["llama2", "mistral", "gemma", "unigram", "gpt2"])
+def test_blank_before_an_answer_is_the_answers(kind: str) -> None:
+    tokenizer = trained(kind)
+    context, ids = tokenization.encode_pair(tokenizer, Marked("Answer: "), Marked.from_row("yes"))
+    assert context == tokenization.encode(tokenizer, Marked("Answer:"))
+    assert context + ids == tokenization.encode(tokenizer, Marked("Answer: yes"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tunebench import tokenization
+from tunebench import encoding
 from tunebench.prompts import Prompt
 from tunebench.tokenization import Tokenizer
 
@@ -32,14 +32,9 @@ def examples(prompts: Sequence[Prompt], tokenizer: Tokenizer, *, loss_on: str) -
         loss_on: `completion` counts the answer's tokens in the loss, `all` the prompt's too.
     """
     rows = []
-    pairs = [(prompt.shown, prompt.learned) for prompt in prompts]
-    encoded = tokenization.encode_pairs(tokenizer, pairs)
-    for prompt, (context, answer) in zip(prompts, encoded, strict=True):
-        ended = tokenization.end_ids(tokenizer, prompt.tail)
-        if not ended and tokenizer.eos_token_id is not None:
-            answer = [*answer, tokenizer.eos_token_id]
-        masked = [IGNORED] * len(context) if loss_on == "completion" else context
-        rows.append({"input_ids": context + answer, "labels": masked + answer})
+    for context, completion in encoding.completions(tokenizer, prompts):
+        masked = [IGNORED] * len(context) if loss_on == "completion" else list(context)
+        rows.append({"input_ids": [*context, *completion], "labels": [*masked, *completion]})
     return rows
 
 

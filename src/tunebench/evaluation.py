@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tunebench import generation, memory, metrics, models, outcomes, results, scoring, statistics
+from tunebench import (
+    encoding,
+    generation,
+    memory,
+    metrics,
+    models,
+    outcomes,
+    results,
+    scoring,
+    statistics,
+)  # fmt: skip
 from tunebench.config.options import Options
 from tunebench.config.schema import Evaluation
 from tunebench.errors import EvaluationError
@@ -39,6 +50,13 @@ class Answering:
     def scored(self) -> bool:
         """Whether labels are scored, and not written."""
         return bool(self.labels) and self.settings.mode == "score"
+
+    def limited(self, prompts: Sequence[Prompt]) -> Answering:
+        """The same with a limit of tokens: what the prompts keep free, where none is set."""
+        if {"max_new_tokens", "max_length"} & self.generation.keys():
+            return self
+        limit = {"max_new_tokens": prompts[0].answer_tokens}
+        return replace(self, generation=limit | self.generation)
 
     @property
     def task(self) -> str:
@@ -91,6 +109,7 @@ def _evaluate(
     prompts: Sequence[Prompt],
     trained: Path | None,
 ) -> Outcome:
+    how = how.limited(prompts)
     tokenizer = models.load_tokenizer(base)
     loaded = models.load(base, method, trained=trained)
     started = perf_counter()
@@ -104,6 +123,8 @@ def _evaluate(
         "evaluate_s": results.rounded(seconds, 4),
         "peak_memory_bytes": memory.peak_bytes(),
     }
+    if not how.scored:
+        measured |= at_limit(predictions, how)
     return Outcome(measured, predictions, trained)
 
 
@@ -172,15 +193,21 @@ def _asked(prompt: Prompt) -> dict[str, Any]:
 def _score(
     model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], how: Answering
 ) -> list[dict[str, Any]]:
+    settings = how.settings
     scores = scoring.score(
-        model, tokenizer, prompts, how.labels, batch_tokens=how.settings.batch_tokens
+        model,
+        tokenizer,
+        prompts,
+        how.labels,
+        batch_tokens=settings.batch_tokens,
+        label_end=settings.label_end,
     )
-    if how.settings.label_normalization == "none":
+    if settings.label_normalization == "none":
         return [_chosen(row, how.labels) for row in scores]
-    if how.settings.label_normalization == "bytes":
+    if settings.label_normalization == "bytes":
         lengths = [[len(label.encode()) for label in how.labels]] * len(prompts)
     else:
-        asked = scoring.questions(tokenizer, prompts, how.labels)
+        asked = scoring.questions(tokenizer, prompts, how.labels, label_end=settings.label_end)
         lengths = [[len(path) for path in question.tree.paths] for question in asked]
     return [
         _chosen(row, how.labels, [score / length for score, length in zip(row, own, strict=True)])
@@ -208,12 +235,30 @@ def _write(
     texts = generation.generate(
         model, tokenizer, prompts, how.generation, batch_tokens=how.settings.batch_tokens
     )
+    around = encoding.Around.of(tokenizer, prompts[0])
+    return [
+        read(text.text, around, how) | {"tokens_out": text.tokens, "ended": text.ended}
+        for text in texts
+    ]
+
+
+def read(text: str, around: encoding.Around, how: Answering) -> dict[str, Any]:
+    """The answer in a text that a model wrote: a label, None where it is none, or the text."""
+    answer = around.take_off(text)
     if not how.labels:
-        return [{"answer": text.text, "tokens_out": text.tokens} for text in texts]
-    written = []
-    for text in texts:
-        label, strict = metrics.match(text.text, how.labels)
-        written.append(
-            {"answer": label, "strict": strict, "text": text.text, "tokens_out": text.tokens}
+        return {"answer": answer}
+    label, strict = metrics.match(answer, how.labels)
+    return {"answer": label, "strict": strict, "text": text}
+
+
+def at_limit(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metrics:
+    """What share of the answers the limit of tokens cut off, told too where it is a summary's."""
+    share = metrics.means({"answers_at_limit": [not row["ended"] for row in predictions]})
+    most = how.generation.get("max_new_tokens")
+    if share["answers_at_limit"] and not how.labels:
+        print(
+            f"{share['answers_at_limit']:.1%} of the answers were cut off at {most} new tokens;"
+            " generation.max_new_tokens sets another limit",
+            file=sys.stderr,
         )
-    return written
+    return share | ({"max_new_tokens": most} if most else {})

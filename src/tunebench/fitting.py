@@ -20,15 +20,15 @@ LEAST_TEXT_TOKENS = 8
 class PromptFormat:
     """What makes prompts out of rows, the same for all rows of one file.
 
-    `max_length` counts prompt and answer; for the answer `reserved` tokens are kept free, or as
-    many as the row's own completion needs where that is more (in training). `shots` are the
+    `max_length` counts prompt and answer; for the answer `answer_tokens` are kept free, or as many
+    as the row's own completion needs where that is more (in training). `shots` are the
     solved examples' rows, and `labels` the names that a template may list.
     """
 
     layout: Layout
     tokenizer: Tokenizer
     max_length: int
-    reserved: int
+    answer_tokens: int
     truncation_side: str
     shots: Sequence[TextRow] = ()
     labels: Sequence[str] = ()
@@ -63,6 +63,7 @@ class PromptFormat:
                 begin=shown.begin,
                 tokens=tokens,
                 cut=cut,
+                answer_tokens=self.answer_tokens,
             )
             for row, (completion, span), (shown, tokens, cut) in zip(
                 rows, completions, fitted, strict=True
@@ -80,7 +81,7 @@ class PromptFormat:
         pending = list(range(len(rows)))
         while pending:
             shown = [self._fill(rows[index], texts[index]) for index in pending]
-            lengths = map(len, tokenization.encode_all(self.tokenizer, shown))
+            lengths = map(len, tokenization.contexts(self.tokenizer, shown))
             for index, prompt, tokens in zip(pending, shown, lengths, strict=True):
                 cut = len(texts[index]) < len(rows[index]["text"])
                 fitted[index] = (prompt, tokens, cut)
@@ -90,9 +91,7 @@ class PromptFormat:
         return [fitted[index] for index in range(len(rows))]
 
     def _completion(self, row: TextRow) -> tuple[str, Span]:
-        answer = self.layout.answer.fill(row["target"]).text
-        start = len(self.layout.lead)
-        return f"{self.layout.lead}{answer}{self.layout.tail}", (start, start + len(answer))
+        return self.layout.complete(row["target"])
 
     def _fill(self, row: TextRow, text: str) -> Marked:
         fields = self._fields(row) | {"text": text}
@@ -102,13 +101,11 @@ class PromptFormat:
         return {**row, "completion": row["target"], "labels": ", ".join(self.labels)}
 
     def _room(self, completions: Sequence[tuple[str, Span] | None]) -> list[int]:
-        """Tokens that each row's prompt may take, the end-of-sequence token left free."""
-        answers = [Marked(text, [span]) for text, span in filter(None, completions)]
-        begin = len(tokenization.encode(self.tokenizer, Marked("")))
-        needed = iter(tokenization.encode_all(self.tokenizer, answers) if answers else ())
+        """Tokens that each row's prompt may take."""
+        known = list(filter(None, completions))
+        needed = iter(answer_lengths(self.layout, self.tokenizer, known))
         return [
-            self.max_length
-            - max(self.reserved, 0 if completion is None else len(next(needed)) - begin + 1)
+            self.max_length - max(self.answer_tokens, 0 if completion is None else next(needed))
             for completion in completions
         ]
 
@@ -133,3 +130,16 @@ class PromptFormat:
                 texts[index] = text[max(offsets[-keep][0], offsets[-keep - 1][1]) :]
             else:
                 texts[index] = text[: min(offsets[keep - 1][1], offsets[keep][0])]
+
+
+def answer_lengths(
+    layout: Layout, tokenizer: Tokenizer, completions: Sequence[tuple[str, Span]]
+) -> list[int]:
+    """Tokens that each completion takes behind a prompt of this layout, its end included."""
+    if not completions:
+        return []
+    last = layout.prompt[-1] if layout.prompt else ""
+    before = Marked(last if isinstance(last, str) else "a", begin=False)
+    answers = [Marked(text, [span]) for text, span in completions]
+    pairs = tokenization.encode_pairs(tokenizer, [(before, answer) for answer in answers])
+    return [len(ids) + 1 for _, ids in pairs]  # one more where the tokenizer's own end follows

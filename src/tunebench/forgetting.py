@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebench import batching, memory, models, outcomes, results, tokenization
+from tunebench.beginning import virtual_tokens
 from tunebench.errors import EvaluationError
 from tunebench.progress import bar
 from tunebench.tokenization import Marked
@@ -79,10 +80,10 @@ def _measure(
     batch_tokens: int,
 ) -> results.Metrics:
     tokenizer = models.load_tokenizer(base)
-    padding = tokenization.pad_id(tokenizer)
     budget = min(batch_tokens, max(1, LOGITS // len(tokenizer)))
     tuned = models.load(base, method, trained=trained)
-    room = context_length and max(0, context_length - _virtual_tokens(tuned))
+    padding = tokenization.pad_id(tokenizer, tuned.config)
+    room = context_length and max(0, context_length - virtual_tokens(tuned))
     encoded = tokenization.encode_all(tokenizer, list(map(Marked.from_row, texts)))
     rows = [ids[:room] for ids in encoded]
     after = mean_loss(tuned, rows, padding=padding, batch_tokens=budget)
@@ -158,9 +159,3 @@ def _loss(logits: torch.Tensor, targets: torch.Tensor) -> float:
         cross_entropy(logits[piece].float(), targets[piece], reduction="sum").item()
         for piece in pieces
     )
-
-
-def _virtual_tokens(model: Any) -> int:
-    """How many positions prompt learning puts before a text."""
-    settings = getattr(model, "active_peft_config", None)
-    return int(getattr(settings, "num_virtual_tokens", None) or 0)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from tunebench import models, paths, sampling, tables, templates, tokenization
+from tunebench import encoding, models, paths, sampling, tables, templates
 from tunebench.config.data import Dataset
 from tunebench.config.schema import Params, PromptingMethod
 from tunebench.errors import ContextError, PromptError
-from tunebench.fitting import PromptFormat
+from tunebench.fitting import PromptFormat, answer_lengths
 from tunebench.paths import Run
 from tunebench.progress import bar
 from tunebench.prompts import DoesNotFit, Prompt
 from tunebench.tables import TextRow
 from tunebench.templates import Layout
-from tunebench.tokenization import Marked, Tokenizer
+from tunebench.tokenization import Tokenizer
 
 ROWS_AT_ONCE = 1000  # tokenized together
+ANSWERS_THAT_FIT = 0.99
+MOST_ROWS_MEASURED = 20_000
+# a model that was not trained writes marks and blanks around a label: `**Positive**.`
+SPARE_LABEL_TOKENS = 8
 
 
 def training_prompts(
@@ -78,11 +83,12 @@ def _format(params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]
         )
     except PromptError as error:
         raise PromptError(f"params.yaml: templates.{name}: for {run.model}: {error}") from None
+    context = pin["context_length"] and pin["context_length"] - params.virtual_tokens
     return PromptFormat(
         layout=layout,
         tokenizer=tokenizer,
-        max_length=min(filter(None, (dataset.max_length, pin["context_length"])), default=10**9),
-        reserved=_answer_tokens(params, dataset, layout, tokenizer, labels),
+        max_length=min(filter(None, (dataset.max_length, context)), default=10**9),
+        answer_tokens=_answer_tokens(params, run, layout, tokenizer, labels),
         truncation_side=dataset.truncation_side or tokenizer.truncation_side,
         shots=_shots(run, dataset, method),
         labels=labels,
@@ -102,31 +108,55 @@ def _shots(run: Run, dataset: Dataset, method: PromptingMethod) -> list[TextRow]
 
 
 def _answer_tokens(
-    params: Params, dataset: Dataset, layout: Layout, tokenizer: Tokenizer, labels: Sequence[str]
+    params: Params, run: Run, layout: Layout, tokenizer: Tokenizer, labels: Sequence[str]
 ) -> int:
-    """Tokens that an answer may take: the longest label, or all that generation may write.
+    """Tokens that an answer may take: those that are asked for, else as training answers have.
 
-    Training and test texts are cut alike, so the training prompts reserve as much.
+    Of summaries all but the longest hundredth fit. All rows, training and test ones, are cut alike
+    for it, whatever the train size.
     """
-    around = Marked(layout.lead) + Marked(layout.tail)
-    if dataset.labelled and params.evaluation.mode == "score":
-        answers = [around + Marked.from_row(label) for label in labels]
-        begin = len(tokenization.encode(tokenizer, Marked("")))
-        return max(map(len, tokenization.encode_all(tokenizer, answers))) - begin + 1
-    return int(params.generation_for(dataset).get("max_new_tokens") or 0)
+    dataset = params.dataset(run.dataset)
+    writes = not dataset.labelled or params.evaluation.mode == "generate"
+    asked = params.generation_for(dataset)
+    if writes and (asked.get("max_new_tokens") or asked.get("max_length")):
+        return int(asked.get("max_new_tokens") or 0)
+    if dataset.labelled:
+        completions = [layout.complete(label) for label in labels]
+        spare = SPARE_LABEL_TOKENS if writes else 0
+        return max(answer_lengths(layout, tokenizer, completions)) + spare
+    rows = _some(paths.split(run.dataset, "train"))
+    lengths = answer_lengths(layout, tokenizer, [layout.complete(row["target"]) for row in rows])
+    return sorted(lengths)[int(ANSWERS_THAT_FIT * (len(lengths) - 1) + 0.5)]
+
+
+def _some(path: Path) -> list[TextRow]:
+    """As many of a split's rows as tell how long answers are, spread over all of it."""
+    count = tables.count(path)
+    step = -(-count // MOST_ROWS_MEASURED)
+    return tables.take(path, list(range(0, count, step)))
 
 
 def _refuse_equal_labels(prompt: Prompt, labels: Sequence[str], tokenizer: Tokenizer) -> None:
-    """Labels that are the same tokens can not be told apart by any model with this tokenizer."""
-    pairs = [(prompt.shown, prompt.answered(label)) for label in labels]
+    """Labels that no model with this tokenizer can tell apart.
+
+    They are the same tokens, or one begins another and nothing ends an answer.
+    """
+    if not labels:
+        return
+    _, [answers] = encoding.answers(tokenizer, [prompt], labels, ended=True)
     seen: dict[tuple[int, ...], str] = {}
-    for label, (_, ids) in zip(labels, tokenization.encode_pairs(tokenizer, pairs), strict=True):
-        if tuple(ids) in seen:
+    for label, ids in zip(labels, answers, strict=True):
+        if ids in seen:
             raise PromptError(
-                f"labels {seen[tuple(ids)]!r} and {label!r} are the same tokens to this model's"
+                f"labels {seen[ids]!r} and {label!r} are the same tokens to this model's"
                 " tokenizer; give them other names with label_names"
             )
-        seen[tuple(ids)] = label
+        seen[ids] = label
+    if not encoding.ends(tokenizer, prompt.tail) and encoding.one_begins_another(answers):
+        raise PromptError(
+            "one label begins another, and nothing ends an answer: the tokenizer has no"
+            " end-of-sequence token; end the template's completion, or give other label_names"
+        )
 
 
 def _format_all(

@@ -19,7 +19,9 @@ class Prompt:
     come out of. `completion` is what the model learns to write, the template's own text around the
     answer included; `answer` is the answer's span in it, all of it where None. `label` is the
     label's name, or None where the task is to write; `begin` is that of `tokenization.Marked`;
-    `tokens` counts the prompt's, and `cut` tells whether its text was shortened.
+    `tokens` counts the prompt's, and `cut` tells whether its text was shortened. `answer_tokens`
+    are kept free for the answer, the template's words around it and its end: of all prompts of a
+    file the same.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Prompt:
     begin: bool = True
     tokens: int = 0
     cut: bool = False
+    answer_tokens: int = 0
 
     @property
     def shown(self) -> Marked:
@@ -50,13 +53,18 @@ class Prompt:
         return self.completion[start:end]
 
     @property
+    def lead(self) -> str:
+        """What the template writes before an answer."""
+        return self.completion[: self._answer_span[0]]
+
+    @property
     def tail(self) -> str:
-        """What the template writes behind an answer, its end-of-turn token first of all."""
+        """What the template writes behind an answer, its end-of-turn token last."""
         return self.completion[self._answer_span[1] :]
 
     def answered(self, text: str) -> Marked:
         """Another answer in the place of the right one, without what follows it."""
-        return Marked(self.completion[: self._answer_span[0]]) + Marked.from_row(text)
+        return Marked(self.lead) + Marked.from_row(text)
 
     @property
     def _answer_span(self) -> Span:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from string import Formatter
 from typing import Any
 
-from tunebench import tokenization
+from tunebench import control_tokens
 from tunebench.config.data import Template
 from tunebench.errors import PromptError
-from tunebench.tokenization import Marked, Tokenizer
+from tunebench.tokenization import Marked, Span, Tokenizer
 
 # some chat templates print today's date; Llama 3.1's own default makes every day's prompts the same
 FIXED_VARIABLES = {"date_string": "26 Jul 2024"}
@@ -68,6 +68,12 @@ class Layout:
                 filled += Marked(piece)
         return filled
 
+    def complete(self, target: str) -> tuple[str, Span]:
+        """What a model learns to write, and the span of the answer in it."""
+        answer = self.answer.fill(target).text
+        start = len(self.lead)
+        return f"{self.lead}{answer}{self.tail}", (start, start + len(answer))
+
 
 def lay_out(
     template: Template, tokenizer: Tokenizer, *, instruction: str = "", shots: int = 0
@@ -86,8 +92,8 @@ def lay_out(
     prompt: list[Piece] = []
     for piece in parse.pieces(str(template.prompt)):
         prompt += examples if piece == Field("shots") else [piece]
-    lead, tail = template.completion.split("{completion}")
-    return Layout(prompt, lead=lead.format(), tail=tail.format())
+    lead, tail = _around(template)
+    return Layout(prompt, lead=lead, tail=tail)
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,13 @@ def _lay_out_chat(template: Template, tokenizer: Tokenizer, parse: _Parser, shot
     asked = render(messages, add_generation_prompt=True)
     _refuse_lost_fields(asked, messages)
     answered = render([*messages, ("assistant", parse.pieces(template.completion))])
-    return _with_answer(asked, answered, tokenizer)
+    return _with_answer(asked, answered, _around(template), tokenizer)
+
+
+def _around(template: Template) -> tuple[str, str]:
+    """What a template's `completion` writes before and behind the answer."""
+    lead, tail = template.completion.split("{completion}")
+    return lead.format(), tail.format()
 
 
 def _render(tokenizer: Tokenizer, entries: list[Turn], options: dict[str, Any]) -> list[Piece]:
@@ -190,8 +202,14 @@ def _refuse_lost_fields(asked: list[Piece], messages: list[Turn]) -> None:
             )
 
 
-def _with_answer(asked: list[Piece], answered: list[Piece], tokenizer: Tokenizer) -> Layout:
-    """Prompt, and what the chat template writes around the answer to it."""
+def _with_answer(
+    asked: list[Piece], answered: list[Piece], own: tuple[str, str], tokenizer: Tokenizer
+) -> Layout:
+    """Prompt, and what the chat template writes around the answer to it.
+
+    Args:
+        own: what our template's `completion` writes before and behind the answer.
+    """
     place = max(
         index
         for index, piece in enumerate(answered)
@@ -200,13 +218,13 @@ def _with_answer(asked: list[Piece], answered: list[Piece], tokenizer: Tokenizer
     answer = answered[place]
     assert isinstance(answer, Field)
     after = "".join(piece for piece in answered[place + 1 :] if isinstance(piece, str))
-    end = tokenization.control_tokens(tokenizer).search(after)
+    end = control_tokens.pattern(tokenizer).search(after, after.startswith(own[1]) * len(own[1]))
     before, shown = _ending(answered[:place]), _ending(asked)
     return Layout(
         asked,
         # where the generation prompt is no beginning of the answered one, the former counts
-        lead=before.removeprefix(shown) if before.startswith(shown) else "",
-        tail=after[: end.end()] if end else "",
+        lead=before.removeprefix(shown) if before.startswith(shown) else own[0],
+        tail=after[: end.end()] if end else own[1],
         answer=answer,
         begin=False,
     )

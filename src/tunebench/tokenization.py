@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,14 +10,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from tunebench import control_tokens
 from tunebench.errors import PromptError
 
-Span = tuple[int, int]
+Span = control_tokens.Span
+Tokenizer = control_tokens.Tokenizer
 Ids = tuple[int, ...]
-Tokenizer = Any  # transformers.PreTrainedTokenizerBase, whose import costs two seconds
 
 # no tokenizer looks further back than these tokens to part a text from what follows it
 ENDING = 3
+# what an answer is encoded behind where it shall share no token with its prompt: nothing at first,
+# then what keeps a tokenizer from marking it as the beginning of a text, or of a word
+BEFORE = ("", "\n", ".", "a", "1", "一")
 
 # the classes whose files say all: the same object that AutoTokenizer gives, without importing torch
 _GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
@@ -42,9 +45,14 @@ class Marked:
         moved = [(start + at, end + at) for start, end in other.data]
         return Marked(self.text + other.text, [*self.data, *moved], self.begin)
 
-    def rstrip(self) -> Marked:
-        """The same without white space at its end."""
-        text = self.text.rstrip()
+    @property
+    def last_blanks(self) -> str:
+        """The blanks at its end; line ends are none."""
+        return self.text[len(self.text.rstrip(" ")) :]
+
+    def without_last_blanks(self) -> Marked:
+        """The same without the blanks at its end."""
+        text = self.text.rstrip(" ")
         data = [(start, min(end, len(text))) for start, end in self.data]
         return Marked(text, data, self.begin)
 
@@ -62,15 +70,6 @@ def load(folder: str | Path) -> Tokenizer:
     return AutoTokenizer.from_pretrained(folder)
 
 
-@cache
-def control_tokens(tokenizer: Tokenizer) -> re.Pattern[str]:
-    """Matches what the tokenizer would turn into a special token, the longest first."""
-    special = {str(token) for token in tokenizer.all_special_tokens}
-    added = tokenizer.added_tokens_decoder.values()
-    special |= {token.content for token in added if token.special}
-    return re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
-
-
 def encode(tokenizer: Tokenizer, text: Marked) -> list[int]:
     """Token ids of a text; see `encode_all`."""
     return encode_all(tokenizer, [text])[0]
@@ -79,9 +78,10 @@ def encode(tokenizer: Tokenizer, text: Marked) -> list[int]:
 def encode_all(tokenizer: Tokenizer, texts: Sequence[Marked]) -> list[list[int]]:
     """Token ids of each text, with the tokenizer's own beginning-of-sequence token if it has one.
 
-    A text that was written with that token gets no second one.
+    A text that was written with that token gets no second one. No control token comes out of what
+    rows say, see `control_tokens`.
     """
-    control, begin = control_tokens(tokenizer), tokenizer.bos_token
+    begin = tokenizer.bos_token
 
     def lacks_begin(text: Marked) -> bool:
         return text.begin and not (begin and text.text.startswith(begin))
@@ -90,42 +90,40 @@ def encode_all(tokenizer: Tokenizer, texts: Sequence[Marked]) -> list[list[int]]
     for first, group in groupby(texts, key=lacks_begin):
         batch = list(group)
         encoded = _ids(tokenizer, [text.text for text in batch], add_special_tokens=first)
+        added = _added_at_the_start(tokenizer) if first else 0
         for text, tokens in zip(batch, encoded, strict=True):
-            harmful = any(control.search(text.text, start, end) for start, end in text.data)
-            ids.append(_encode_split(tokenizer, text, first=first) if harmful else tokens)
+            if text.data and control_tokens.come_of(
+                tokenizer, text.text, text.data, tokens, added=added
+            ):
+                tokens = _spelled(tokenizer, text, first=first)
+            ids.append(tokens)
     return ids
 
 
 def _ids(tokenizer: Tokenizer, texts: Sequence[str], **options: bool) -> list[list[int]]:
-    """Ids without the end-of-sequence token that some tokenizers add: the answer comes next."""
-    end, end_id = tokenizer.eos_token, tokenizer.eos_token_id
+    """Ids as the tokenizer gives them, less the end that some add: the answer comes next."""
     quiet = {"verbose": False, "return_attention_mask": False, "return_token_type_ids": False}
     encoded = tokenizer(list(texts), **quiet, **options)["input_ids"]
-    return [
-        list(ids[:-1] if ids and ids[-1] == end_id and not text.endswith(end) else ids)
-        for text, ids in zip(texts, encoded, strict=True)
-    ]
+    return [_without_end(tokenizer, text, ids) for text, ids in zip(texts, encoded, strict=True)]
 
 
-def _encode_split(tokenizer: Tokenizer, text: Marked, *, first: bool) -> list[int]:
-    """The template's control tokens by their ids, all else as the letters it is made of."""
-    ids: list[int] = []
+def _without_end(tokenizer: Tokenizer, text: str, ids: list[int]) -> list[int]:
+    end, end_id = tokenizer.eos_token, tokenizer.eos_token_id
+    return list(ids[:-1] if ids and ids[-1] == end_id and not text.endswith(end) else ids)
 
-    def spell(piece: str) -> None:
-        special = first and not ids
-        if piece or special:
-            ids.extend(
-                _ids(tokenizer, [piece], add_special_tokens=special, split_special_tokens=True)[0]
-            )
 
-    at = 0
-    for match in control_tokens(tokenizer).finditer(text.text):
-        if not any(start < match.end() and match.start() < end for start, end in text.data):
-            spell(text.text[at : match.start()])
-            ids.append(tokenizer.convert_tokens_to_ids(match.group()))
-            at = match.end()
-    spell(text.text[at:])
-    return ids
+@cache
+def _added_at_the_start(tokenizer: Tokenizer) -> int:
+    [ids] = _ids(tokenizer, [""], add_special_tokens=True)
+    return control_tokens.count(tokenizer, ids)
+
+
+def _spelled(tokenizer: Tokenizer, text: Marked, *, first: bool) -> list[int]:
+    """The template's control tokens by their ids, those that rows name by their letters."""
+    ids = control_tokens.encode(tokenizer, text.text, text.data, add_special_tokens=first)
+    own = control_tokens.written(tokenizer, text.text, text.data)
+    own += _added_at_the_start(tokenizer) if first else 0
+    return ids[:-1] if control_tokens.count(tokenizer, ids) > own else ids  # less an added end
 
 
 def offsets(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[Span]]:
@@ -140,6 +138,17 @@ def offsets(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[Span]]:
     return list(found["offset_mapping"])
 
 
+def contexts(tokenizer: Tokenizer, prompts: Sequence[Marked]) -> list[Ids]:
+    """Token ids of prompts as a model is shown them, be it to learn, to answer or to be timed.
+
+    Blanks at a prompt's end belong to what follows: ` yes` is one token of most vocabularies, so a
+    prompt that ends in a blank is one that its model has hardly seen.
+    """
+    return list(
+        map(tuple, encode_all(tokenizer, [prompt.without_last_blanks() for prompt in prompts]))
+    )
+
+
 def encode_pair(
     tokenizer: Tokenizer, prompt: Marked, completion: Marked
 ) -> tuple[list[int], list[int]]:
@@ -150,23 +159,22 @@ def encode_pair(
 def encode_pairs(
     tokenizer: Tokenizer, pairs: Sequence[tuple[Marked, Marked]]
 ) -> list[tuple[list[int], list[int]]]:
-    """Token ids of each prompt and of what follows it.
-
-    The second are those by which the two as one text are longer than the prompt's own. White space
-    at the prompt's end belongs to the completion. Both as in EleutherAI's lm-evaluation-harness
-    (`TemplateLM._encode_pair`), so that training and scoring see the same tokens.
-    """
+    """Token ids of each prompt and of what follows it; see `encode_choices`."""
     prompts = [prompt for prompt, _ in pairs]
-    contexts, choices = encode_choices(tokenizer, prompts, [[answer] for _, answer in pairs])
+    shown, choices = encode_choices(tokenizer, prompts, [[answer] for _, answer in pairs])
     return [
-        (list(context), list(answer)) for context, (answer,) in zip(contexts, choices, strict=True)
+        (list(context), list(answer)) for context, (answer,) in zip(shown, choices, strict=True)
     ]
 
 
 def encode_choices(
     tokenizer: Tokenizer, prompts: Sequence[Marked], choices: Sequence[Sequence[Marked]]
 ) -> tuple[list[Ids], list[tuple[Ids, ...]]]:
-    """Token ids of each prompt, and of each of the texts that may follow it; see `encode_pairs`.
+    """Token ids of each prompt, its `contexts`, and of each of the texts that may follow it.
+
+    The second are those by which the two as one text are longer than the prompt alone. Where a
+    token of the whole would span both (Llama-3 has one for `:\n\n`, and for `:yes` perhaps), the
+    prompt keeps its own tokens, since those are what a model is shown that has yet to answer.
 
     Prompts that end alike, as a template lets them, have the same tokens behind them: those are
     encoded behind one prompt, and one of them behind each other prompt, to be sure.
@@ -174,13 +182,14 @@ def encode_choices(
     Raises:
         PromptError: if a text adds no token to its prompt.
     """
-    contexts = list(map(tuple, encode_all(tokenizer, [prompt.rstrip() for prompt in prompts])))
+    shown = contexts(tokenizer, prompts)
 
     def behind(places: Sequence[tuple[int, int]]) -> list[Ids]:
-        wholes = [prompts[row] + choices[row][choice] for row, choice in places]
-        found = encode_all(tokenizer, wholes)
+        pairs = [(prompts[row], choices[row][choice]) for row, choice in places]
+        wholes = encode_all(tokenizer, [prompt + answer for prompt, answer in pairs])
         return [
-            tuple(ids[len(contexts[row]) :]) for (row, _), ids in zip(places, found, strict=True)
+            _rest(tokenizer, shown[row], prompt, answer, whole)
+            for (row, _), (prompt, answer), whole in zip(places, pairs, wholes, strict=True)
         ]
 
     def all_behind(rows: Sequence[int]) -> dict[int, tuple[Ids, ...]]:
@@ -189,7 +198,7 @@ def encode_choices(
 
     first: dict[object, int] = {}
     like = [
-        first.setdefault(_ending(contexts[row], prompts[row], choices[row]), row)
+        first.setdefault(_ending(shown[row], prompts[row], choices[row]), row)
         for row in range(len(prompts))
     ]
     answers = all_behind(list(first.values()))
@@ -202,22 +211,48 @@ def encode_choices(
         if not all(found):
             empty = choices[row][found.index(())].text
             raise PromptError(f"{empty!r} adds no token to its prompt; give it another name")
-    return contexts, [answers[row] for row in range(len(prompts))]
+    return shown, [answers[row] for row in range(len(prompts))]
 
 
 def _ending(context: Ids, prompt: Marked, choices: Sequence[Marked]) -> object:
     """What the tokens of the choices depend on."""
-    white = prompt.text[len(prompt.text.rstrip()) :]
-    return context[-ENDING:], white, tuple(choice.text for choice in choices)
+    return context[-ENDING:], prompt.last_blanks, tuple(choice.text for choice in choices)
 
 
-def end_ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Ids of the control tokens in what a template writes behind an answer."""
-    found = control_tokens(tokenizer).findall(text)
-    return [int(tokenizer.convert_tokens_to_ids(token)) for token in found]
+def _rest(
+    tokenizer: Tokenizer, context: Ids, prompt: Marked, answer: Marked, whole: Sequence[int]
+) -> Ids:
+    """The tokens of an answer behind its prompt's."""
+    rest = tuple(whole[len(context) :])
+    if rest and tuple(whole[: len(context)]) == context:
+        return rest
+    text = _written(tokenizer, whole)
+    answer = Marked(prompt.last_blanks) + answer
+    found: Ids = ()
+    for before in BEFORE:
+        start = encode(tokenizer, Marked(before, begin=False))
+        ids = encode(tokenizer, Marked(before, begin=False) + answer)
+        if ids[: len(start)] != start:
+            continue
+        found = found or tuple(ids[len(start) :])
+        if _written(tokenizer, [*context, *ids[len(start) :]]) == text:
+            return tuple(ids[len(start) :])
+    return found
 
 
-def pad_id(tokenizer: Tokenizer) -> int:
-    """The padding token, or where there is none the end-of-sequence token, which masks hide."""
-    found = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    return int(found or 0)
+def _written(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+
+def pad_id(tokenizer: Tokenizer, config: Any = None) -> int:
+    """The padding token, or where there is none the end-of-sequence token, which masks hide.
+
+    Args:
+        config: the model's, whose `vocab_size` tells what it has an embedding for. Some tokenizers
+            got a padding token of their own that their model was never enlarged for.
+    """
+    size = config.get_text_config().vocab_size if config is not None else None
+    known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(
+        int(token) for token in known if token is not None and (size is None or token < size)
+    )

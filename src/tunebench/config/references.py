@@ -19,7 +19,7 @@ Grid = Mapping[str, list[Any]]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 # what `check` writes beside a file for each data set and model
-FILES_BESIDE = ("published", "cost", "held_out", "timing", "serving")
+FILES_BESIDE = ("published", "cost", "held_out", "timing", "serving", "virtual_tokens")
 
 
 def faults(raw: Any) -> Iterator[str]:

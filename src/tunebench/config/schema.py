@@ -15,8 +15,6 @@ from tunebench.errors import ParameterError, suggest
 
 T = TypeVar("T")
 
-DEFAULT_NEW_TOKENS = 20
-
 
 class Grid(Settings):
     """What runs: names defined in the other sections, sizes and seeds."""
@@ -88,6 +86,12 @@ class PeftMethod(TuningMethod):
     adapter: Adapter
 
 
+def virtual_tokens(adapter: Options) -> int:
+    """How many positions a PEFT configuration puts before a prompt."""
+    given = adapter.get("num_virtual_tokens") or len(adapter.get("cpt_token_ids") or ())
+    return int(given)
+
+
 class FullMethod(TuningMethod):
     """Train every weight of the model."""
 
@@ -109,15 +113,18 @@ class Evaluation(Settings):
     """How answers are read from the model; `generation` holds GenerationConfig fields.
 
     `mode: score` takes the likeliest label, its log-likelihood divided by its tokens or its bytes
-    where `label_normalization` says so; `mode: generate` writes text and looks whether it is a
-    label. `batch_tokens` go through the model at once, padding included; halved where memory ends.
-    `select` tells which epoch of a tuned run is tested, where `save_strategy: epoch` kept them all;
-    `best_test` peeks at the test rows, as some published tables did, and its result says so.
+    where `label_normalization` says so. `label_end` tells whether a label is scored with the end of
+    the answer behind it: where one label begins another it must be. `mode: generate` writes text
+    and looks whether it is a label. `batch_tokens` go through the model at once, padding included;
+    halved where memory ends. `select` tells which epoch of a tuned run is tested, where
+    `save_strategy: epoch` kept them all; `best_test` peeks at the test rows, as some published
+    tables did, and its result says so.
     """
 
     mode: Literal["score", "generate"] = "score"
     select: Literal["last", "best_validation", "best_test"] = "last"
     label_normalization: Literal["none", "tokens", "bytes"] = "none"
+    label_end: Literal["where_needed", "always", "never"] = "where_needed"
     batch_tokens: Count = 16384
     held_out: HeldOut | None = None
     generation: Generation = {}
@@ -223,11 +230,21 @@ class Params(Settings):
         return merge(self.training, dataset.training, method.training)
 
     def generation_for(self, dataset: Dataset) -> Options:
-        """GenerationConfig fields of one data set; greedy unless a parameter says otherwise."""
-        given = merge(self.evaluation.generation, dataset.generation)
-        # GenerationConfig's own default length, which counts the prompt, leaves most answers none
-        length = {} if "max_length" in given else {"max_new_tokens": DEFAULT_NEW_TOKENS}
-        return {"do_sample": False} | length | given
+        """GenerationConfig fields of one data set; greedy unless a parameter says otherwise.
+
+        Without `max_new_tokens` an answer takes as many as its prompt keeps free.
+        """
+        return merge({"do_sample": False}, self.evaluation.generation, dataset.generation)
+
+    @property
+    def virtual_tokens(self) -> int:
+        """The most positions that a method of the grid puts before a prompt.
+
+        All methods see the same prompts, so all leave room for them.
+        """
+        tuned = [self.tuning_method(name) for name in self.grid.tuning]
+        adapters = [method.adapter for method in tuned if isinstance(method, PeftMethod)]
+        return max(map(virtual_tokens, adapters), default=0)
 
 
 def _named(table: Mapping[str, T], name: str, option: str) -> T:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tunebench import batching, tokenization
+from tunebench import batching, encoding, tokenization
 from tunebench.beginning import Beginning, Context, tensor
 from tunebench.config.options import Options
 from tunebench.generation.greedy import Writer
@@ -17,7 +17,7 @@ from tunebench.prompts import Prompt
 from tunebench.tokenization import Tokenizer
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedModel
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
 Write = Callable[[Sequence[Context]], list[list[int]]]
 TRIED_TOKENS = 8
@@ -25,10 +25,14 @@ TRIED_TOKENS = 8
 
 @dataclass(frozen=True)
 class Text:
-    """What was written, without its end-of-sequence token, and how many tokens that took."""
+    """What was written, without its end, how many tokens that took, and whether it ended.
+
+    It does not where the limit of tokens came first.
+    """
 
     text: str
     tokens: int
+    ended: bool = True
 
 
 def generate(
@@ -47,10 +51,10 @@ def generate(
             once; halved where it ends.
     """
 
-    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
+    ids = encoding.contexts(tokenizer, prompts)
     config = configure(model, tokenizer, options, tail=prompts[0].tail)
     ends = _ends(config)
-    write = fastest_writer(model, tokenization.pad_id(tokenizer), ids, options)
+    write = fastest_writer(model, tokenization.pad_id(tokenizer, model.config), ids, options)
     texts = [Text("", 0)] * len(prompts)
     lengths = [len(context) + _most_new_tokens(config, context) for context in ids]
 
@@ -159,12 +163,18 @@ def configure(
     model: PreTrainedModel, tokenizer: Tokenizer, options: Options, *, tail: str = ""
 ) -> GenerationConfig:
     """A GenerationConfig of `options`, which replaces the model's own; see `settled`."""
-    model.generation_config = settled(model.generation_config, tokenizer, options, tail=tail)
+    own, config = model.generation_config, model.config
+    model.generation_config = settled(own, config, tokenizer, options, tail=tail)
     return model.generation_config
 
 
 def settled(
-    own: GenerationConfig, tokenizer: Tokenizer, options: Options, *, tail: str = ""
+    own: GenerationConfig,
+    config: PretrainedConfig,
+    tokenizer: Tokenizer,
+    options: Options,
+    *,
+    tail: str = "",
 ) -> GenerationConfig:
     """A GenerationConfig of `options`, which ends and pads as model, tokenizer and template do.
 
@@ -172,18 +182,19 @@ def settled(
     wherever `options` are silent, and differ from model to model.
 
     Args:
-        own: the model's.
+        own: the model's GenerationConfig.
+        config: the model's own configuration.
         tail: what the template writes behind an answer; its end-of-turn token ends a text too.
     """
     from transformers import GenerationConfig
 
     end = own.eos_token_id
     ends = [tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])]
-    ends += tokenization.end_ids(tokenizer, tail)
+    ends += encoding.ends(tokenizer, tail)
     fixed = {
         "eos_token_id": sorted({end for end in ends if end is not None}),
         "bos_token_id": tokenizer.bos_token_id,
-        "pad_token_id": tokenization.pad_id(tokenizer),
+        "pad_token_id": tokenization.pad_id(tokenizer, config),
     }
     return GenerationConfig(**fixed | options)
 
@@ -191,4 +202,5 @@ def settled(
 def _decode(ids: list[int], tokenizer: Tokenizer, ends: frozenset[int]) -> Text:
     own = _up_to_end(ids, ends)
     text = own[:-1] if own and own[-1] in ends else own
-    return Text(tokenizer.decode(text, skip_special_tokens=True).strip(), len(own))
+    read = tokenizer.decode(text, skip_special_tokens=True).strip()
+    return Text(read, len(own), ended=len(text) < len(own))

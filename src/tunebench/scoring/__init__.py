@@ -1,17 +1,21 @@
 """Label log-likelihoods: how probable each label is as the answer to a prompt.
 
-Prompt and label are parted as EleutherAI's lm-evaluation-harness parts them, and a score is the sum
-that its `loglikelihood` gives. A prompt is run once for all its labels where the architecture can;
-see `passes`.
+A score is the sum of the log-probabilities of a label's tokens, as EleutherAI's
+lm-evaluation-harness sums them in `loglikelihood`. It differs in two points. Where one label begins
+another, the end of the answer is scored too (`label_end: never` leaves it out, as the harness
+does). And line ends at a prompt's end stay with the prompt, since a model that writes sees them
+there; the harness scores them with each label, which adds the same to all.
+
+A prompt is run once for all its labels where the architecture can; see `passes`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from tunebench import batching, tokenization
+from tunebench import batching, encoding, tokenization
 from tunebench.beginning import Beginning
 from tunebench.errors import EvaluationError
 from tunebench.progress import bar
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Scores = list[list[float]]  # prompts × labels: sums of log-probabilities (nats)
+LabelEnd = Literal["where_needed", "always", "never"]
 Pass = Callable[[Sequence[Question]], Scores]
 
 # how far two ways of computing a sum may lie apart (nats) and still be the same
@@ -40,18 +45,20 @@ def score(
     labels: Sequence[str],
     *,
     batch_tokens: int,
+    label_end: LabelEnd = "where_needed",
 ) -> Scores:
     """The score of each label as each prompt's answer: prompts × labels.
 
     Args:
+        label_end: see `questions`.
         batch_tokens: how many tokens, padding included, go through the model at once at most;
             halved where memory ends.
 
     Raises:
         EvaluationError: if a score is not finite.
     """
-    asked = questions(tokenizer, prompts, labels)
-    run = fastest_pass(model, tokenization.pad_id(tokenizer), asked)
+    asked = questions(tokenizer, prompts, labels, label_end=label_end)
+    run = fastest_pass(model, tokenization.pad_id(tokenizer, model.config), asked)
     scores: Scores = [[] for _ in asked]
     lengths = [question.length for question in asked]
     at_once = batching.at_once(model, batch_tokens)
@@ -113,20 +120,28 @@ def fastest_pass(
 
 
 def questions(
-    tokenizer: Tokenizer, prompts: Sequence[Prompt], labels: Sequence[str]
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    labels: Sequence[str],
+    *,
+    label_end: LabelEnd = "where_needed",
 ) -> list[Question]:
-    """Each prompt with the tree of its labels."""
-    contexts, answers = tokenization.encode_choices(
-        tokenizer,
-        [prompt.shown for prompt in prompts],
-        [[prompt.answered(label) for label in labels] for prompt in prompts],
-    )
+    """Each prompt with the tree of its labels.
+
+    Args:
+        label_end: whether a label is scored with the end that training teaches behind it.
+            `where_needed` is for all labels where the tokens of one begin those of another, which
+            would else be the less probable whatever a model knows.
+    """
+    contexts, answers = encoding.answers(tokenizer, prompts, labels, ended=label_end == "always")
+    if label_end == "where_needed" and any(map(encoding.one_begins_another, set(answers))):
+        contexts, answers = encoding.answers(tokenizer, prompts, labels, ended=True)
     trees = {key: LabelTree.of(key) for key in set(answers)}
     return [Question(context, trees[key]) for context, key in zip(contexts, answers, strict=True)]
 
 
 def _shortened(question: Question) -> Question:
     """The question with a few of its labels, the longest."""
-    answers = [[token for _, token in path] for path in question.tree.paths]
+    answers = [question.tree.answer(label) for label in range(len(question.tree.paths))]
     longest = sorted(answers, key=len, reverse=True)[:TRIED_LABELS]
     return Question(question.context, LabelTree.of(longest))

@@ -118,7 +118,7 @@ def _label_by_label(beginning: Beginning, padding: int, question: Question) -> t
         **keep(model, 1),
     )
     first = answer.logits[:, -1:]
-    answers = [[token for _, token in path] for path in question.tree.paths]
+    answers = [question.tree.answer(label) for label in range(len(question.tree.paths))]
     fed = max(map(len, answers)) - 1
     logits = first.expand(len(answers), -1, -1)
     if fed:
@@ -137,7 +137,7 @@ def one_by_one(model: Any, padding: int, questions: Sequence[Question]) -> torch
 
     sums = []
     for label in range(len(questions[0].tree.paths)):
-        answers = [[token for _, token in question.tree.paths[label]] for question in questions]
+        answers = [question.tree.answer(label) for question in questions]
         fed = [
             [*question.context, *answer[:-1]]
             for question, answer in zip(questions, answers, strict=True)

@@ -46,6 +46,10 @@ class LabelTree:
             ),
         )
 
+    def answer(self, label: int) -> tuple[int, ...]:
+        """The tokens of a label."""
+        return tuple(token for _, token in self.paths[label])
+
     def __len__(self) -> int:
         return len(self.tokens)
 

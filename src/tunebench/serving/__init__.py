@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tunebench import models, outcomes, results
+from tunebench import encoding, models, outcomes, results
 from tunebench.config.inference import Serving
 from tunebench.config.options import Options
 from tunebench.errors import ServingError
@@ -23,6 +23,7 @@ from tunebench.evaluation import Answering
 from tunebench.prompts import DoesNotFit, Prompt
 from tunebench.serving import artifact, measures, quality, servers
 from tunebench.serving.load import Generator, Load, generator
+from tunebench.serving.payloads import Sent, payloads
 from tunebench.serving.search import Found, highest_rate, requests_at
 
 # a round of requests, one after the other, until a round is not faster than the one before
@@ -64,6 +65,8 @@ def load_test(
         return Outcome(prompts.metrics(), [])
     if failed := outcomes.failure(trained):
         return Outcome(failed, [])
+    how = how.limited(prompts)
+    tokenizer = models.load_tokenizer(base)
     server = settings.servers[settings.server]
     folder = folder.resolve()
     with artifact.made(
@@ -79,13 +82,17 @@ def load_test(
             return Outcome(outcomes.not_servable(settings.server), [])
         log = folder / "server.log"
         with servers.running(settings.server, server, served, log) as endpoint:
-            found = _search(endpoint, prompts, how, settings, folder / "guidellm.log")
+            sent = payloads(endpoint, tokenizer, prompts, timeout_s=settings.timeout_s)
+            found = _search(endpoint, sent, how, settings, folder / "guidellm.log")
     answered = [request for load in (found.nearest, *found.tried) for request in load.requests]
-    judged, predictions = quality.judge(answered, prompts, how, evaluated)
+    around = encoding.Around.of(tokenizer, prompts[0])
+    judged, predictions = quality.judge(answered, sent.prompts, how, around, evaluated)
     told: results.Metrics = {
         "server": settings.server,
         "artifact": served.kind,
         "prefix_cache": server.prefix_cache,
+        "prompts_sent_as": "text" if sent.as_text else "token ids",
+        "prompts_not_sent": len(prompts) - len(sent.prompts),
     }
     if endpoint.ready_s is not None:
         told["ready_s"] = results.rounded(endpoint.ready_s, 4)
@@ -94,15 +101,16 @@ def load_test(
 
 def _search(
     endpoint: servers.Endpoint,
-    prompts: Sequence[Prompt],
+    sent: Sent,
     how: Answering,
     settings: Serving,
     log: Path,
 ) -> Found:
     seeds = count()
-    texts = [prompt.prompt for prompt in prompts]
     body = _body(how.generation)
-    with generator(endpoint, texts, body=body, timeout_s=settings.timeout_s, log=log) as source:
+    with generator(
+        endpoint, sent.payloads, body=body, timeout_s=settings.timeout_s, log=log
+    ) as source:
 
         def measure(rate: float) -> Load:
             load = source.load(

@@ -15,7 +15,7 @@ from tunebench.config.schema import PeftMethod
 from tunebench.serving.servers import Artifact
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, PretrainedConfig
 
 GENERATION = "generation_config.json"
 WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth")
@@ -59,6 +59,8 @@ def _make(
     tail: str,
     folder: Path,
 ) -> Artifact | None:
+    from transformers import AutoConfig
+
     if server.url is not None:
         return Artifact("external", folder, base.settings.dtype)
     adapter = trained.resolve() if trained and merging.has_adapter(trained) else None
@@ -75,10 +77,11 @@ def _make(
         kind = "merged"
         merged.save_pretrained(folder)
         _show(base.folder, folder, weights=False)
-    own = _own(folder)
+    config = AutoConfig.from_pretrained(folder)
+    own = _own(folder, config)
     (folder / GENERATION).unlink(missing_ok=True)  # or it would be written into the base's
     tokenizer = models.load_tokenizer(base)
-    generation.settled(own, tokenizer, options, tail=tail).save_pretrained(folder)
+    generation.settled(own, config, tokenizer, options, tail=tail).save_pretrained(folder)
     return Artifact(kind, folder, base.settings.dtype, adapter if kind == "adapter" else None)
 
 
@@ -96,10 +99,10 @@ def _show(source: Path | None, folder: Path, *, weights: bool = True) -> None:
             (folder / path.name).symlink_to(path.resolve())
 
 
-def _own(folder: Path) -> GenerationConfig:
+def _own(folder: Path, config: PretrainedConfig) -> GenerationConfig:
     """The model's own settings, as `from_pretrained` finds them."""
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     if (folder / GENERATION).exists():
         return GenerationConfig.from_pretrained(folder)
-    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+    return GenerationConfig.from_model_config(config)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from guidellm.backends import Backend
+from guidellm.backends.openai.http import OpenAIHTTPBackend
 from guidellm.scheduler import (
     AsyncPoissonStrategy,
     NonDistributedEnvironment,
@@ -50,6 +50,15 @@ class PunctualPoisson(AsyncPoissonStrategy):  # type: ignore[misc]
     ) -> float:
         """When to send it."""
         return provisional_start + AHEAD_S
+
+
+class Backend(OpenAIHTTPBackend):  # type: ignore[misc]
+    """guidellm's client of the OpenAI API, for prompts that may be token ids, too."""
+
+    async def _prepare_resolve_request(self, request: GenerationRequest, *rest: Any) -> Any:
+        handler, arguments, options = await super()._prepare_resolve_request(request, *rest)
+        options["json"]["prompt"] = json.loads(request.columns["text_column"][0])
+        return handler, arguments, options
 
 
 class Hopeless:
@@ -86,7 +95,7 @@ def main(replies: int) -> None:
     _settle()
     with os.fdopen(replies, "w") as out:
         told = json.loads(sys.stdin.readline())
-        backend = Backend.create(_server(told))
+        backend = Backend(_server(told))
         out.write(json.dumps({"ready": True}) + "\n")
         out.flush()
         for line in sys.stdin:
@@ -124,7 +133,7 @@ def _server(told: dict[str, Any]) -> OpenAIHTTPBackendArgs:
 
 
 async def _load(
-    backend: Any, prompts: Sequence[str], asked: dict[str, Any]
+    backend: Any, prompts: Sequence[Any], asked: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """One load: what came of each request that was sent, in the order of their endings."""
     strategy: SchedulingStrategy = (
@@ -146,10 +155,10 @@ async def _load(
     ]
 
 
-def _requests(prompts: Sequence[str], asked: Sequence[int]) -> Iterator[Any]:
+def _requests(prompts: Sequence[Any], asked: Sequence[int]) -> Iterator[Any]:
     for number, index in enumerate(asked):
         request = GenerationRequest(
-            request_id=f"{number}-{index}", columns={"text_column": [prompts[index]]}
+            request_id=f"{number}-{index}", columns={"text_column": [json.dumps(prompts[index])]}
         )
         node = GenerativeConversationNode(node_id="0", agent_id="", request=request)
         yield GenerativeConversationGraph(graph_id=str(number), nodes={"0": node}, edges=[])

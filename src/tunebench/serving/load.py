@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from tunebench.config.inference import limits
 from tunebench.errors import ServingError
+from tunebench.serving.payloads import Payload
 from tunebench.serving.processes import kept
 from tunebench.serving.servers import Endpoint, last_words
 
@@ -177,7 +178,7 @@ class Generator:
 @contextmanager
 def generator(
     endpoint: Endpoint,
-    prompts: Sequence[str],
+    prompts: Sequence[Payload],
     *,
     body: Mapping[str, Any],
     timeout_s: float,
@@ -186,6 +187,7 @@ def generator(
     """guidellm, started for one server and one set of prompts, and ended with the block.
 
     Args:
+        prompts: each as the server takes it, a text or token ids.
         body: what every request says besides its prompt, in the OpenAI API's words.
         timeout_s: how long a client waits for the next token.
         log: the file that guidellm's output goes to.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunebench import evaluation, metrics, results
+from tunebench.encoding import Around
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
 from tunebench.serving.load import Request
@@ -16,11 +17,13 @@ def judge(
     requests: Sequence[Request],
     prompts: Sequence[Prompt],
     how: Answering,
+    around: Around,
     evaluated: Mapping[str, Any],
 ) -> tuple[results.Metrics, list[dict[str, Any]]]:
     """The quality of the answers, one for each prompt, and how many differ from the evaluated.
 
     Args:
+        around: what the template writes around an answer.
         evaluated: the evaluation's answer by the prompt's id.
 
     Returns:
@@ -34,8 +37,9 @@ def judge(
             first.setdefault(request.prompt, request)
     predictions = [
         {"id": prompts[index].id, "gold": _gold(prompts[index])}
-        | _answer(request.text.strip(), how)
+        | evaluation.read(request.text.strip(), around, how)
         | {"tokens_in": request.tokens_in, "tokens_out": request.tokens_out or 0}
+        | {"ended": _ended(request, how)}
         for index, request in sorted(first.items())
     ]
     if not predictions:
@@ -44,6 +48,7 @@ def judge(
     return {
         "rows": len(predictions),
         **evaluation.judge(predictions, how),
+        **evaluation.at_limit(predictions, how),
         **metrics.means({"answers_that_differ": differ}),
     }, predictions
 
@@ -57,8 +62,7 @@ def _gold(prompt: Prompt) -> str:
     return prompt.gold if prompt.label is None else prompt.label
 
 
-def _answer(text: str, how: Answering) -> dict[str, Any]:
-    if not how.labels:
-        return {"answer": text}
-    label, strict = metrics.match(text, how.labels)
-    return {"answer": label, "strict": strict, "text": text}
+def _ended(request: Request, how: Answering) -> bool:
+    """Whether the answer ended before the limit of tokens, where the server counts them."""
+    most = how.generation.get("max_new_tokens")
+    return most is None or request.tokens_out is None or request.tokens_out < most

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from tunebench import generation, scoring, tokenization
+from tunebench import encoding, generation, scoring, tokenization
+from tunebench.beginning import virtual_tokens
 from tunebench.errors import EvaluationError
 from tunebench.prompts import Prompt
 from tunebench.timing.clock import TokenClock, now, timed
@@ -36,13 +37,15 @@ class Subject:
     """A loaded model, and the ways to ask it.
 
     A request for a label is the scores of all labels; one for text is `new_tokens` tokens, always
-    that many, so that two methods do the same work. Nothing is kept from one request for the next:
-    not even what all prompts begin with.
+    that many, so that two methods do the same work. A prompt leaves room for them in the context:
+    the last `room` tokens of it are read. Nothing is kept from one request for the next: not even
+    what all prompts begin with.
     """
 
     tokenizer: Tokenizer
     labels: Sequence[str]
     new_tokens: int
+    room: int | None
     ends: frozenset[int]
     write: generation.Write
     score: scoring.Pass | None
@@ -59,12 +62,13 @@ class Subject:
         new_tokens: int,
     ) -> Subject:
         """A model, asked in the fastest way that gives the right answers to these prompts."""
-        padding = tokenization.pad_id(tokenizer)
+        padding = tokenization.pad_id(tokenizer, model.config)
         options = {"do_sample": False, "max_new_tokens": new_tokens}
         config = generation.configure(model, tokenizer, options, tail=prompts[0].tail)
         ends = frozenset(config.eos_token_id)
         config.eos_token_id = None  # text goes on behind its end
-        ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
+        room = _room(model, new_tokens)
+        ids = _contexts(tokenizer, prompts, room)
         score = None
         if labels:
             asked = scoring.questions(tokenizer, prompts, labels)
@@ -73,6 +77,7 @@ class Subject:
             tokenizer,
             labels,
             new_tokens,
+            room,
             ends,
             write=generation.fastest_writer(model, padding, ids, options, share=False),
             score=score,
@@ -114,7 +119,7 @@ class Subject:
         return moments[0], moments[-1]
 
     def _texts(self, prompts: Sequence[Prompt]) -> list[Hashable]:
-        ids = tokenization.encode_all(self.tokenizer, [prompt.shown for prompt in prompts])
+        ids = _contexts(self.tokenizer, prompts, self.room)
         return [
             self.tokenizer.decode(
                 list(takewhile(lambda token: token not in self.ends, row)),
@@ -122,3 +127,16 @@ class Subject:
             )
             for row in self.write(ids)
         ]
+
+
+def _contexts(
+    tokenizer: Tokenizer, prompts: Sequence[Prompt], room: int | None
+) -> list[tuple[int, ...]]:
+    ids = encoding.contexts(tokenizer, prompts)
+    return ids if room is None else [context[-room:] for context in ids]
+
+
+def _room(model: PreTrainedModel, new_tokens: int) -> int | None:
+    """How many tokens of a prompt fit before so many new ones; None where the model sets no end."""
+    length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return None if length is None else max(1, length - virtual_tokens(model) - new_tokens)

@@ -101,7 +101,7 @@ def trainer(
         for split in ("train", "validation")
     }
     _refuse_nothing_learned(job, rows["train"])
-    pad_id = tokenization.pad_id(tokenizer)
+    pad_id = tokenization.pad_id(tokenizer, model.config)
     with _blamed_on(f"{job.name}: training"):
         made = Trainer(
             model=model,
