@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunebench import generation, tokenization
+from tunebench import encoding, generation, tokenization
 from tunebench.beginning import Beginning
 from tunebench.generation.greedy import Writer
 from tunebench.prompts import Prompt
@@ -23,7 +23,7 @@ def own_generation_config(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def reference(model: Any, tokenizer: Any, prompt: Prompt, end: int) -> list[int]:
     import torch
 
-    ids = tokenization.encode(tokenizer, prompt.shown)
+    [ids] = map(list, encoding.contexts(tokenizer, [prompt]))
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < LIMIT and end not in written:
@@ -104,7 +104,7 @@ def way_taken(subject: Any, tokenizer: Any, prompts: list[Prompt]) -> str:
     """The name of the way that was taken; its texts are those of whole passes, one by one."""
     options = {"do_sample": False, "max_new_tokens": LIMIT}
     generation.configure(subject, tokenizer, options)
-    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
+    ids = encoding.contexts(tokenizer, prompts)
     write = generation.fastest_writer(subject, tokenizer.pad_token_id, ids, options)
     for prompt, written in zip(prompts, write(ids), strict=True):
         expected = reference(subject, tokenizer, prompt, tokenizer.eos_token_id)
@@ -135,7 +135,7 @@ def test_rows_that_end_leave_the_batch(
     import torch
 
     prompts = make_prompts(8)
-    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
+    ids = encoding.contexts(tokenizer, prompts)
     with torch.inference_mode():
         beginning = Beginning.of(model, ids, share=True)
         whole = Writer(beginning, 3, frozenset(), 30).write(ids)
@@ -158,7 +158,7 @@ def test_rows_that_end_leave_the_batch(
 def test_settings_that_the_loop_does_not_know_go_to_generate(
     model: Any, tokenizer: Any, make_prompts: Callable[..., list[Prompt]]
 ) -> None:
-    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in make_prompts(3)])
+    ids = encoding.contexts(tokenizer, make_prompts(3))
     for own in ({"repetition_penalty": 1.3}, {"num_beams": 2}, {"do_sample": True}):
         options = {"do_sample": False, "max_new_tokens": 4} | own
         generation.configure(model, tokenizer, options)
@@ -172,6 +172,6 @@ def test_as_many_tokens_as_are_asked_for(
     plain = reference(model, tokenizer, prompts[0], tokenizer.eos_token_id)
     options = {"do_sample": False, "max_new_tokens": LIMIT, "min_new_tokens": LIMIT}
     generation.configure(model, tokenizer, options | {"eos_token_id": [plain[0]]})
-    ids = tokenization.encode_all(tokenizer, [prompt.shown for prompt in prompts])
+    ids = encoding.contexts(tokenizer, prompts)
     write = generation.fastest_writer(model, 3, ids, options)
     assert [len(row) for row in write(ids)] == [LIMIT] * 4

@@ -22,14 +22,14 @@ FREE = {"config", "errors", "paths", "results", "progress", "quiet", "stage"}
 # from the bottom up: a module imports only from the layers below its own
 LAYERS: list[set[str]] = [
     {"errors", "keeper", "memory", "progress", "quiet", "cost", "metrics", "statistics"}
-    | {"duplicates", "neftune", "trial"},
+    | {"control_tokens", "duplicates", "neftune", "trial"},
     {"paths"},
     {"config"},
     {"results", "deployment"},
     {"sources", "tables", "demo"},
     {"pins", "sampling", "tokenization", "cleaning", "quantized", "adapters"},
     {"checking", "download", "prompts", "templates"},
-    {"models", "fitting", "held_out"},
+    {"encoding", "models", "fitting", "held_out"},
     {"formatting", "batching", "beginning", "merging", "outcomes"},
     {"training", "scoring", "generation"},
     {"evaluation", "forgetting", "timing"},
@@ -212,11 +212,11 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     "fetch_model": ({paths.check("tiny")}, {paths.pin("tiny")}),
     "subsample": ({paths.raw("reviews")}, {paths.subset(SUBSET)}),
     "format_prompts": (
-        {paths.pin("tiny"), paths.raw("reviews"), paths.subset(SUBSET)},
+        {paths.VIRTUAL_TOKENS, paths.pin("tiny"), paths.raw("reviews"), paths.subset(SUBSET)},
         {paths.prompts(SUBSET), paths.prompts_metrics(SUBSET)},
     ),
     "format_test": (
-        {paths.pin("tiny"), paths.raw("reviews")},
+        {paths.VIRTUAL_TOKENS, paths.pin("tiny"), paths.raw("reviews")},
         {paths.prompts(TEST), paths.prompts_metrics(TEST)},
     ),
     "train": (
@@ -263,7 +263,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
         {paths.load_test(TUNED), paths.served(TUNED), paths.served_provenance(TUNED)},
     ),
     "format_prompting": (
-        {paths.pin("tiny"), paths.raw("reviews")},
+        {paths.VIRTUAL_TOKENS, paths.pin("tiny"), paths.raw("reviews")},
         {paths.prompts(PROMPTED), paths.prompts_metrics(PROMPTED)},
     ),
     "evaluate_prompting": (

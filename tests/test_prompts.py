@@ -61,7 +61,7 @@ def test_template_is_filled(tokenizer: Any) -> None:
     assert prompt.prompt == "Judge the text.\nText: It was {good}.\nAnswer: "
     assert (prompt.id, prompt.completion, prompt.label) == ("test-7", "positive", "positive")
     assert data_of(prompt) == ["It was {good}."]
-    assert prompt.tokens == len(tokenizer(prompt.prompt)["input_ids"])
+    assert prompt.tokens == len(tokenizer(prompt.prompt.rstrip())["input_ids"])
     assert not prompt.cut
 
 
@@ -163,7 +163,9 @@ def test_every_length_around_the_limit_fits(tokenizer: Any) -> None:
 
 def test_text_that_fits_is_not_cut(tokenizer: Any) -> None:
     bare = style(tokenizer, max_length=10_000, answer_tokens=0).format(row("a dull story"))
-    needed = bare.tokens + len(tokenizer("positive", add_special_tokens=False)["input_ids"]) + 1
+    context, answer = tokenization.encode_pair(tokenizer, bare.shown, bare.learned)
+    assert bare.tokens == len(context)
+    needed = len(context) + len(answer) + 1
     exact = style(tokenizer, max_length=needed, answer_tokens=0)
     assert not exact.format(row("a dull story")).cut
     with pytest.raises(PromptError):

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tunebench.config.inference import Server, Serving
 from tunebench.config.schema import Evaluation
+from tunebench.encoding import Around
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
 from tunebench.serving import _body, measures, quality
@@ -151,7 +152,9 @@ def test_answers_under_load_are_judged_and_compared() -> None:
         answered(0.1, prompt=2, text="maybe"),
     ]
     how = Answering(["yes", "no"], Evaluation(), {})
-    told, rows = quality.judge(requests, prompts, how, {"a": "yes", "b": "yes", "c": None})
+    told, rows = quality.judge(
+        requests, prompts, how, Around(), {"a": "yes", "b": "yes", "c": None}
+    )
     assert (told["rows"], told["accuracy"]) == (3, pytest.approx(2 / 3, rel=1e-5))
     assert told["answers_that_differ"] == pytest.approx(1 / 3, rel=1e-5)
     assert told["no_label"] == pytest.approx(1 / 3, rel=1e-5)
@@ -161,7 +164,7 @@ def test_answers_under_load_are_judged_and_compared() -> None:
 def test_nothing_answered_has_no_quality() -> None:
     failed = Request(0, 0.0, 0.0, None, None, error="x")
     how = Answering([], Evaluation(), {})
-    assert quality.judge([failed], [prompt("a", "yes")], how, {}) == ({}, [])
+    assert quality.judge([failed], [prompt("a", "yes")], how, Around(), {}) == ({}, [])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tunebench import models, timing
+from tunebench import encoding, models, timing
 from tunebench.config.inference import Timing
 from tunebench.config.schema import PeftMethod, PromptingMethod
 from tunebench.errors import EvaluationError
@@ -182,7 +182,7 @@ def test_other_architectures_are_timed_too(
 def test_text_goes_on_behind_its_end(model: Any, tokenizer: Any, make_prompts: MakePrompts) -> None:
     prompts = make_prompts(2)
     subject = subject_of(model, tokenizer, prompts, 8)
-    (ids,) = subject.write([tokenizer(prompts[0].prompt)["input_ids"]])
+    (ids,) = subject.write(encoding.contexts(tokenizer, prompts[:1]))
     ending = copy.deepcopy(tokenizer)
     ending.eos_token = tokenizer.convert_ids_to_tokens(ids[2])
     ended = subject_of(model, ending, prompts, 8)

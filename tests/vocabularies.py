@@ -110,8 +110,12 @@ KINDS: dict[str, Callable[[], Tokenizer]] = {
 
 
 @cache
-def trained(kind: str, *, begins: bool = True) -> Any:
-    """A tokenizer of one kind, as transformers has it; `begins` puts `<s>` before a text."""
+def trained(kind: str, *, begins: bool = True, fresh: bool = False) -> Any:
+    """A tokenizer of one kind, as transformers has it; `begins` puts `<s>` before a text.
+
+    Args:
+        fresh: another one than that of calls without it, to be changed.
+    """
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 

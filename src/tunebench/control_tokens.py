@@ -150,8 +150,8 @@ def _twin(tokenizer: Tokenizer) -> _Twin:
     from tokenizers import Tokenizer as Fast
 
     known = vocabulary(tokenizer)
-    # of a private plane of Unicode, which no normalizer touches
-    names = {token: f"\U000f5a00{place}\U000f5a01" for place, token in enumerate(known)}
+    # in Linear A, a script that nobody can read, and which no normalizer changes
+    names = {token: f"\U00010600{place}\U00010601" for place, token in enumerate(known)}
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state["truncation"] = state["padding"] = None
     for token in state["added_tokens"]:

@@ -114,7 +114,7 @@ class Around:
     def take_off(self, text: str) -> str:
         """The answer in a text: what is left of it without the template's own words."""
         text = text.strip()
-        if text.startswith(self.lead):
+        if self.lead and text.startswith(self.lead):
             text = text.removeprefix(self.lead)
         elif self.marker:
             text = text.rpartition(self.marker)[2]

@@ -1,0 +1,129 @@
+"""Whether an untouched model is right more often when labels are scored with the end of an answer:
+
+    python benchmarks/label_end.py ../shared/data/imdb ../shared/models/reviews-3m SMOLLM2
+
+First a folder with IMDB's `train.parquet` and `test.parquet`, then model folders. Prints one JSON
+line for each model, template, number of solved examples and pair of labels: the accuracy without
+ends (as lm-evaluation-harness scores), with ends on all labels, and how often the second label was
+chosen, of test rows half of which have it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from transformers import logging
+
+from tunebench import models, sampling, scoring, templates, tokenization
+from tunebench.config.data import Message, Template
+from tunebench.config.schema import Model, PromptingMethod
+from tunebench.errors import PromptError
+from tunebench.fitting import PromptFormat
+from tunebench.tables import TextRow
+
+TEXT_TOKENS = 96  # of each review: its end, where the verdict stands
+TEMPLATES = {
+    "plain": Template(
+        prompt="{instruction}\n\n{shots}Review: {text}\nAnswer:",
+        shot="Review: {text}\nAnswer: {completion}\n\n",
+        completion=" {completion}",
+    ),
+    "chat": Template(messages=[Message(role="user", content="{instruction}\n\nReview: {text}")]),
+}
+# none begins another; one begins another, in letters and in words
+LABELS = {
+    ("negative", "positive"): "Is the review negative or positive? Answer with one word.",
+    ("bad", "very good"): "Is the film bad or very good? Answer with these words.",
+    ("1", "10"): "Rate the film: answer 1 if it is bad and 10 if it is good.",
+    ("10", "1"): "How bad is the film? Answer 10 if it is bad and 1 if it is good.",
+    ("good", "good grief"): "Answer good if the film is bad, and good grief if it is good.",
+}
+
+
+def main() -> None:
+    """Score, and print a line for each combination."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("imdb", type=Path)
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--rows", type=int, default=200)
+    parser.add_argument("--shots", type=int, nargs="*", default=[0, 4])
+    given = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    rows = list(sample(given.imdb / "test.parquet", given.rows))
+    examples = list(sample(given.imdb / "train.parquet", max(given.shots, default=0)))
+    for folder in given.models:
+        base = models.Base(folder, "", Model(path=str(folder)))
+        model = models.load(base, PromptingMethod(kind="prompting"))
+        tokenizer = models.load_tokenizer(base)
+        for name, template in TEMPLATES.items():
+            for shots in given.shots:
+                for labels in LABELS:
+                    known = {"model": folder.name, "template": name, "shots": shots}
+                    found = measure(model, tokenizer, template, labels, rows, examples[:shots])
+                    if found:
+                        print(json.dumps(known | {"labels": labels} | found), flush=True)
+
+
+def sample(path: Path, count: int) -> Iterator[TextRow]:
+    """Balanced rows, the same each time; `target` is 0 or 1."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["text", "label"])
+    labels = [str(label) for label in table.column("label").to_pylist()]
+    for row in table.take(sampling.first_rows(labels, count)).to_pylist() if count else ():
+        text = row["text"].replace("<br />", " ")
+        yield {"id": "", "text": text, "target": str(row["label"])}
+
+
+def measure(
+    model: Any,
+    tokenizer: Any,
+    template: Template,
+    labels: tuple[str, str],
+    rows: list[TextRow],
+    examples: list[TextRow],
+) -> dict[str, Any]:
+    """Both accuracies; nothing where the tokenizer has no such template."""
+    try:
+        layout = templates.lay_out(
+            template, tokenizer, instruction=LABELS[labels], shots=len(examples)
+        )
+    except PromptError:
+        return {}
+
+    def named(row: TextRow) -> TextRow:
+        ids = tokenization.encode(tokenizer, tokenization.Marked(row["text"], begin=False))
+        return row | {
+            "target": labels[int(row["target"])],
+            "text": tokenizer.decode(ids[-TEXT_TOKENS:]).strip(),
+        }
+
+    style = PromptFormat(
+        layout=layout,
+        tokenizer=tokenizer,
+        max_length=model.config.max_position_embeddings,
+        answer_tokens=8,
+        truncation_side="left",
+        shots=[named(row) for row in examples],
+    )
+    prompts = [replace(prompt, id="x") for prompt in style.format_all(list(map(named, rows)))]
+    found: dict[str, Any] = {}
+    for label_end in ("never", "always"):
+        scores = scoring.score(
+            model, tokenizer, prompts, labels, batch_tokens=4096, label_end=label_end
+        )
+        answers = [labels[row.index(max(row))] for row in scores]
+        right = [answer == prompt.label for answer, prompt in zip(answers, prompts, strict=True)]
+        found[f"accuracy_{label_end}"] = sum(right) / len(right)
+        found[f"second_{label_end}"] = answers.count(labels[1]) / len(answers)
+    return found
+
+
+if __name__ == "__main__":
+    main()
