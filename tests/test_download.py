@@ -30,6 +30,8 @@ def test_card_of_a_folder(tmp_path: Path) -> None:
         "labels": ["x", "y"],
         "licence": "CC0",
         "sha256": {"train": "0f"},
+        "label_spellings": {},
+        "rows_read": {"train": 3, "test": 2},
         "rows": {"train": 3, "test": 2},
         "rows_dropped": {},
         "train_duplicates": 0,

@@ -71,6 +71,7 @@ class Dataset(Settings):
     task: Literal["classification", "summarization"]
     columns: Columns
     label_names: dict[int | str, str] | list[str] | None = None
+    labels: Literal["as_written"] | None = None
     drop_empty: bool = False
     drop_test_duplicates: bool = False
     licence: str | None = None
@@ -93,6 +94,11 @@ class Dataset(Settings):
     def target(self) -> str:
         """The source column that holds the label or the summary."""
         return str(self.columns.label or self.columns.summary)
+
+    @property
+    def source_columns(self) -> set[str]:
+        """Every column of the source that is read."""
+        return {self.columns.text, self.target, *self.columns.further.values()}
 
     @property
     def origin(self) -> tuple[object, ...]:
@@ -118,8 +124,9 @@ class Dataset(Settings):
         wanted, other = ("label", "summary")[:: 1 if self.labelled else -1]
         if getattr(self.columns, wanted) is None or getattr(self.columns, other) is not None:
             raise ValueError(f"a {self.task} task has columns: {{text: …, {wanted}: …}}")
-        if self.label_names is not None and not self.labelled:
-            raise ValueError(f"label_names: a {self.task} task has no labels; remove it")
+        for key in ("label_names", "labels"):
+            if getattr(self, key) is not None and not self.labelled:
+                raise ValueError(f"{key}: a {self.task} task has no labels; remove it")
         return self
 
 
