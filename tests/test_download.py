@@ -31,6 +31,7 @@ def test_card_of_a_folder(tmp_path: Path) -> None:
         "licence": "CC0",
         "sha256": {"train": "0f"},
         "label_spellings": {},
+        "quotes_as_text": [],
         "rows_read": {"train": 3, "test": 2},
         "rows": {"train": 3, "test": 2},
         "rows_dropped": {},

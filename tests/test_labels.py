@@ -232,6 +232,9 @@ def test_settings_that_do_not_go_together() -> None:
     summaries = {"task": "summarization", "columns": {"text": "text", "summary": "gist"}}
     with pytest.raises(ValueError, match="labels: a summarization task has no labels; remove it"):
         dataset("r.csv", labels="as_written", **summaries)
+    with pytest.raises(ValueError, match="quoting: goes with path or hub only; remove it"):
+        made = {"generator": "toys", "rows": {"train": 1, "test": 1}}
+        dataset(None, quoting="none", **made)
 
 
 def test_names_of_a_csv_stay_in_reach(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def download(
         "licence": dataset.licence or opened.licence or "not stated",
         "sha256": fingerprint or dict(opened.sha256),
         "label_spellings": cleaner.unified(),
+        "quotes_as_text": list(opened.quotes_as_text),
         "rows_read": dict(read),
         "rows": kept,
         "rows_dropped": dict(sorted(cleaner.dropped.items())),
@@ -122,6 +123,10 @@ def note(card: Card) -> str:
         found.append(
             f"{len(spellings)} labels are written in several ways and were unified, as {label!r}:"
             f" {', '.join(map(ascii, list(counts)[:5]))}"
+        )
+    if files := card["quotes_as_text"]:
+        found.append(
+            f"the quotes of {', '.join(files)} are text (quoting: minimal if they are not)"
         )
     if card["train_duplicates"]:
         found.append(f"{card['train_duplicates']} training rows repeat an earlier one")

@@ -67,6 +67,7 @@ class Dataset(Settings):
     split: dict[Split, str] | None = None
     revision: str | None = None
     encoding: str | None = None
+    quoting: Literal["auto", "minimal", "none"] = "auto"
     rows: dict[Split, Count] | None = None
     task: Literal["classification", "summarization"]
     columns: Columns
@@ -110,6 +111,8 @@ class Dataset(Settings):
         one_of(self, "generator", "path", "hub")
         only_with(self, "hub", "config", "split", "revision")
         only_with(self, "path", "encoding")
+        if self.generator is not None and self.quoting != "auto":
+            raise ValueError("quoting: goes with path or hub only; remove it")
         if self.generator is not None and not {"train", "test"} <= set(self.rows or {}):
             raise ValueError("a generator needs its row counts: rows: {train: …, test: …}")
         only_with(self, "generator", "rows")
