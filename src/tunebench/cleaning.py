@@ -44,7 +44,7 @@ class Cleaner:
     dataset: Dataset
     source_names: Mapping[str, str] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
-    spellings: Counter[str] = field(default_factory=Counter)
+    spellings: dict[str, int] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -66,18 +66,20 @@ class Cleaner:
             SourceError: for a column that is not there, a cell that is empty or no text, a label
                 without a name, a split of which nothing is left.
         """
-        number = -1
+        number, labelled = -1, self.dataset.labelled
         for number, (place, given) in enumerate(source):
             row = {"id": f"{split}-{number}"}
             for name, column in self.columns.items():
                 row[name] = self._cell(given, column, place)
-            if self.dataset.labelled and row["target"] and row["text"].strip():
-                row["target"] = self._label(given[self.dataset.target], place)
-            missing = next((name for name in ("text", "target") if not row[name].strip()), None)
+            missing = None if row["text"].strip() else "text"
+            if missing is None:
+                if labelled and row["target"]:
+                    row["target"] = self._label(given[self.dataset.target], place)
+                missing = None if row["target"].strip() else "target"
             if missing:
                 self._drop(split, self.columns[missing], place)
                 continue
-            if self.dataset.labelled:
+            if labelled:
                 kept.labels.append(self.labels.setdefault(row["target"], len(self.labels)))
             else:
                 kept.labels.append(0)
@@ -117,12 +119,13 @@ class Cleaner:
 
     def _label(self, value: Any, place: str) -> str:
         """A cell's label, noted with its spelling; empty where nothing of it can be seen."""
-        spelling = str(value).lower() if isinstance(value, bool) else str(value)
+        text = type(value) is str
+        spelling = value if text else str(value).lower() if type(value) is bool else str(value)
         label = self._known.get(spelling)
         if label is None:
-            label = self._known[spelling] = self._named(spelling, place, type(value) is not str)
-        if label:
-            self.spellings[spelling] += 1
+            label = self._known[spelling] = self._named(spelling, place, not text)
+            self.spellings[spelling] = 0
+        self.spellings[spelling] += 1
         return label
 
     def _named(self, spelling: str, place: str, number: bool) -> str:
@@ -154,6 +157,8 @@ class Cleaner:
         """Label → how often each of its spellings stands in the rows, where it has several."""
         found: dict[tuple[str, str], dict[str, int]] = {}
         for spelling, count in sorted(self.spellings.items()):
+            if not self._known[spelling]:
+                continue
             form = spelling.strip() if self.as_written else normal(spelling)
             found.setdefault((self._known[spelling], form), {})[spelling] = count
         several: dict[str, dict[str, int]] = {}

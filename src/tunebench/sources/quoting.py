@@ -45,12 +45,12 @@ def decide(
     """
     if not _holds_quote(path, encoding):
         return None
-    scan = _Scan(delimiter, label, list(header) if header is not None else None)
+    scan = _Scan(delimiter, set(columns), label, list(header) if header is not None else None)
     try:
         scan.run(lines(path, encoding))
     except _NotPlainError:
         return "minimal"
-    return scan.verdict(path, columns)
+    return scan.verdict(path)
 
 
 def _holds_quote(path: Path, encoding: str | None) -> bool:
@@ -64,7 +64,7 @@ def _holds_quote(path: Path, encoding: str | None) -> bool:
 
 
 class _NotPlainError(Exception):
-    """Lines have different numbers of fields where quotes are text."""
+    """Where quotes are text, lines have different numbers of fields, or columns are missing."""
 
 
 class _NotQuotedError(Exception):
@@ -76,6 +76,7 @@ class _Scan:
     """Both readings of one file, and what was seen where they differ."""
 
     delimiter: str
+    columns: set[str]
     label: str | None
     names: list[str] | None
     lines_read: int = 0  # as rows of the plain reading, its header among them
@@ -84,6 +85,7 @@ class _Scan:
     header: list[str] = field(default_factory=list)
     quoted_valid: bool = True
     differ: bool = False
+    place: int | None = None  # of the label, where both readings have it
     # columns by their place in the quoted reading
     header_quoted: set[int] = field(default_factory=set)
     always_quoted: set[int] | None = None  # in each row up to here
@@ -109,11 +111,15 @@ class _Scan:
         try:
             if self.names is not None:
                 self.plain_header = self.header = self.names
+                self._find_label()
             for fields in reader:
                 if fields and not self.header:
                     self.header = fields
                     self.header_quoted = set(_quoted(held, fields))
                     self.differ = bool(self.header_quoted)
+                    self._find_label()
+                    if not self.columns <= set(self.plain_header) and self.columns <= set(fields):
+                        raise _NotPlainError
                 elif fields:
                     if len(fields) != len(self.header):
                         raise _NotQuotedError
@@ -123,6 +129,10 @@ class _Scan:
             self.quoted_valid = False
             for _ in plain:
                 pass
+
+    def _find_label(self) -> None:
+        if self.label in self.header and self.label in self.plain_header:
+            self.place = self.header.index(self.label)
 
     def _plain(self, source: Iterator[str]) -> Iterator[str]:
         """The lines, as long as they could be rows of a file whose quotes are text."""
@@ -142,49 +152,49 @@ class _Scan:
     def _row(self, held: list[str], fields: list[str]) -> None:
         """Note a row of the quoted reading, made of the lines that are held."""
         self.rows_read += 1
-        place = self.header.index(self.label) if self.label in self.header else None
-        if len(held) == 1 and '"' not in held[0]:
+        line = held[0] if len(held) == 1 else None
+        if line is not None and '"' not in line:
             self.always_quoted = set()
-            self.bare_comma = self.bare_comma or "," in held[0]
-            if place is not None:
-                self.agreed.add(fields[place].strip())
+            self.bare_comma = self.bare_comma or "," in line
+        elif self.always_quoted != set() or self.delimiter == "\t" or not self.differ:
+            self._note_quotes(set(_quoted(held, fields)), fields)
+        if self.place is None:
             return
-        quoted = _quoted(held, fields)
-        self.always_quoted = (
-            set(quoted) if self.always_quoted is None else self.always_quoted & set(quoted)
-        )
-        self.differ = self.differ or bool(quoted)
-        for column, text in enumerate(fields):
-            if column not in quoted:
-                self.bare_comma = self.bare_comma or "," in text
-            elif not any(character in text for character in (self.delimiter, '"', "\n", "\r")):
-                if "," in text:
-                    self.comma_only[column] += 1
-                else:
-                    self.needless.add(column)
-        if place is None or self.label not in self.plain_header:
-            return
-        if len(held) == 1:
-            self.agreed.add(fields[place].strip())
+        if line is not None:
+            self.agreed.add(fields[self.place].strip())
             return
         at = self.plain_header.index(str(self.label))
         found = [row.split(self.delimiter)[at].strip() for row in held if row.strip("\r\n")]
-        own = fields[place].strip()
+        own = fields[self.place].strip()
         if own in found:  # the line that ends the row, or begins it, has its label either way
             found.remove(own)
             self.ends.add(own)
         self.swallowed.update(found)
 
-    def verdict(self, path: Path, columns: Collection[str]) -> Quoting | None:
+    def _note_quotes(self, quoted: set[int], fields: list[str]) -> None:
+        """Note which fields of a row are in quotes, and in a TSV whether they need to be."""
+        self.differ = self.differ or bool(quoted)
+        self.always_quoted = quoted if self.always_quoted is None else self.always_quoted & quoted
+        if self.delimiter != "\t":
+            return
+        for column, text in enumerate(fields):
+            if column not in quoted:
+                self.bare_comma = self.bare_comma or "," in text
+            elif not any(character in text for character in '\t"\n\r'):
+                if "," in text:
+                    self.comma_only[column] += 1
+                else:
+                    self.needless.add(column)
+
+    def verdict(self, path: Path) -> Quoting | None:
         """What all of it comes to, once the plain reading is known to be consistent.
 
         Raises:
             SourceError: if it comes to nothing.
         """
-        wanted = set(columns)
-        in_plain, in_quoted = wanted <= set(self.plain_header), wanted <= set(self.header)
-        if in_plain != in_quoted and self.header:
-            return "none" if in_plain else "minimal"
+        in_plain = self.columns <= set(self.plain_header)
+        if self.header and in_plain and not self.columns <= set(self.header):
+            return "none"
         if not self.quoted_valid:
             # one row's quotes are broken in a file that quotes a column throughout
             return "minimal" if self.rows_read > 1 and self.always_quoted else "none"
