@@ -115,6 +115,47 @@ def test_configs_slices_and_hidden_labels(place: Place) -> None:
     assert place.rows("renamed", "train")[1]["target"] == "good"
 
 
+STRAY = (
+    b'text\tlabel\n"She came .\tham\nWin a prize\tspam\nNobody "\tham\nCall me\tham\n'
+    b"Free entry\tspam\n"
+)
+
+
+def test_quotes_of_a_repositorys_files(place: Place) -> None:
+    quoted = b'text\tlabel\n"a\tb"\tham\nc\tspam\n'
+    place.hub.repo("dataset", "org/stray", {"train.tsv": STRAY, "test.tsv": STRAY})
+    place.hub.repo("dataset", "org/quoted", {"train.tsv": quoted, "test.tsv": quoted})
+    place.hub.repo("dataset", "org/both", {"train.tsv": STRAY, "test.tsv": quoted})
+    named = b'---\nconfigs:\n- {config_name: a, data_files: train.tsv, sep: "\\t",'
+    names = b" names: [text, label]}\n---\n"
+    rows = STRAY.split(b"\n", 1)[1]
+    place.hub.repo("dataset", "org/names", {"README.md": named + names, "train.tsv": rows})
+    place.write(
+        {
+            "stray": {"hub": "org/stray"},
+            "minimal": {"hub": "org/stray", "quoting": "minimal"},
+            "quoted": {"hub": "org/quoted"},
+            "both": {"hub": "org/both"},
+            "names": {"hub": "org/names", "test_fraction": 0.4},
+        }
+    )
+    place.check()
+    found = place.each(*(f"download:{name}" for name in ("stray", "minimal", "quoted", "names")))
+    assert set(found.values()) == {"done"}
+    assert place.each("download:both") == {
+        "both": "hub: the quotes of org/both are text in train.tsv, and enclose fields in test.tsv;"
+        " write quoting: none or quoting: minimal to read all alike, or name a config or a split"
+    }
+    cards = {name: place.read(f"data/raw/{name}/card.json") for name in found}
+    assert cards["stray"]["rows_read"] == {"train": 5, "test": 5}
+    assert cards["stray"]["quotes_as_text"] == ["train.tsv", "test.tsv"]
+    assert place.rows("stray", "train")[0]["text"] == '"She came .'
+    assert cards["minimal"]["rows_read"] == {"train": 3, "test": 3}
+    assert cards["quoted"]["quotes_as_text"] == []
+    assert place.rows("quoted", "train")[0]["text"] == "a\tb"
+    assert cards["names"]["rows_read"] == {"train": 5}
+
+
 def test_commit_that_is_gone(place: Place) -> None:
     repo = place.hub.repo("dataset", "org/reviews", reviews("a"))
     gone = "0" * 40

@@ -79,13 +79,35 @@ GOOD_CSV = "text,label\nfine,a\n"
         ),
         (
             "r.csv",
-            (GOOD_CSV + '"never closed,b\n').encode(),
-            "line 3: unexpected end of data; mend the quotes",
+            (GOOD_CSV + 'x\n"never closed,b\n').encode(),
+            "line 3: has not the header's 2 fields; quote a text that holds the separator",
         ),
         (
             "r.csv",
-            (GOOD_CSV + '"a"b,c\n').encode(),
-            "line 3: ',' expected after '\"'; mend the quotes",
+            (GOOD_CSV + '"never, closed,b\n').encode(),
+            "line 3: unexpected end of data; mend the quotes, or write quoting: none if they are"
+            " text",
+        ),
+        (
+            "r.csv",
+            (GOOD_CSV + '"a, a"b,c\n').encode(),
+            "line 3: ',' expected after '\"'; mend the quotes, or write quoting: none if they are"
+            " text",
+        ),
+        (
+            "r.csv",
+            b"text;label\nfine, really;a\n",
+            "line 1: its fields stand between semicolons, not commas; save it with commas",
+        ),
+        (
+            "r.csv",
+            b"text\tlabel\nfine\ta\n",
+            "line 1: its fields stand between tabs, not commas; name it .tsv",
+        ),
+        (
+            "r.tsv",
+            b"text,label\nfine,a\n",
+            "line 1: its fields stand between commas, not tabs; save it with tabs",
         ),
         (
             "r.jsonl",

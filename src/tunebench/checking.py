@@ -15,8 +15,9 @@ from tunebench.sources.repository import check_name
 
 # what `download` reads; the rest of a data set's entry concerns later stages
 SOURCE_FIELDS = (
-    "generator", "path", "encoding", "hub", "config", "split", "revision", "rows", "task",
-    "columns", "label_names", "drop_empty", "drop_test_duplicates", "licence", "test_fraction",
+    "generator", "path", "encoding", "quoting", "hub", "config", "split", "revision", "rows",
+    "task", "columns", "label_names", "labels", "drop_empty", "drop_test_duplicates", "licence",
+    "test_fraction",
 )  # fmt: skip
 
 

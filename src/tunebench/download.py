@@ -5,6 +5,7 @@ No more than a few rows at a time are in memory; of each row only its label and 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from tunebench.sources import source_of
 from tunebench.sources.rows import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -66,13 +67,18 @@ def download(
     pinned = earlier.get("revision") if earlier and same else None
     opened = source_of(dataset).open_rows(dataset, pinned=pinned)
     cleaner = Cleaner(dataset, opened.label_names)
-    splits = {split: _store(cleaner, split, rows, folder) for split, rows in opened.splits.items()}
+    splits, read = {}, Counter[str]()
+    for split, rows in opened.splits.items():
+        splits[split] = _store(cleaner, split, _counted(rows, split, read), folder)
+    cleaner.check_look_alikes()
     if "test" not in splits:
         splits["train"], splits["test"] = _divide(splits["train"], cleaner)
     train, test = splits["train"], splits["test"]
     if dataset.drop_test_duplicates:
         train = splits["train"] = _apart(train, test, cleaner)
     labels = _labels(splits, cleaner) if dataset.labelled else []
+    kept = {split: len(rows) for split, rows in splits.items()}
+    _check_sum(read, kept, cleaner.dropped)
     return {
         "source": source,
         **({"revision": opened.revision} if opened.revision else {}),
@@ -80,7 +86,10 @@ def download(
         "labels": labels,
         "licence": dataset.licence or opened.licence or "not stated",
         "sha256": fingerprint or dict(opened.sha256),
-        "rows": {split: len(rows) for split, rows in splits.items()},
+        "label_spellings": cleaner.unified(),
+        "quotes_as_text": list(opened.quotes_as_text),
+        "rows_read": dict(read),
+        "rows": kept,
         "rows_dropped": dict(sorted(cleaner.dropped.items())),
         "train_duplicates": duplicates.repeated(train.inputs),
         "train_contradictions": duplicates.contradictory(train.inputs, train.labels),
@@ -107,8 +116,18 @@ def metrics(card: Card) -> dict[str, int]:
 
 
 def note(card: Card) -> str:
-    """What one should know of rows that stand more than once; empty where none does."""
+    """What one should know of how rows were read, and of those that stand more than once."""
     found = []
+    if spellings := card["label_spellings"]:
+        label, counts = next(iter(spellings.items()))
+        found.append(
+            f"{len(spellings)} labels are written in several ways and were unified, as {label!r}:"
+            f" {', '.join(map(ascii, list(counts)[:5]))}"
+        )
+    if files := card["quotes_as_text"]:
+        found.append(
+            f"the quotes of {', '.join(files)} are text (quoting: minimal if they are not)"
+        )
     if card["train_duplicates"]:
         found.append(f"{card['train_duplicates']} training rows repeat an earlier one")
     if card["train_contradictions"]:
@@ -119,6 +138,29 @@ def note(card: Card) -> str:
             " (drop_test_duplicates: true drops them there)"
         )
     return "; ".join(found)
+
+
+def _counted(rows: Iterable[Row], split: str, read: Counter[str]) -> Iterator[Row]:
+    """The source's rows, counted as they come."""
+    for row in rows:
+        read[split] += 1
+        yield row
+
+
+def _check_sum(
+    read: Mapping[str, int], kept: Mapping[str, int], dropped: Mapping[str, int]
+) -> None:
+    """Hold that no row is lost or made: what was read is kept, or dropped for a stated reason.
+
+    Test rows that were split off were read as training rows.
+    """
+    for split, count in read.items():
+        of_it = {split} | ({"test"} - set(read) if split == "train" else set())
+        stated = sum(rows for reason, rows in dropped.items() if reason.split(":")[0] == split)
+        if count != sum(kept[name] for name in of_it) + stated:
+            raise AssertionError(
+                f"{count} {split} rows were read, {kept} kept and {dict(dropped)} dropped"
+            )
 
 
 def _store(cleaner: Cleaner, split: str, rows: Iterable[Row], folder: Path) -> _Split:

@@ -67,10 +67,12 @@ class Dataset(Settings):
     split: dict[Split, str] | None = None
     revision: str | None = None
     encoding: str | None = None
+    quoting: Literal["auto", "minimal", "none"] = "auto"
     rows: dict[Split, Count] | None = None
     task: Literal["classification", "summarization"]
     columns: Columns
     label_names: dict[int | str, str] | list[str] | None = None
+    labels: Literal["as_written"] | None = None
     drop_empty: bool = False
     drop_test_duplicates: bool = False
     licence: str | None = None
@@ -95,6 +97,11 @@ class Dataset(Settings):
         return str(self.columns.label or self.columns.summary)
 
     @property
+    def source_columns(self) -> set[str]:
+        """Every column of the source that is read."""
+        return {self.columns.text, self.target, *self.columns.further.values()}
+
+    @property
     def origin(self) -> tuple[object, ...]:
         """Where its rows come from: alike for two names that one source goes by."""
         return self.generator, self.path, self.hub, self.config
@@ -104,6 +111,8 @@ class Dataset(Settings):
         one_of(self, "generator", "path", "hub")
         only_with(self, "hub", "config", "split", "revision")
         only_with(self, "path", "encoding")
+        if self.generator is not None and self.quoting != "auto":
+            raise ValueError("quoting: goes with path or hub only; remove it")
         if self.generator is not None and not {"train", "test"} <= set(self.rows or {}):
             raise ValueError("a generator needs its row counts: rows: {train: …, test: …}")
         only_with(self, "generator", "rows")
@@ -118,8 +127,9 @@ class Dataset(Settings):
         wanted, other = ("label", "summary")[:: 1 if self.labelled else -1]
         if getattr(self.columns, wanted) is None or getattr(self.columns, other) is not None:
             raise ValueError(f"a {self.task} task has columns: {{text: …, {wanted}: …}}")
-        if self.label_names is not None and not self.labelled:
-            raise ValueError(f"label_names: a {self.task} task has no labels; remove it")
+        for key in ("label_names", "labels"):
+            if getattr(self, key) is not None and not self.labelled:
+                raise ValueError(f"{key}: a {self.task} task has no labels; remove it")
         return self
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from tunebench.config.data import Dataset
 from tunebench.errors import SourceError, suggest
 from tunebench.sources.decoding import check_encoding
+from tunebench.sources.delimited import Quoting, delimiter_of
 from tunebench.sources.fingerprints import digests
-from tunebench.sources.readers import KINDS, read
+from tunebench.sources.quoting import decide
+from tunebench.sources.readers import KINDS, label_names, read
 from tunebench.sources.rows import Opened, Row
 
 SPLITS = ("train", "validation", "test")
+DELIMITED = (".csv", ".tsv")
+# what `datasets` writes for a label that is left out, where labels have names
+HIDDEN = ("-1", "-1.0")
 # what a file's or a folder's name calls a split
 NAMES = {split: split for split in SPLITS} | dict.fromkeys(("valid", "val", "dev"), "validation")
 
@@ -32,22 +37,76 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
 
 
 def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:  # noqa: ARG001
-    """Each split's rows, each with its file and line."""
+    """Each split's rows, each with its file and line.
+
+    Raises:
+        SourceError: if two Parquet files name their labels differently, or the quotes of a file can
+            be read in two ways.
+    """
     found = locate(dataset)
-    return Opened({split: _rows(split, paths, dataset) for split, paths in found.items()})
+    every = [path for paths in found.values() for path in paths]
+    names = _label_names(every, dataset)
+    quoting = {path: _quoting(path, dataset) for path in every}
+    return Opened(
+        {split: _rows(split, paths, dataset, quoting, names) for split, paths in found.items()},
+        label_names={str(number): name for number, name in enumerate(names)},
+        quotes_as_text=[
+            str(path)
+            for path, decided in quoting.items()
+            if decided == "none" and dataset.quoting == "auto"
+        ],
+    )
 
 
-def _rows(split: str, paths: list[Path], dataset: Dataset) -> Iterator[Row]:
-    columns = {dataset.columns.text, dataset.target, *dataset.columns.further.values()}
+def _rows(
+    split: str,
+    paths: list[Path],
+    dataset: Dataset,
+    quoting: Mapping[Path, Quoting],
+    names: Sequence[str],
+) -> Iterator[Row]:
     none = True
+    watched = dataset.target if dataset.labelled and dataset.quoting == "auto" else None
     for path in paths:
-        for row in read(path, dataset.encoding, columns):
+        given = (path, dataset.encoding, dataset.source_columns, quoting[path], watched)
+        for place, row in read(*given):
             none = False
-            yield row
+            if names and str(row.get(dataset.target)) in HIDDEN:
+                row[dataset.target] = None
+            yield place, row
     if none:
         where = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
         fault = "holds no rows" if any(path.stat().st_size for path in paths) else "is empty"
         raise SourceError(f"{where}: {fault}; put the {split} rows there, or name another file")
+
+
+def _label_names(paths: Iterable[Path], dataset: Dataset) -> list[str]:
+    """The names that Parquet files themselves give to labels, 0 first; none where none does."""
+    if not dataset.labelled:
+        return []
+    stated = {path: names for path in paths if (names := label_names(path, dataset.target))}
+    if not stated:
+        return []
+    first, names = next(iter(stated.items()))
+    for path, others in stated.items():
+        if others != names:
+            raise SourceError(
+                f"{path}: names the labels of {dataset.target!r} {', '.join(others)}, where {first}"
+                f" names them {', '.join(names)}; write both with the same names, or the names"
+                " themselves in place of numbers"
+            )
+    return names
+
+
+def _quoting(path: Path, dataset: Dataset) -> Quoting:
+    if dataset.quoting != "auto":
+        return dataset.quoting
+    if path.suffix.lower() not in DELIMITED:
+        return "minimal"
+    label = dataset.target if dataset.labelled else None
+    columns = dataset.source_columns
+    found = decide(path, dataset.encoding, delimiter_of(path), columns=columns, label=label)
+    return found or "minimal"
 
 
 def locate(dataset: Dataset) -> dict[str, list[Path]]:

@@ -18,7 +18,9 @@ from yaml import YAMLError
 from tunebench.config.data import Dataset
 from tunebench.errors import SourceError, suggest
 from tunebench.sources import hub_faults, repository
+from tunebench.sources.delimited import STYLES, Quoting
 from tunebench.sources.fetching import Snapshot, fetch
+from tunebench.sources.quoting import decide
 from tunebench.sources.repository import Repository
 from tunebench.sources.rows import Opened, Row
 
@@ -28,6 +30,11 @@ CARDS = ("README.md", ".huggingface.yaml", "dataset_infos.json")
 # the formats of `datasets` that hold rows of text, and run or unpickle nothing
 FORMATS = ("arrow", "csv", "json", "parquet", "text")
 BATCH_ROWS = 1000
+# settings of a CSV file that a card can change; where one does, its quotes are read as it says
+PLAIN_CSV = {
+    "quoting": 0, "quotechar": '"', "doublequote": True, "escapechar": None, "comment": None,
+    "skiprows": None, "header": "infer", "lineterminator": None, "dialect": None,
+}  # fmt: skip
 
 
 def fingerprint(dataset: Dataset) -> dict[str, str]:
@@ -55,6 +62,7 @@ def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:
         data = _keep_splits(asked, folder, builder, specs.values())
         fetched = fetch(asked, commit, {name: files[name] for name in data})
         _link(folder / asked.label, fetched)
+        as_text = _set_quoting(asked, builder, dataset)
         tables = _tables(asked, builder, specs)
     return Opened(
         {
@@ -65,6 +73,7 @@ def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:
         label_names=_label_names(tables["train"].features.get(dataset.target)),
         licence=repository.licence(cards.folder),
         sha256=fetched.sha256,
+        quotes_as_text=as_text,
     )
 
 
@@ -173,6 +182,47 @@ def _keep_splits(asked: Repository, folder: Path, builder: Any, specs: Iterable[
     return [path.relative_to(root).as_posix() for path in paths]
 
 
+def _set_quoting(asked: Repository, builder: Any, dataset: Dataset) -> list[str]:
+    """Tell the reader of CSV files what their quotes are; the names of those where they are text.
+
+    What a repository's card says of it stands, unless the entry says otherwise.
+    """
+    config = builder.config
+    if type(builder).__module__.split(".")[-1] != "csv":
+        return []
+    if dataset.quoting != "auto":
+        config.quoting = STYLES[dataset.quoting]
+        return []
+    if (
+        any(getattr(config, key) != usual for key, usual in PLAIN_CSV.items())
+        or len(config.sep) > 1
+    ):
+        return []
+    found: dict[str, Quoting] = {}
+    for path in (Path(str(path)) for paths in config.data_files.values() for path in paths):
+        decided = decide(
+            path,
+            config.encoding,
+            config.sep,
+            columns=dataset.source_columns,
+            label=dataset.target if dataset.labelled else None,
+            header=config.names,
+        )
+        if decided is not None:
+            found[path.name] = decided
+    if len(set(found.values())) > 1:
+        raise SourceError(
+            f"hub: the quotes of {asked.name} are text in"
+            f" {', '.join(name for name in found if found[name] == 'none')}, and enclose fields in"
+            f" {', '.join(name for name in found if found[name] == 'minimal')}; write"
+            " quoting: none or quoting: minimal to read all alike, or name a config or a split"
+        )
+    as_text = [name for name, decided in found.items() if decided == "none"]
+    if as_text:
+        config.quoting = STYLES["none"]
+    return as_text
+
+
 def _tables(asked: Repository, builder: Any, specs: Mapping[str, str]) -> dict[str, Any]:
     """Each split as a memory-mapped table."""
     from datasets.exceptions import DatasetBuildError
@@ -210,7 +260,7 @@ def _rows(
     held: TemporaryDirectory[str], place: str, split: str, table: Any, dataset: Dataset
 ) -> Iterator[Row]:
     """Row by row; `held`, the folder that the table lies in, goes when the last row is read."""
-    wanted = {dataset.columns.text, dataset.target, *dataset.columns.further.values()}
+    wanted = dataset.source_columns
     if wanted <= set(table.column_names):  # else the first row says what there is instead
         table = table.select_columns([name for name in table.column_names if name in wanted])
     hidden = "-1" if _label_names(table.features.get(dataset.target)) else None

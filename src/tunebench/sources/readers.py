@@ -6,16 +6,17 @@ JSON, which is one value, are read in pieces.
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tunebench.errors import SourceError
+from tunebench.sources import delimited
 from tunebench.sources.decoding import lines
+from tunebench.sources.delimited import Quoting
 from tunebench.sources.rows import Row
 
 KINDS = (".csv", ".json", ".jsonl", ".parquet", ".tsv")
@@ -23,11 +24,18 @@ PARQUET_BATCH_ROWS = 1_000
 PARQUET_BUFFER_BYTES = 1 << 20  # else a column of a whole row group is held, compressed
 
 
-def read(path: Path, encoding: str | None, columns: Collection[str]) -> Iterator[Row]:
+def read(
+    path: Path,
+    encoding: str | None,
+    columns: Collection[str],
+    quoting: Quoting = "minimal",
+    label: str | None = None,
+) -> Iterator[Row]:
     """A file's rows, each with its place, for messages about it.
 
     Args:
         columns: those that are wanted; Parquet's others are not read.
+        quoting: what the quotes of CSV and TSV are; `label` as `delimited.read` has it.
     """
     match path.suffix.lower():
         case ".parquet":
@@ -36,43 +44,25 @@ def read(path: Path, encoding: str | None, columns: Collection[str]) -> Iterator
             return _read_json(path, encoding)
         case ".jsonl":
             return _read_json_lines(path, encoding)
-        case kind:
-            return _read_csv(path, encoding, "\t" if kind == ".tsv" else ",")
+        case _:
+            return delimited.read(path, encoding, quoting, columns, label)
 
 
-def _read_csv(path: Path, encoding: str | None, delimiter: str) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(lines(path, encoding), delimiter=delimiter, strict=True)
+def label_names(path: Path, column: str) -> list[str]:
+    """What a Parquet file that `datasets` wrote calls the integers of a column, 0 first.
+
+    Nothing for a column that is not known as labels, and for other kinds of files.
+    """
+    if path.suffix.lower() != ".parquet" or not path.stat().st_size:
+        return []
+    with _parquet(path) as file:
+        stated = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     try:
-        header = next(filter(None, reader), [])
-        _refuse_twins(path, reader.line_num, header)
-        start = reader.line_num + 1
-        for fields in reader:
-            if fields and len(fields) != len(header):
-                raise SourceError(
-                    f"{path}: line {start}: has not the header's {len(header)}"
-                    " fields; quote a text that holds the separator"
-                )
-            if fields:  # a line with nothing on it is no row
-                yield f"{path}: line {start}", dict(zip(header, fields, strict=True))
-            start = reader.line_num + 1
-    except csv.Error as error:
-        place, fault = f"{path}: line {reader.line_num}", str(error)
-        if fault.startswith("new-line character"):
-            raise SourceError(
-                f"{place}: a carriage return stands alone; save the file with line feeds"
-            ) from None
-        raise SourceError(f"{place}: {fault}; mend the quotes") from None
-
-
-def _refuse_twins(path: Path, line: int, header: list[str]) -> None:
-    for name in header:
-        # spreadsheets write many columns without a name
-        if name and header.count(name) > 1:
-            raise SourceError(
-                f"{path}: line {line}: {header.count(name)} columns are named {name!r};"
-                " rename or remove all but one"
-            )
+        feature = json.loads(stated)["info"]["features"][column]
+        names = feature["names"] if feature["_type"] == "ClassLabel" else []
+    except (ValueError, KeyError, TypeError):  # another version's, or another program's
+        return []
+    return names if isinstance(names, list) and all(isinstance(n, str) for n in names) else []
 
 
 def _read_json_lines(path: Path, encoding: str | None) -> Iterator[Row]:
@@ -111,19 +101,25 @@ def _mapping(row: Any, place: str) -> dict[str, Any]:
 
 
 def _read_parquet(path: Path, columns: Collection[str]) -> Iterator[Row]:
+    if not path.stat().st_size:
+        return
+    with _parquet(path) as file:
+        names = file.schema_arrow.names
+        # where one is missing, the rows' own columns make the message
+        wanted = sorted(columns) if set(columns) <= set(names) else None
+        batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=wanted)
+        rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+        for number, row in enumerate(rows, start=1):
+            yield f"{path}: row {number}", row
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import ParquetFile
 
-    if not path.stat().st_size:
-        return
     try:
         with ParquetFile(path, buffer_size=PARQUET_BUFFER_BYTES, pre_buffer=False) as file:
-            names = file.schema_arrow.names
-            # where one is missing, the rows' own columns make the message
-            wanted = sorted(columns) if set(columns) <= set(names) else None
-            batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=wanted)
-            rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-            for number, row in enumerate(rows, start=1):
-                yield f"{path}: row {number}", row
+            yield file
     except ArrowInvalid as error:
         raise SourceError(f"{path}: is not Parquet: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ class Opened:
 
     `revision` is the commit that a repository's name was resolved to; `label_names` are the names
     that the source itself gives to its integer labels, `licence` the one that it states, and
-    `sha256` the hash of each file, where it is known only now.
+    `sha256` the hash of each file, where it is known only now. `quotes_as_text` names the files in
+    which quotes were found to be text.
     """
 
     splits: Mapping[str, Iterable[Row]]
@@ -24,3 +25,4 @@ class Opened:
     label_names: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+    quotes_as_text: Sequence[str] = ()
