@@ -46,6 +46,10 @@ MAPPINGS: dict[str, tuple[Iterable[str], Callable[[str], Any]]] = {
         library.generation_fields(),
         lambda key: GENERATION.validate_python({key: 1}),
     ),
+    "watermarking_config": (
+        library.watermarking_fields(),
+        lambda key: GENERATION.validate_python({"watermarking_config": {key: 1}}),
+    ),
     "training": (
         trainer_fields.training_fields(),
         lambda key: TRAINING.validate_python({key: 1}),
@@ -93,7 +97,7 @@ def test_misspelt_key(mapping: str) -> None:
 
 
 def test_every_mapping_of_the_libraries_is_among_them() -> None:
-    assert len(MAPPINGS) >= 53
+    assert len(MAPPINGS) >= 54
     assert set(NESTED_LORA) == {
         "kasa_config",
         "loftq_config",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from tunebench.config import trainer_fields
+from tunebench.config import generation_options, trainer_fields
 from tunebench.config.options import merge
 from tunebench.config.schema import Params
 from tunebench.errors import suggest
@@ -19,6 +19,13 @@ DEFAULT_SCHEDULE = "linear"
 
 def faults(params: Params) -> Iterator[str]:
     """A line for each setting that does nothing, or ends the run, beside the others of one run."""
+    for name in params.grid.datasets:
+        levels = [
+            ("evaluation.generation", params.evaluation.generation),
+            (f"datasets.{name}.generation", params.datasets[name].generation),
+        ]
+        for key, fault in generation_options.combined(_merged(levels)):
+            yield f"{_place(levels, key)}.{key}: {fault}"
     for name, method_name in product(params.grid.datasets, params.grid.tuning):
         method = params.tuning_method(method_name)
         levels = [

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ValidationError
 from pydantic_core import ErrorDetails
 
-from tunebench.config import library, trainer_fields, types
+from tunebench.config import trainer_fields, types
 from tunebench.config.adapter_options import UNTRAINABLE_PEFT_TYPES as UNTRAINABLE_PEFT_TYPES
 from tunebench.config.adapter_options import Adapter as Adapter
 from tunebench.config.base import Count, Settings
+from tunebench.config.generation_options import Generation as Generation
 from tunebench.errors import suggest
 
 Options = dict[str, Any]
@@ -149,15 +150,3 @@ def _own_fault(detail: ErrorDetails) -> str:
 Training = Annotated[Options, AfterValidator(_training)]
 # training settings, each with the values to try
 Search = Annotated[dict[str, Any], AfterValidator(_search)]
-
-
-def _generation(value: Options) -> Options:
-    known = library.generation_fields()
-    types.refuse(
-        [f"{key}: unknown key; {suggest(key, known)}" for key in value if key not in known]
-    )
-    return value
-
-
-# fields of transformers.GenerationConfig
-Generation = Annotated[Options, AfterValidator(_generation)]
