@@ -9,8 +9,11 @@ from pydantic import TypeAdapter, ValidationError
 from tunebench.config import library, trainer_fields
 from tunebench.config.adapter_options import REFUSED_FIELDS
 from tunebench.config.options import Adapter, Generation, Training
+from tunebench.config.quantization import Quantization
 
-GENERATION, TRAINING, ADAPTER = (TypeAdapter(kind) for kind in (Generation, Training, Adapter))
+GENERATION, TRAINING, ADAPTER, QUANTIZATION = (
+    TypeAdapter(kind) for kind in (Generation, Training, Adapter, Quantization)
+)
 NESTED_TRAINING = (
     "accelerator_config",
     "activation_checkpointing_kwargs",
@@ -49,6 +52,10 @@ MAPPINGS: dict[str, tuple[Iterable[str], Callable[[str], Any]]] = {
     "watermarking_config": (
         library.watermarking_fields(),
         lambda key: GENERATION.validate_python({"watermarking_config": {key: 1}}),
+    ),
+    "quantization": (
+        library.quantization_fields(),
+        lambda key: QUANTIZATION.validate_python({key: True}),
     ),
     "training": (
         trainer_fields.training_fields(),
@@ -97,7 +104,7 @@ def test_misspelt_key(mapping: str) -> None:
 
 
 def test_every_mapping_of_the_libraries_is_among_them() -> None:
-    assert len(MAPPINGS) >= 54
+    assert len(MAPPINGS) >= 55
     assert set(NESTED_LORA) == {
         "kasa_config",
         "loftq_config",
