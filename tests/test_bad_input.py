@@ -38,6 +38,14 @@ def unknown_key(params: Params, _: Path) -> None:
     params["training"]["learning_rat"] = 0.1
 
 
+def misspelt_quantization(params: Params, _: Path) -> None:
+    params["methods"]["lora"]["quantization"] = {"load_in_8bits": True}
+
+
+def several_answers(params: Params, _: Path) -> None:
+    params["evaluation"]["generation"] = {"do_sample": True, "num_return_sequences": 2}
+
+
 def wrong_type(params: Params, _: Path) -> None:
     params["inference"]["prompts"] = "many"
 
@@ -127,6 +135,20 @@ CASES = [
         unknown_key,
         0,
         "params.yaml: training.learning_rat: unknown key; did you mean 'learning_rate'?",
+    ),
+    Case(
+        "misspelt quantization",
+        misspelt_quantization,
+        0,
+        "params.yaml: methods.lora.quantization.load_in_8bits: unknown key;"
+        " did you mean 'load_in_8bit'?",
+    ),
+    Case(
+        "several answers",
+        several_answers,
+        0,
+        "params.yaml: evaluation.generation.num_return_sequences: cannot be set here; each row has"
+        " one answer, and that is all that is kept of a text",
     ),
     Case(
         "misspelt method",

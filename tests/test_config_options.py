@@ -117,6 +117,11 @@ FAULTS: list[tuple[str, Any, str]] = [
     ),
     (
         "methods.lora.search",
+        {"optim": ["sgdd"]},
+        "methods.lora.search.optim: 'sgdd' is unknown; did you mean 'sgd'?",
+    ),
+    (
+        "methods.lora.search",
         {"learning_rate": 1e-3},
         "methods.lora.search.learning_rate: 0.001 is no list of values to try; write [1e-4, 1e-3]",
     ),
@@ -125,10 +130,107 @@ FAULTS: list[tuple[str, Any, str]] = [
         {"seed": [1, 2]},
         "methods.lora.search.seed: cannot be set here; seeds are an axis: grid.seeds",
     ),
+]
+
+ENUMERATIONS: list[tuple[str, Any, str]] = [
+    ("training.optim", "adamw_torchh", "'adamw_torchh' is unknown; did you mean 'adamw_torch'?"),
+    ("training.optim", 5, "5 is unknown; choose from: adafactor, "),
+    ("training.lr_scheduler_type", "cosin", "'cosin' is unknown; did you mean 'cosine'?"),
+    ("training.save_strategy", "epochs", "'epochs' is unknown; did you mean 'epoch'?"),
+    ("training.eval_strategy", "step", "'step' is unknown; did you mean 'steps'?"),
+    ("training.log_level", "warn", "'warn' is unknown; did you mean 'warning'?"),
     (
-        "evaluation.generation.max_tokens",
-        4,
-        "evaluation.generation.max_tokens: unknown key; did you mean 'max_new_tokens'?",
+        "training.train_sampling_strategy",
+        "seqential",
+        "'seqential' is unknown; did you mean 'sequential'?",
+    ),
+    ("methods.lora.adapter.bias", "alll", "'alll' is unknown; did you mean 'all'?"),
+    (
+        "methods.lora.adapter.init_lora_weights",
+        "gausian",
+        "'gausian' is unknown; did you mean 'gaussian'?",
+    ),
+    (
+        "methods.lora.adapter",
+        {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4, "prompt_tuning_init": "TXT"},
+        "prompt_tuning_init: 'TXT' is unknown; did you mean 'TEXT'?",
+    ),
+    (
+        "methods.lora.adapter",
+        {"peft_type": "ROAD", "variant": "road_3"},
+        "variant: 'road_3' is unknown; did you mean 'road_",
+    ),
+    (
+        "methods.lora.adapter",
+        {"peft_type": "MISS", "bias": "non"},
+        "bias: 'non' is unknown; did you mean 'none'?",
+    ),
+    (
+        "methods.lora.adapter.velora_config",
+        {"init_type": "rand"},
+        "init_type: 'rand' is unknown; did you mean 'random'?",
+    ),
+]
+
+MAPPINGS: list[tuple[str, Any, str]] = [
+    ("training.lr_scheduler_kwargs", [1], "lr_scheduler_kwargs: [1] is not of type str | dict"),
+    ("training.optim_args", {"momentum": 0.9}, "is not of type str"),
+    (
+        "training.optim_args",
+        "momentum",
+        "optim_args: 'momentum' are no pairs; write momentum=0.9,nesterov=true",
+    ),
+    (
+        "training.accelerator_config",
+        {"even_batches": "yes"},
+        "accelerator_config.even_batches: 'yes' is not of type bool",
+    ),
+    (
+        "training.parallelism_config",
+        {"tp_size": 2},
+        "parallelism_config: takes an object of accelerate, which YAML cannot hold; see launch",
+    ),
+    ("training", None, "training: None should be a valid dictionary"),
+    ("training.launch", [2], "training.launch: [2] is no mapping; write {num_processes: 2}"),
+    ("evaluation.generation", [], "evaluation.generation: [] should be a valid dictionary"),
+    ("methods.lora.adapter", None, "methods.lora.adapter: None should be a valid dictionary"),
+    (
+        "methods.lora.adapter.velora_config",
+        True,
+        "methods.lora.adapter.velora_config: True is not of type dict",
+    ),
+    ("methods.lora.adapter.rank_pattern", {"q_proj": 2}, ""),
+    (
+        "methods.lora.adapter.target_modules",
+        ["q_proj", 3],
+        "methods.lora.adapter.target_modules[1]: 3 is not of type str",
+    ),
+    (
+        "methods.lora.adapter.runtime_config",
+        {"ephemeral_gpu_offload": True},
+        "runtime_config: cannot be set here: PEFT takes an object there, which YAML cannot hold;"
+        " remove it",
+    ),
+    (
+        "methods.lora.adapter.eva_config",
+        {"rho": 2.0},
+        "eva_config: cannot be set here: it is for initial weights that are computed from data,"
+        " which is not done here; remove it",
+    ),
+    (
+        "methods.lora.adapter.loftq_config",
+        {"loftq_bits": 4},
+        "loftq_config: does nothing without init_lora_weights: loftq; set one or the other",
+    ),
+    (
+        "methods.lora.adapter.init_lora_weights",
+        "loftq",
+        "loftq_config: loftq_bits is missing, which init_lora_weights: loftq needs",
+    ),
+    (
+        "methods.lora.adapter",
+        {"peft_type": "CPT", "cpt_tokens_type_mask": ["a", 1]},
+        "cpt_tokens_type_mask[0]: 'a' is not of type int",
     ),
 ]
 
@@ -139,6 +241,16 @@ def test_fault_is_named(
 ) -> None:
     edit(valid, place, value)
     assert expected in faults_of(valid, tmp_path)
+
+
+@pytest.mark.parametrize(("place", "value", "expected"), ENUMERATIONS + MAPPINGS)
+def test_fault_is_told(
+    place: str, value: Any, expected: str, valid: dict[str, Any], tmp_path: Path
+) -> None:
+    edit(valid, place, value)
+    told = faults_of(valid, tmp_path)
+    assert len(told) == bool(expected)
+    assert expected in "".join(told)
 
 
 def test_merge_goes_key_by_key() -> None:

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tunebench import paths
-from tunebench.config import data, inference, references, schema
+from tunebench.config import combinations, data, inference, references, schema
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, suggest
 
@@ -31,8 +31,8 @@ def load(path: Path = paths.PARAMS) -> Params:
     except ValidationError as error:
         own = [line for detail in error.errors() for line in _describe(detail, raw)]
         raise _error(path, own + faults) from None
-    if faults:
-        raise _error(path, faults)
+    if found := faults or list(combinations.faults(params)):
+        raise _error(path, found)
     return params
 
 
@@ -102,7 +102,7 @@ def _describe(detail: ErrorDetails, raw: Any) -> list[str]:
 
 def _join(place: str, line: str) -> str:
     """Put a place before a message, which may itself begin with a key below that place."""
-    return f"{place}.{line}" if re.match(r"[\w.]+: ", line) else f"{place}: {line}"
+    return f"{place}.{line}" if re.match(r"[\w.\[\]]+: ", line) else f"{place}: {line}"
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:

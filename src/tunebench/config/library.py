@@ -1,87 +1,42 @@
-"""The fields that transformers and PEFT accept, read from their source without importing them.
+"""The fields that transformers and PEFT accept, as the installed versions' own source names them.
 
-`check` runs at every `dvc repro` and must answer within a second; importing the Trainer takes
-five. The names come from the installed version itself, so a misspelt one is refused with the
-very choices that this version has.
+So a misspelt one is refused with the very choices that these versions have; see `source`.
 """
 
 from __future__ import annotations
 
 import ast
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
-Fields = dict[str, ast.expr]
+from tunebench.config.source import (
+    classes,
+    dataclass_fields,
+    documented_types,
+    find,
+    folder,
+    function,
+    parameters,
+    strings_in,
+    tree,
+)
+from tunebench.config.types import Fields, Type
 
-_PLAIN: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "str": (str,),
-    "dict": (dict,),
-    "list": (list,),
-}
-
-
-@cache
-def _folder(package: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"{package} is not installed: pip install -r requirements.txt")
-    return Path(spec.submodule_search_locations[0])
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def _classes(path: Path) -> dict[str, ast.ClassDef]:
-    return {node.name: node for node in _tree(path).body if isinstance(node, ast.ClassDef)}
-
-
-def _peft_class(path: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
-    """A class as one of PEFT's files knows it, followed through imports to where it stands."""
-    if name in _classes(path):
-        return path, _classes(path)[name]
-    for node in _tree(path).body:
-        if not (isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}):
-            continue
-        if not node.level and not (node.module or "").startswith("peft"):
-            continue
-        base = path.parents[node.level - 1] if node.level else _folder("peft").parent
-        module = base.joinpath(*(node.module or "").split("."))
-        return _peft_class(
-            module / "__init__.py" if module.is_dir() else Path(f"{module}.py"), name
-        )
-    return None
-
-
-def _dataclass_fields(cls: ast.ClassDef) -> Fields:
-    return {
-        node.target.id: node.annotation
-        for node in cls.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
+# dtypes that weights can be computed in, as `models.<m>.dtype` has them
+DTYPES = ("float32", "bfloat16", "float16")
+# bitsandbytes' 4-bit types, as transformers' docstring names them
+QUANT_TYPES = ("nf4", "fp4")
+TEXT = frozenset(["str"])
 
 
 @cache
-def training_fields() -> Fields:
-    """Fields of `transformers.TrainingArguments` with their annotations."""
-    path = _folder("transformers") / "training_args.py"
-    return _dataclass_fields(_classes(path)["TrainingArguments"])
-
-
-@cache
-def generation_fields() -> frozenset[str]:
-    """Names that `transformers.GenerationConfig` takes."""
-    path = _folder("transformers") / "generation" / "configuration_utils.py"
-    return frozenset(
+def generation_fields() -> Fields:
+    """Fields of `transformers.GenerationConfig`, with the types that its docstring tells."""
+    path = folder("transformers") / "generation" / "configuration_utils.py"
+    told = documented_types(path, "GenerationConfig")
+    names = [
         call.args[0].value
-        for method in _classes(path)["GenerationConfig"].body
-        if isinstance(method, ast.FunctionDef) and method.name == "__init__"
-        for call in ast.walk(method)
+        for call in ast.walk(function(classes(path)["GenerationConfig"], "__init__"))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
         and call.func.attr == "pop"
@@ -89,15 +44,53 @@ def generation_fields() -> frozenset[str]:
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, str)
         and not call.args[0].value.startswith("_")
+    ]
+    return Fields({name: told.get(name) for name in names}, path)
+
+
+@cache
+def watermarking_fields() -> Fields:
+    """What `watermarking_config` takes as a mapping: `transformers.WatermarkingConfig`."""
+    path = folder("transformers") / "generation" / "configuration_utils.py"
+    cls = classes(path)["WatermarkingConfig"]
+    schemes = next(
+        tuple(strings_in(each.comparators[0]))
+        for each in ast.walk(function(cls, "validate"))
+        if isinstance(each, ast.Compare) and "seeding_scheme" in ast.unparse(each.left)
     )
+    given = parameters(function(cls, "__init__"))
+    del given["self"]
+    return Fields(given, path, {"seeding_scheme": Type(TEXT, words=schemes)})
+
+
+@cache
+def quantization_fields() -> Fields:
+    """Fields of `transformers.BitsAndBytesConfig`, which takes any other name in silence."""
+    path = folder("transformers") / "utils" / "quantization_config.py"
+    made = function(classes(path)["BitsAndBytesConfig"], "__init__")
+    told = documented_types(path, "BitsAndBytesConfig")
+    storage = next(
+        tuple(strings_in(each.comparators[0]))
+        for each in ast.walk(made)
+        if isinstance(each, ast.Compare)
+        and isinstance(each.ops[0], ast.NotIn)
+        and "quant_storage" in ast.unparse(each.left)
+    )
+    known = {
+        "bnb_4bit_compute_dtype": Type(TEXT, none=True, words=DTYPES),
+        "bnb_4bit_quant_storage": Type(TEXT, none=True, words=storage),
+        "bnb_4bit_quant_type": Type(TEXT, words=QUANT_TYPES),
+    }
+    names = [name for name in parameters(made) if name != "self"]
+    return Fields({name: told.get(name) for name in names}, path, known)
 
 
 @cache
 def _peft_configs() -> dict[str, tuple[Path, str]]:
     """PEFT type (as in `peft_type`) → a file that knows its configuration, and the class."""
     found = {}
-    for init in sorted((_folder("peft") / "tuners").glob("*/__init__.py")):
-        for call in ast.walk(ast.parse(init.read_text(encoding="utf-8"))):
+    for init in sorted((folder("peft") / "tuners").glob("*/__init__.py")):
+        for call in ast.walk(tree(init)):
             if not (
                 isinstance(call, ast.Call) and getattr(call.func, "id", "").startswith("regis")
             ):
@@ -118,15 +111,18 @@ def peft_types() -> frozenset[str]:
 @cache
 def peft_fields(peft_type: str) -> Fields:
     """Fields of the PEFT configuration of `peft_type`, inherited ones included."""
-    fields: Fields = {}
+    fields: dict[str, ast.expr] = {}
+    files: dict[str, Path] = {}
     pending = [_peft_configs()[peft_type]]
     while pending:
-        found = _peft_class(*pending.pop())
+        found = find(*pending.pop())
         if found is not None:
             path, cls = found
-            fields = _dataclass_fields(cls) | fields
+            own = dataclass_fields(cls)
+            fields = own | fields
+            files = dict.fromkeys(own, path) | files
             pending += [(path, base.id) for base in cls.bases if isinstance(base, ast.Name)]
-    return fields
+    return Fields(fields, files)
 
 
 @cache
@@ -137,9 +133,9 @@ def merges(peft_type: str) -> bool:
     than an error: prompt learning has no layers, and some layers depend on the input.
     """
     init, _ = _peft_configs()[peft_type]
-    pending = [(path, name) for path in init.parent.glob("*.py") for name in _classes(path)]
+    pending = [(path, name) for path in init.parent.glob("*.py") for name in classes(path)]
     while pending:
-        found = _peft_class(*pending.pop())
+        found = find(*pending.pop())
         if found is None:
             continue
         path, cls = found
@@ -160,23 +156,3 @@ def _defines(node: ast.stmt, name: str) -> bool:
             for line in node.body
         )
     )
-
-
-def accepts(annotation: ast.expr, value: object) -> bool:
-    """Whether a YAML value fits a field's annotation; True where the annotation is not plain."""
-    names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
-    constants = {node.value for node in ast.walk(annotation) if isinstance(node, ast.Constant)}
-    plain = names <= {*_PLAIN, "Union", "Optional"} and constants <= {None}
-    if not plain:
-        return True
-    if value is None:
-        return None in constants or "Optional" in names
-    if isinstance(value, bool):  # which Python counts as an int
-        return "bool" in names
-    return any(isinstance(value, kinds) for name, kinds in _PLAIN.items() if name in names)
-
-
-def type_name(annotation: ast.expr) -> str:
-    """The annotation as a person reads it: `float`, `int | str`."""
-    text = ast.unparse(annotation)
-    return text.removeprefix("Optional[").removesuffix("]") if "Optional" in text else text

@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ValidationError
 from pydantic_core import ErrorDetails
 
-from tunebench.config import library
+from tunebench.config import trainer_fields, types
+from tunebench.config.adapter_options import UNTRAINABLE_PEFT_TYPES as UNTRAINABLE_PEFT_TYPES
+from tunebench.config.adapter_options import Adapter as Adapter
 from tunebench.config.base import Count, Settings
+from tunebench.config.generation_options import Generation as Generation
 from tunebench.errors import suggest
 
 Options = dict[str, Any]
@@ -54,16 +57,6 @@ MANAGED_TRAINING_FIELDS = {
 }
 
 
-# of all that PEFT registers, what can not be trained on one data set of prompts and completions
-UNTRAINABLE_PEFT_TYPES = {
-    "MULTITASK_PROMPT_TUNING": "each row must name its task, and a run has one; use PROMPT_TUNING",
-    "POLY": "each row must name its task, and a run has one; use LORA",
-    "XLORA": "it mixes adapters that are trained already; use LORA",
-}
-# initial weights that PEFT draws from data, by a call of its own before training
-INITS_FROM_DATA = ("corda", "eva", "lora_ga")
-
-
 def merge(*levels: Mapping[str, Any]) -> Options:
     """Mappings merged key by key, nested ones too; later levels win.
 
@@ -79,21 +72,6 @@ def merge(*levels: Mapping[str, Any]) -> Options:
     return merged
 
 
-def _refuse(faults: list[str]) -> None:
-    if faults:
-        raise ValueError("\n".join(faults))
-
-
-def _option_faults(value: Options, fields: Mapping[str, Any]) -> list[str]:
-    faults = []
-    for key, given in value.items():
-        if key not in fields:
-            faults.append(f"{key}: unknown key; {suggest(key, fields)}")
-        elif not library.accepts(fields[key], given):
-            faults.append(f"{key}: {given!r} is not of type {library.type_name(fields[key])}")
-    return faults
-
-
 def _training(value: Options) -> Options:
     faults = [
         f"{key}: cannot be set here; {reason}"
@@ -106,9 +84,38 @@ def _training(value: Options) -> Options:
     except ValidationError as error:
         faults += [_own_fault(detail) for detail in error.errors()]
     rest = {key: value[key] for key in value if key not in {*own, *MANAGED_TRAINING_FIELDS}}
-    known = {**library.training_fields(), **own}
-    _refuse(faults + _option_faults(rest, known))
+    types.refuse(faults + [line for key in rest for line in _training_fault(key, rest)])
     return value
+
+
+def _training_fault(key: str, settings: Options) -> list[str]:
+    fields, given = trainer_fields.training_fields(), settings[key]
+    if key not in fields:
+        hint = suggest(key, {*fields, *OwnTraining.model_fields})
+        return [f"{key}: unknown key; {hint}"]
+    if key == "parallelism_config" and given is not None:
+        return [f"{key}: takes an object of accelerate, which YAML cannot hold; see launch"]
+    wrong = types.faults(key, given, fields[key])
+    if isinstance(given, dict) and not wrong:
+        nested = trainer_fields.nested_fields(key)
+        wrong = types.faults_of_mapping(given, nested) if nested is not None else []
+        return [f"{key}.{line}" for line in wrong]
+    if key == "optim_args" and given and not wrong:
+        return _optimizer_faults(given)
+    return wrong
+
+
+def _optimizer_faults(given: str) -> list[str]:
+    """Of `optim_args: momentum=0.9,nesterov=true`."""
+    known = trainer_fields.optimizer_arguments()
+    pairs = [pair.split("=") for pair in given.replace(" ", "").split(",")]
+    if any(len(pair) != 2 for pair in pairs):
+        return [f"optim_args: {given!r} are no pairs; write momentum=0.9,nesterov=true"]
+    return [
+        f"optim_args: unknown key {key!r}; {suggest(key, known)}"
+        for key, _ in pairs
+        if key not in known
+    ]
 
 
 def _search(value: dict[str, Any]) -> dict[str, list[Any]]:
@@ -122,7 +129,7 @@ def _search(value: dict[str, Any]) -> dict[str, list[Any]]:
                 _training({key: given})
             except ValueError as error:
                 faults += str(error).splitlines()
-    _refuse(list(dict.fromkeys(faults)))
+    types.refuse(list(dict.fromkeys(faults)))
     return value
 
 
@@ -139,54 +146,7 @@ def _own_fault(detail: ErrorDetails) -> str:
     return f"{key}: {given!r} {detail['msg'].replace('Input should', 'should')}"
 
 
-def _generation(value: Options) -> Options:
-    known = library.generation_fields()
-    _refuse([f"{key}: unknown key; {suggest(key, known)}" for key in value if key not in known])
-    return value
-
-
-def _adapter(value: Options) -> Options:
-    known = library.peft_types()
-    peft_type = str(value.get("peft_type"))
-    if peft_type not in known:
-        hint = suggest(peft_type, known)
-        raise ValueError(f"peft_type: {value.get('peft_type')!r} is no PEFT method; {hint}")
-    _refuse(_option_faults(value, library.peft_fields(peft_type)) + _adapter_faults(value))
-    return value
-
-
-def _adapter_faults(value: Options) -> list[str]:
-    """What PEFT takes, and then trains nothing, or something else than what is asked."""
-    faults = []
-    if reason := UNTRAINABLE_PEFT_TYPES.get(value["peft_type"]):
-        faults.append(f"peft_type: {value['peft_type']!r} can not be trained here: {reason}")
-    if value.get("task_type") not in (None, "CAUSAL_LM"):
-        task = value["task_type"]
-        faults.append(f"task_type: {task!r} is not what is trained here; remove it")
-    if value.get("inference_mode"):
-        faults.append("inference_mode: true trains nothing; remove it")
-    init = value.get("init_lora_weights")
-    if isinstance(init, str) and init.startswith(INITS_FROM_DATA):
-        faults.append(
-            f"init_lora_weights: {init!r} is computed from data before training, which is not done"
-            " here; remove it, or choose pissa or olora"
-        )
-    if value.get("use_asa"):
-        faults.append("use_asa: what it measures is lost in a restart; use ADALORA")
-    types = value.get("cpt_tokens_type_mask")
-    if isinstance(types, list) and types and max(types) % 4:
-        faults.append(
-            f"cpt_tokens_type_mask: ends in type {max(types)}, where a multiple of 4 (an answer)"
-            " must be: no token of the rows would count in the loss"
-        )
-    return faults
-
-
 # fields of transformers.TrainingArguments, and this project's own
 Training = Annotated[Options, AfterValidator(_training)]
 # training settings, each with the values to try
 Search = Annotated[dict[str, Any], AfterValidator(_search)]
-# fields of transformers.GenerationConfig
-Generation = Annotated[Options, AfterValidator(_generation)]
-# a PEFT configuration, as adapter_config.json holds it
-Adapter = Annotated[Options, AfterValidator(_adapter)]

@@ -11,6 +11,7 @@ from tunebench.config.base import Count, Name, Settings, TrainSize, one_of, only
 from tunebench.config.data import Dataset, Template
 from tunebench.config.inference import Inference
 from tunebench.config.options import Adapter, Generation, Options, Search, Training, merge
+from tunebench.config.quantization import Quantization
 from tunebench.errors import ParameterError, suggest
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class TuningMethod(Settings):
     lowest loss on validation rows is kept.
     """
 
-    quantization: Literal["nf4", "fp4", "int8"] | Options | None = None
+    quantization: Quantization = None
     training: Training = {}
     search: Search = {}
 

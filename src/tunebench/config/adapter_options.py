@@ -1,0 +1,96 @@
+"""`adapter:` — a PEFT configuration, as `adapter_config.json` holds it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from tunebench.config import library, types
+from tunebench.errors import suggest
+
+# of all that PEFT registers, what can not be trained on one data set of prompts and completions
+UNTRAINABLE_PEFT_TYPES = {
+    "MULTITASK_PROMPT_TUNING": "each row must name its task, and a run has one; use PROMPT_TUNING",
+    "POLY": "each row must name its task, and a run has one; use LORA",
+    "XLORA": "it mixes adapters that are trained already; use LORA",
+}
+# initial weights that PEFT draws from data, by a call of its own before training
+INITS_FROM_DATA = ("corda", "eva", "lora_ga")
+# of a PEFT configuration, what ends training before its first step or is passed over in silence
+FROM_DATA = "it is for initial weights that are computed from data, which is not done here"
+REFUSED_FIELDS = {
+    "runtime_config": "PEFT takes an object there, which YAML cannot hold",
+    "arrow_config": "it routes among adapters that are trained already",
+    "eva_config": FROM_DATA,
+    "corda_config": FROM_DATA,
+    "lora_ga_config": FROM_DATA,
+    "megatron_config": "it is for layers of Megatron, which no model has here",
+}
+# patterns of module names (rank_pattern, alpha_pattern, …) and tokenizer_kwargs are free mappings:
+# which modules there are, only the model knows; what they map to is checked
+
+
+def _adapter(value: dict[str, Any]) -> dict[str, Any]:
+    known = library.peft_types()
+    peft_type = str(value.get("peft_type"))
+    if peft_type not in known:
+        hint = suggest(peft_type, known)
+        raise ValueError(f"peft_type: {value.get('peft_type')!r} is no PEFT method; {hint}")
+    own = _adapter_faults(value)
+    told = {line.split(":")[0] for line in own}
+    rest = {key: given for key, given in value.items() if key not in told}
+    types.refuse(types.faults_of_mapping(rest, library.peft_fields(peft_type)) + own)
+    return value
+
+
+def _adapter_faults(value: dict[str, Any]) -> list[str]:
+    """What PEFT takes, and then trains nothing, or something else than what is asked."""
+    faults = []
+    if reason := UNTRAINABLE_PEFT_TYPES.get(value["peft_type"]):
+        faults.append(f"peft_type: {value['peft_type']!r} can not be trained here: {reason}")
+    if value.get("task_type") not in (None, "CAUSAL_LM"):
+        task = value["task_type"]
+        faults.append(f"task_type: {task!r} is not what is trained here; remove it")
+    if value.get("inference_mode"):
+        faults.append("inference_mode: true trains nothing; remove it")
+    for key, reason in REFUSED_FIELDS.items():
+        if value.get(key) is not None:
+            faults.append(f"{key}: cannot be set here: {reason}; remove it")
+    bias = value.get("bias")
+    if isinstance(bias, str) and bias not in ("none", "all") and not bias.endswith("_only"):
+        choices = ("none", "all", f"{str(value['peft_type']).lower()}_only")
+        faults.append(f"bias: {bias!r} is unknown; {suggest(bias, choices)}")
+    init = value.get("init_lora_weights")
+    if isinstance(init, str) and init.startswith(INITS_FROM_DATA):
+        faults.append(
+            f"init_lora_weights: {init!r} is computed from data before training, which is not done"
+            " here; remove it, or choose pissa or olora"
+        )
+    if loftq := _loftq_fault(value, init):
+        faults.append(f"loftq_config: {loftq}")
+    if value.get("use_asa"):
+        faults.append("use_asa: what it measures is lost in a restart; use ADALORA")
+    mask = value.get("cpt_tokens_type_mask")
+    if isinstance(mask, list) and mask and {*map(type, mask)} == {int} and max(mask) % 4:
+        faults.append(
+            f"cpt_tokens_type_mask: ends in type {max(mask)}, where a multiple of 4 (an answer)"
+            " must be: no token of the rows would count in the loss"
+        )
+    return faults
+
+
+def _loftq_fault(value: dict[str, Any], init: object) -> str | None:
+    """PEFT passes over it where LoftQ is not asked for, and else wants all of it."""
+    given = value.get("loftq_config") or {}
+    known = library.peft_fields("LORA")["loftq_config"].fields or {}
+    if not isinstance(given, dict) or set(given) - set(known):
+        return None  # which is a fault by itself
+    if given and init != "loftq":
+        return "does nothing without init_lora_weights: loftq; set one or the other"
+    missing = [key for key in known if key not in given] if init == "loftq" else []
+    return f"{missing[0]} is missing, which init_lora_weights: loftq needs" if missing else None
+
+
+# a PEFT configuration, as adapter_config.json holds it
+Adapter = Annotated[dict[str, Any], AfterValidator(_adapter)]

@@ -1,0 +1,220 @@
+"""`generation:` — fields of `transformers.GenerationConfig` that evaluation can be given.
+
+transformers looks at most values only when it writes the first text, which here is after training.
+What would end it there, or would do nothing, is refused here, with what to write instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from tunebench.config import library, types
+from tunebench.config.types import Type
+from tunebench.errors import suggest
+
+ONE_ANSWER = "each row has one answer, and that is all that is kept of a text"
+ASSISTED = "it writes one row at a time, by another model's drafts or the prompt's own words"
+ON_THE_HUB = "transformers loads it as remote code from the Hub, which is never run here"
+ENCODER_DECODER = "it is for encoder-decoder models, and tunebench has none"
+KEPT_ALIKE = "how keys and values are kept changes no text; see evaluation.batch_tokens for memory"
+PROMPT_COUNTED = "it counts the prompt too, which differs from row to row and method to method"
+
+REFUSED: dict[str, str] = {
+    "max_length": f"{PROMPT_COUNTED}; use max_new_tokens",
+    "min_length": f"{PROMPT_COUNTED}; use min_new_tokens",
+    "max_time": "what is written would depend on the machine's speed; use max_new_tokens",
+    "stop_strings": "evaluation does not look for them yet; end texts by max_new_tokens",
+    "pad_token_id": "it is the tokenizer's",
+    "bos_token_id": "it is the tokenizer's",
+    "eos_token_id": (
+        "texts end where the model, its tokenizer and the template end them; it would replace these"
+    ),
+    "forced_eos_token_id": "a text cut at its limit would look ended",
+    "forced_bos_token_id": ENCODER_DECODER,
+    "decoder_start_token_id": ENCODER_DECODER,
+    "token_healing": "it rewrites the end of the prompt, on which the model was trained as it is",
+    "num_return_sequences": ONE_ANSWER,
+    "return_dict_in_generate": ONE_ANSWER,
+    "output_attentions": ONE_ANSWER,
+    "output_hidden_states": ONE_ANSWER,
+    "output_scores": ONE_ANSWER,
+    "output_logits": ONE_ANSWER,
+    "cache_implementation": KEPT_ALIKE,
+    "cache_config": KEPT_ALIKE,
+    "max_cache_len": KEPT_ALIKE,
+    "compile_config": "it takes an object of transformers, which YAML cannot hold",
+    "continuous_batching_config": "it takes an object of transformers, which YAML cannot hold",
+    "use_mtp": ASSISTED,
+    "is_assistant": ASSISTED,
+    "num_assistant_tokens": ASSISTED,
+    "num_assistant_tokens_schedule": ASSISTED,
+    "assistant_confidence_threshold": ASSISTED,
+    "assistant_early_exit": ASSISTED,
+    "assistant_lookbehind": ASSISTED,
+    "assistant_ensemble_weight": ASSISTED,
+    "target_lookbehind": ASSISTED,
+    "speculation_type": ASSISTED,
+    "prompt_lookup_num_tokens": ASSISTED,
+    "max_matching_ngram_size": ASSISTED,
+    "penalty_alpha": ON_THE_HUB,
+    "dola_layers": ON_THE_HUB,
+    "num_beam_groups": ON_THE_HUB,
+    "diversity_penalty": ON_THE_HUB,
+    "constraints": ON_THE_HUB,
+    "force_words_ids": ON_THE_HUB,
+    "low_memory": "transformers has given it up; lower evaluation.batch_tokens",
+    "transformers_version": "it says who wrote a file, and sets nothing",
+}
+# what a refused field may say all the same, since it asks for nothing
+NEUTRAL = {"num_return_sequences": 1, "num_beam_groups": 1}
+
+Range = tuple[str, Callable[[Any], bool]]
+
+
+def _least(least: int) -> Range:
+    return f"{least} or more", lambda value: value >= least
+
+
+SHARE: Range = ("above 0 and at most 1", lambda value: 0 < value <= 1)
+BELOW_ONE: Range = ("0 or more and below 1", lambda value: 0 <= value < 1)
+POSITIVE: Range = ("above 0", lambda value: value > 0)
+SOME: Range = ("a list with something in it", lambda value: len(value) > 0)
+TOKENS: Range = ("token ids, each 0 or more", lambda value: all(each >= 0 for each in value))
+
+# beyond these transformers raises, or passes over the field in silence
+RANGES: dict[str, Range] = {
+    "max_new_tokens": _least(1),
+    "min_new_tokens": _least(0),
+    "num_beams": _least(1),
+    "no_repeat_ngram_size": _least(0),
+    "encoder_no_repeat_ngram_size": _least(0),
+    "prefill_chunk_size": _least(1),
+    "top_k": ("0 or more, where 0 keeps all tokens", lambda value: value >= 0),
+    "top_p": SHARE,
+    "top_h": SHARE,
+    "typical_p": SHARE,
+    "min_p": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "epsilon_cutoff": BELOW_ONE,
+    "eta_cutoff": BELOW_ONE,
+    "temperature": ("above 0; for greedy text leave it out", lambda value: value > 0),
+    "repetition_penalty": POSITIVE,
+    "encoder_repetition_penalty": POSITIVE,
+    "early_stopping": ("true, false or never", lambda value: value in (True, False, "never")),
+    "suppress_tokens": TOKENS,
+    "begin_suppress_tokens": TOKENS,
+    "bad_words_ids": (
+        "lists of token ids, each 0 or more, as [[40, 41], [50]]",
+        lambda value: value and all(ids and min(ids) >= 0 for ids in value),
+    ),
+    "exponential_decay_length_penalty": (
+        "[the token where it begins, its factor], as [30, 1.05]",
+        lambda value: len(value) == 2 and type(value[0]) is int and _is_number(value[1]),
+    ),
+    "sequence_bias": (
+        "pairs of token ids and bias, as [[[40, 41], -5.0]]",
+        lambda value: bool(value) and all(_is_bias(each) for each in value),
+    ),
+    "stop_strings": ("a text, or a list of them", lambda value: bool(value) and all(value)),
+}
+WATERMARK_RANGES: dict[str, Range] = {
+    "greenlist_ratio": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "context_width": _least(1),
+}
+
+# each with the value that asks for nothing, as GenerationConfig.validate has them
+SAMPLING = {
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 1.0,
+    "min_p": None,
+    "top_h": None,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+}
+BEAMS = {"early_stopping": False, "length_penalty": 1.0}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_bias(value: object) -> bool:
+    match value:
+        case [[*ids], bias] if ids and _is_number(bias):
+            return all(type(each) is int and each >= 0 for each in ids)
+    return False
+
+
+def _type(name: str) -> Type:
+    """As transformers' docstring has it; null is each field's default."""
+    known = {
+        "prefill_chunk_size": Type(frozenset(["int"])),  # which the docstring leaves out
+        "sequence_bias": Type(frozenset(["list"])),  # a tuple is no key in YAML
+    }
+    return replace(known.get(name) or library.generation_fields()[name], none=True)
+
+
+def _fault(name: str, given: object) -> Iterator[str]:
+    if name not in library.generation_fields():
+        yield f"{name}: unknown key; {suggest(name, library.generation_fields())}"
+        return
+    if given is None or (given is False and name in REFUSED):
+        return
+    if name in REFUSED:
+        if not (name in NEUTRAL and given == NEUTRAL[name]):
+            yield f"{name}: cannot be set here; {REFUSED[name]}"
+        return
+    wrong = types.faults(name, given, _type(name))
+    if isinstance(given, dict) and not wrong:
+        watermark = library.watermarking_fields()
+        wrong = [f"{name}.{line}" for line in types.faults_of_mapping(given, watermark)]
+        if not wrong:
+            wrong = [line for each in given.items() for line in _beyond(*each, WATERMARK_RANGES)]
+            wrong = [f"{name}.{line}" for line in wrong]
+    yield from wrong or _beyond(name, given, RANGES)
+
+
+def _beyond(name: str, given: Any, ranges: Mapping[str, Range]) -> Iterator[str]:
+    if isinstance(given, float) and not math.isfinite(given):
+        yield f"{name}: {given!r} is no finite number"
+    elif name in ranges:
+        wanted, holds = ranges[name]
+        if not holds(given):
+            yield f"{name}: {given!r} should be {wanted}"
+
+
+def _generation(value: dict[str, Any]) -> dict[str, Any]:
+    types.refuse([line for name, given in value.items() for line in _fault(name, given)])
+    fields = {name: _type(name) for name in value}
+    made = types.with_floats(value, fields)
+    if made.get("sequence_bias"):
+        made["sequence_bias"] = [[ids, float(bias)] for ids, bias in made["sequence_bias"]]
+    return made
+
+
+def combined(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each field that does nothing beside the others, with why; of settings already merged.
+
+    transformers warns of most, and refuses to save such a configuration for a server.
+    """
+    for flag, wanted, needs in (
+        (settings.get("do_sample") is True, SAMPLING, "do_sample: true"),
+        ((settings.get("num_beams") or 1) > 1, BEAMS, "num_beams above 1"),
+    ):
+        for name, neutral in wanted.items():
+            if not flag and settings.get(name) is not None and settings[name] != neutral:
+                remedy = f"set that, or {name}: null"
+                yield name, f"{settings[name]!r} does nothing without {needs}; {remedy}"
+    least, most = settings.get("min_new_tokens"), settings.get("max_new_tokens")
+    if least is not None and most is not None and least > most:
+        yield "min_new_tokens", f"{least} is more than max_new_tokens, {most}"
+
+
+# fields of transformers.GenerationConfig
+Generation = Annotated[dict[str, Any], AfterValidator(_generation)]
