@@ -1,20 +1,8 @@
-"""What predictions are worth."""
+"""Labels: accuracy, F1, and how far their probabilities can be believed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-
-QUALITY = ("accuracy", "macro_f1", *ROUGE)
-
-# the metric that a task is judged by first, in tables and curves
-HEADLINE = {"classification": "accuracy", "summarization": "rouge1"}
-
-
-def interval(metric: str) -> tuple[str, str]:
-    """The names of the ends of a metric's 95% interval."""
-    return f"{metric}_low", f"{metric}_high"
 
 
 def classification(gold: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
@@ -78,39 +66,3 @@ def calibration(
         "ece": float(gaps.sum() / len(gold)),
         "brier": float(((held - truth) ** 2).sum(axis=1).mean()),
     }
-
-
-def match(text: str, labels: Sequence[str]) -> tuple[str | None, bool]:
-    """The label that a written text is, and whether it is so to the letter.
-
-    The text's first line counts. Case, white space and punctuation make no difference, unless they
-    are all that tells two labels apart.
-    """
-    line = text.strip().split("\n", 1)[0].strip()
-    if line in labels:
-        return line, True
-    found = [label for label in labels if _normal(label) == _normal(line)]
-    return (found[0], False) if len(found) == 1 and _normal(line) else (None, False)
-
-
-def _normal(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
-
-
-def rouge(gold: Sequence[str], answers: Sequence[str]) -> dict[str, list[float]]:
-    """F1 of ROUGE-1, -2, -L and -Lsum of each row (rouge-score, without stemming), in [0, 1]."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(list(ROUGE), use_stemmer=False)
-    scores = [scorer.score(right, text) for right, text in zip(gold, answers, strict=True)]
-    return {name: [float(score[name].fmeasure) for score in scores] for name in ROUGE}
-
-
-def summarization(gold: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
-    """The mean of each `rouge` over the rows."""
-    return means(rouge(gold, answers))
-
-
-def means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Metric → its mean over the rows."""
-    return {name: sum(row) / len(row) for name, row in values.items()}
