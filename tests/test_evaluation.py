@@ -95,6 +95,20 @@ def test_what_is_written_is_matched(
     assert found["no_label"] == pytest.approx(2 / 6, abs=1e-5)
 
 
+def test_rows_without_an_answer_are_no_class() -> None:
+    gold = ["positive"] * 100 + ["very negative"] * 100
+    predictions = [
+        {"gold": label, "answer": label if index else None, "strict": True, "tokens_out": 2}
+        for index, label in enumerate(gold)
+    ]
+    found = evaluation.judge(predictions, answering(LABELS, mode="generate"))
+    assert found["accuracy"] == 0.995
+    assert found["macro_f1"] == pytest.approx((198 / 199 + 1) / 2, abs=1e-5)
+    assert found["macro_f1_low"] < found["macro_f1"] < found["macro_f1_high"]
+    assert found["no_label"] == 0.005
+    assert set(found["per_class"]) == set(LABELS)
+
+
 def test_summaries(tiny: models.Base, prompts: list[Prompt]) -> None:
     texts = [
         Prompt(id=prompt.id, prompt=prompt.prompt, completion="a warm film") for prompt in prompts

@@ -5,37 +5,61 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
-def classification(gold: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
+def classification(
+    gold: Sequence[str], answers: Sequence[str | None], *, labels: Sequence[str]
+) -> dict[str, float]:
     """Accuracy and macro-averaged F1 (scikit-learn), fractions in [0, 1].
 
-    Macro-F1 averages over the labels that stand in the gold ones or the answers; where the test
-    rows have one label only it would say nothing of the others, and is left out.
+    Macro-F1 averages over the task's labels that a row has or an answer is; F1 is not defined for
+    others (`zero_division=nan`). A row without an answer, None, costs its label recall and is no
+    label of its own. Where the test rows have one label only, macro-F1 would say nothing of the
+    others, and is left out.
     """
     from sklearn.metrics import accuracy_score, f1_score
 
-    found = {"accuracy": float(accuracy_score(gold, answers))}
+    right, given, numbers = _numbered(gold, answers, labels)
+    found = {"accuracy": float(accuracy_score(right, given))}
     if len(set(gold)) > 1:
-        found["macro_f1"] = float(f1_score(gold, answers, average="macro", zero_division=0))
+        found["macro_f1"] = float(
+            f1_score(right, given, labels=numbers, average="macro", zero_division=float("nan"))
+        )
     return found
 
 
-def per_class(gold: Sequence[str], answers: Sequence[str]) -> dict[str, dict[str, float]]:
+def per_class(
+    gold: Sequence[str], answers: Sequence[str | None], *, labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
     """Label → its `rows`, and precision, recall and F1 (scikit-learn) where they are defined.
 
-    Precision is not where no answer is that label, recall is not where no row has it.
+    Precision is not where no answer is that label, recall is not where no row has it. A label with
+    neither is left out, so that macro-F1 is the mean of what stands here.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
-    labels = sorted(set(gold))
+    right, given, numbers = _numbered(gold, answers, labels)
     columns = precision_recall_fscore_support(
-        gold, answers, labels=labels, zero_division=float("nan")
+        right, given, labels=numbers, zero_division=float("nan")
     )
     names = ("precision", "recall", "f1", "rows")
-    return {
+    found = {
         label: {name: float(value) for name, value in zip(names, values, strict=True)
                 if value == value}
         for label, values in zip(labels, zip(*columns, strict=True), strict=True)
     }  # fmt: skip
+    return {label: found[label] for label in sorted(found) if "f1" in found[label]}
+
+
+def _numbered(
+    gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]
+) -> tuple[list[int], list[int], list[int]]:
+    """Gold labels, answers and labels as numbers: no answer is -1, which no label can be.
+
+    Raises:
+        KeyError: for a gold label or an answer that is none of the task's labels.
+    """
+    number = {label: index for index, label in enumerate(labels)}
+    given = [-1 if answer is None else number[answer] for answer in answers]
+    return [number[label] for label in gold], given, list(number.values())
 
 
 def calibration(
