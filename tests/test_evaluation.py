@@ -121,6 +121,17 @@ def test_summaries(tiny: models.Base, prompts: list[Prompt]) -> None:
         assert mean == pytest.approx(found.metrics[name], abs=1e-5)
     assert found.metrics["output_tokens_mean"] <= 6
     assert {row["gold"] for row in found.predictions} == {"a warm film"}
+    assert found.metrics["rouge_tokenization"] == "rouge-score"
+
+
+@pytest.mark.parametrize(
+    ("text", "tokenization"),
+    [("тёплый фильм", "unicode_words"), ("温暖的电影", "unicode_words_and_characters")],
+)
+def test_summaries_in_other_scripts_say_how_they_were_read(text: str, tokenization: str) -> None:
+    found = evaluation.judge([{"gold": text, "answer": text, "tokens_out": 2}], answering([]))
+    assert found["rouge_tokenization"] == tokenization
+    assert found["rouge1"] == found["rougeLsum"] == 1.0
 
 
 def test_one_label_in_the_test_rows(tiny: models.Base, prompts: list[Prompt]) -> None:

@@ -124,6 +124,7 @@ def judge(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metr
         for index, row in enumerate(predictions):
             row["rouge"] = {name: results.rounded(rows[name][index]) for name in rows}
         found, intervals = metrics.means(rows), statistics.of_means(rows)
+        further["rouge_tokenization"] = metrics.rouge_tokenization(gold)
     if not how.scored:
         further |= metrics.means({"output_tokens_mean": [row["tokens_out"] for row in predictions]})
     named = {

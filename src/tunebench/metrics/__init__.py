@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tunebench.metrics.classes import calibration, classification, per_class
 from tunebench.metrics.reading import match
-from tunebench.metrics.texts import ROUGE, rouge
+from tunebench.metrics.texts import ROUGE, rouge, rouge_tokenization
 
 __all__ = [
     "HEADLINE",
@@ -19,6 +19,7 @@ __all__ = [
     "means",
     "per_class",
     "rouge",
+    "rouge_tokenization",
     "summarization",
 ]
 
