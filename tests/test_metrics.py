@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunebench import cost, metrics
+from tunebench.metrics.words import sentences
 
 AB = ["a", "b"]
 
@@ -165,12 +166,16 @@ def test_rouge_is_the_librarys_own_on_real_summaries() -> None:
     rows = json.loads(path.read_text(encoding="utf-8"))[:501]
     gold = [row["summary"] for row in rows]
     answers = [*gold[1:], gold[0]]  # each answered by its neighbour's summary
+    assert metrics.rouge_tokenization(gold) == "rouge-score"
     found = metrics.rouge(gold, answers)
+    by_line = ["\n".join(sentences(text)) for text in gold]
     for name in metrics.ROUGE:
         scorer = rouge_scorer.RougeScorer([name])
+        texts = by_line if name == "rougeLsum" else gold
         right = [
             scorer.score(right, text)[name].fmeasure
-            for right, text in zip(gold, answers, strict=True)
+            for right, text in zip(texts, [*texts[1:], texts[0]], strict=True)
         ]
         assert found[name] == pytest.approx(right, abs=1e-9)
+    assert sum(found["rougeLsum"]) > sum(found["rougeL"])
     assert 0.05 < sum(found["rouge1"]) / len(rows) < 0.5

@@ -1,4 +1,4 @@
-"""Words of many scripts, and ROUGE over them."""
+"""Words and sentences of many scripts, and ROUGE over them."""
 
 from unicodedata import normalize
 
@@ -139,3 +139,58 @@ def test_stray_accent_in_english_leaves_the_numbers_of_rouge_score() -> None:
 @pytest.mark.parametrize(("accents", "name"), [(1, "rouge-score"), (2, "unicode_words")])
 def test_a_hundredth_of_the_words_may_have_accents(accents: int, name: str) -> None:
     assert metrics.rouge_tokenization(["é"] * accents + ["e"] * (100 - accents)) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two! Three?", ["One.", "Two!", "Three?"]),
+        ("It costs 3.14. Fine.", ["It costs 3.14.", "Fine."]),
+        ("See e.g. this, at example.com or U.K. shops.",
+         ["See e.g. this, at example.com or U.K. shops."]),
+        ("At 5. 12 people came.", ["At 5.", "12 people came."]),
+        ("“Go!” she said. “Now.” He (too.) left… Then what?!",
+         ["“Go!” she said.", "“Now.”", "He (too.) left…", "Then what?!"]),
+        ("No… maybe. ¿Qué? ¡Ya!", ["No… maybe.", "¿Qué?", "¡Ya!"]),
+        ("one\n\ntwo\r\nthree\u2028four", ["one", "two", "three", "four"]),
+        ("你好。好吗？！「行く。」終わり", ["你好。", "好吗？！", "「行く。」", "終わり"]),
+        ("３．１４です．次", ["３．１４です．", "次"]),
+        ("यह है। वह है॥", ["यह है।", "वह है॥"]),
+        ("ما هذا؟ نعم۔ لا", ["ما هذا؟", "نعم۔", "لا"]),
+        ("Это да. «Нет!» — сказал он.", ["Это да.", "«Нет!» — сказал он."]),
+        ("Dr. Who", ["Dr.", "Who"]),  # a limit: no abbreviation is known
+        (" . ", ["."]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_sentences(text: str, expected: list[str]) -> None:
+    assert words.sentences(text) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("aB1 .!?…。！।؟\n\"'”)").map(str)))
+def test_sentences_lose_nothing(text: str) -> None:
+    assert "".join("".join(words.sentences(text)).split()) == "".join(text.split())
+
+
+def test_rouge_lsum_takes_sentences_apart() -> None:
+    # by sentence all 4 words are found, in the one order of the whole text only 2
+    found = metrics.summarization(["One two. Three four."], ["Three four. One two."])
+    assert found["rougeLsum"] == pytest.approx(1.0)
+    assert found["rougeL"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        (["Ann is late.", "Bob waits for her!", "They go home."],
+         ["They wait.", "Bob waits.", "Ann is at home, late."]),
+        (["Ann is late."], ["Is Ann late?", "She is."]),
+    ],
+)  # fmt: skip
+def test_rouge_lsum_is_the_librarys_own_over_lines(gold: list[str], answer: list[str]) -> None:
+    found = metrics.rouge([" ".join(gold)], [" ".join(answer)])
+    theirs = RougeScorer([*metrics.ROUGE]).score("\n".join(gold), "\n".join(answer))
+    for name in metrics.ROUGE:  # white space tells the others nothing
+        assert found[name] == pytest.approx([theirs[name].fmeasure], abs=1e-9)
+    assert found["rougeLsum"] != found["rougeL"]

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from tunebench.metrics.words import (
     is_unspaced,
+    sentences,
     words,
     words_and_symbols,
     words_as_written,
@@ -53,7 +54,8 @@ def rouge(gold: Sequence[str], answers: Sequence[str]) -> dict[str, list[float]]
     """F1 of ROUGE-1, -2, -L and -Lsum of each row (rouge-score, without stemming), in [0, 1].
 
     Tokens are those of `rouge_tokenization`. A row whose gold text has none of them (Chinese among
-    English ones, an emoji alone) is read by `words`, or else by `words_and_symbols`.
+    English ones, an emoji alone) is read by `words`, or else by `words_and_symbols`. Lsum alone
+    sees each of the texts' `sentences` on a line of its own, as its authors have it.
     """
     named = _tokenizer(rouge_tokenization(gold))
     scorers = [_Scorer(tokenize) for tokenize in (named, words, words_and_symbols)]
@@ -83,9 +85,17 @@ class _Scorer:
         from rouge_score.rouge_scorer import RougeScorer
 
         self.tokenize = lru_cache(maxsize=8)(tokenize)  # a text is asked for several times in a row
-        self._scorer = RougeScorer(list(ROUGE), tokenizer=SimpleNamespace(tokenize=self.tokenize))
+        *whole, by_line = ROUGE
+        tokenizer = SimpleNamespace(tokenize=self.tokenize)
+        self._whole = RougeScorer(whole, tokenizer=tokenizer)
+        self._by_line = RougeScorer([by_line], tokenizer=tokenizer)
 
     def score(self, right: str, text: str) -> dict[str, float]:
         """Metric → F1."""
-        scores = self._scorer.score(right, text)
+        scores = self._whole.score(right, text)
+        lines = [sentences(each) for each in (right, text)]
+        if max(map(len, lines)) > 1:
+            scores |= self._by_line.score(*map("\n".join, lines))
+        else:
+            scores["rougeLsum"] = scores["rougeL"]  # what it is, in less time
         return {name: float(score.fmeasure) for name, score in scores.items()}

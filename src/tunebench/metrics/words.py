@@ -1,4 +1,4 @@
-"""Words of any script, by the properties that Unicode gives characters."""
+"""Words and sentences of any script, by the properties that Unicode gives characters."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ _IGNORABLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}--[\U000E0020-\U00
 _PARTING = str.maketrans("\u200bʼ", "  ")
 # NFKC parts these two vowels (Thai, Lao) from their consonant, with which they are one character
 _AM = {"\u0e4d\u0e32": "\u0e33", "\u0ecd\u0eb2": "\u0eb3"}
+
+# Where a sentence ends (UAX #29, SB6 to SB11). A mark that may stand within one, as the stop in
+# "3.14", ends it only before white space, and not where a lower-case letter comes next.
+_END = regex.compile(
+    r"""
+    [.!?…‥]+ [\p{SB=Close}]* (?=\s) (?! \s+ [^\p{L}\p{N}\r\n]* \p{Ll} )
+    | [\p{SB=STerm}--[!?]] [\p{SB=STerm}.…]* [\p{Pe}\p{Pf}"']*
+    | ．(?!\p{N}) [\p{Pe}\p{Pf}"']*
+    """,
+    regex.V1 | regex.VERBOSE,
+)
 
 
 def fold(text: str) -> str:
@@ -64,6 +75,19 @@ def words_as_written(text: str) -> list[str]:
 def is_unspaced(word: str) -> bool:
     """Whether a word is a single character of a script without spaces."""
     return _CHARACTER.match(word) is not None
+
+
+def sentences(text: str) -> list[str]:
+    """A text's sentences; each of its lines begins one.
+
+    By punctuation alone: an abbreviation or initial before a capital ("Dr. Who", "J. Smith") ends a
+    sentence here, and Thai, which writes no mark at the end, stays whole.
+
+    >>> sentences("It costs 3.14 euros. “Really?” she asked.")
+    ['It costs 3.14 euros.', '“Really?” she asked.']
+    """
+    lines = _END.sub(r"\g<0>\n", text).splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _folded(text: str) -> str:
