@@ -132,6 +132,32 @@ def test_confusion_counts(params: Any) -> None:
     assert sum(row["rows"] for row in rows) == 3 * ROWS
 
 
+def test_rows_without_an_answer_are_no_label_that_reads_so(params: Any) -> None:
+    rows = [("(no label)", "(no label)"), ("(no label)", None), ("spam", None), ("spam", "spam")]
+    unanswered = [
+        {"id": str(index), "gold": gold, "answer": answer}
+        for index, (gold, answer) in enumerate(rows)
+    ]
+    run = Run("tiny", "reviews", "zero_shot")
+    results.write_lines(paths.predictions(run), unanswered)
+    found = [
+        (row["gold"], row["answer"], row["rows"])
+        for row in confusion.build(params)
+        if row["panel"] == "tiny, reviews: zero_shot"
+    ]
+    assert found == [
+        ("(no label)", "((no label))", 1),
+        ("(no label)", "(no label)", 1),
+        ("spam", "((no label))", 1),
+        ("spam", "spam", 1),
+    ]
+    other = [row | {"answer": row["gold"]} for row in unanswered]
+    for run in (Run("tiny", "reviews", "few_shot"), Run("tiny", "reviews", "lora", 1.0, 0)):
+        results.write_lines(paths.predictions(run), other)
+    # of four rows two are right, and four
+    assert comparisons.build(params)["comparisons"][0]["difference"] == -0.5
+
+
 @pytest.mark.parametrize(
     ("p_values", "adjusted"),
     [

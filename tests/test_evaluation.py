@@ -95,6 +95,20 @@ def test_what_is_written_is_matched(
     assert found["no_label"] == pytest.approx(2 / 6, abs=1e-5)
 
 
+def test_rows_without_an_answer_are_no_class() -> None:
+    gold = ["positive"] * 100 + ["very negative"] * 100
+    predictions = [
+        {"gold": label, "answer": label if index else None, "strict": True, "tokens_out": 2}
+        for index, label in enumerate(gold)
+    ]
+    found = evaluation.judge(predictions, answering(LABELS, mode="generate"))
+    assert found["accuracy"] == 0.995
+    assert found["macro_f1"] == pytest.approx((198 / 199 + 1) / 2, abs=1e-5)
+    assert found["macro_f1_low"] < found["macro_f1"] < found["macro_f1_high"]
+    assert found["no_label"] == 0.005
+    assert set(found["per_class"]) == set(LABELS)
+
+
 def test_summaries(tiny: models.Base, prompts: list[Prompt]) -> None:
     texts = [
         Prompt(id=prompt.id, prompt=prompt.prompt, completion="a warm film") for prompt in prompts
@@ -107,6 +121,17 @@ def test_summaries(tiny: models.Base, prompts: list[Prompt]) -> None:
         assert mean == pytest.approx(found.metrics[name], abs=1e-5)
     assert found.metrics["output_tokens_mean"] <= 6
     assert {row["gold"] for row in found.predictions} == {"a warm film"}
+    assert found.metrics["rouge_tokenization"] == "rouge-score"
+
+
+@pytest.mark.parametrize(
+    ("text", "tokenization"),
+    [("тёплый фильм", "unicode_words"), ("温暖的电影", "unicode_words_and_characters")],
+)
+def test_summaries_in_other_scripts_say_how_they_were_read(text: str, tokenization: str) -> None:
+    found = evaluation.judge([{"gold": text, "answer": text, "tokens_out": 2}], answering([]))
+    assert found["rouge_tokenization"] == tokenization
+    assert found["rouge1"] == found["rougeLsum"] == 1.0
 
 
 def test_one_label_in_the_test_rows(tiny: models.Base, prompts: list[Prompt]) -> None:

@@ -7,17 +7,65 @@ from pathlib import Path
 import pytest
 
 from tunebench import cost, metrics
+from tunebench.metrics.words import sentences
+
+AB = ["a", "b"]
 
 
 def test_accuracy_and_macro_f1() -> None:
     # a: 2 of 3 found, 2 of 2 right: F1 4/5; b: 1 of 1 found, 1 of 2 right: F1 2/3
-    found = metrics.classification(["a", "a", "a", "b"], ["a", "a", "b", "b"])
+    found = metrics.classification(["a", "a", "a", "b"], ["a", "a", "b", "b"], labels=AB)
     assert found == pytest.approx({"accuracy": 3 / 4, "macro_f1": (4 / 5 + 2 / 3) / 2})
 
 
 def test_label_that_is_never_answered_counts_as_zero() -> None:
-    found = metrics.classification(["a", "b"], ["a", "a"])
+    found = metrics.classification(["a", "b"], ["a", "a"], labels=AB)
     assert found == pytest.approx({"accuracy": 1 / 2, "macro_f1": (2 / 3 + 0) / 2})
+
+
+def test_no_answer_costs_recall_and_is_no_class() -> None:
+    # 1 of 200 without an answer: its label has 99 of 100, precision 1, F1 198/199; the other has 1
+    gold = ["a"] * 100 + ["b"] * 100
+    found = metrics.classification(gold, [None, *gold[1:]], labels=AB)
+    assert found == pytest.approx({"accuracy": 0.995, "macro_f1": (198 / 199 + 1) / 2})
+    each = metrics.per_class(gold, [None, *gold[1:]], labels=AB)
+    assert each["a"] == pytest.approx(
+        {"precision": 1.0, "recall": 0.99, "f1": 198 / 199, "rows": 100}
+    )
+
+
+@pytest.mark.parametrize(
+    ("gold", "answers", "macro_f1"),
+    [
+        (["a", "b"], [None, None], 0.0),
+        (["a", "b"], ["a", "b"], 1.0),  # c has no F1: no row, no answer
+        (["a", "b", "b"], ["a", "b", "c"], (1 + 2 / 3 + 0) / 3),  # c has no row and one answer
+        (["a", "b", "c"], ["a", "b", None], 2 / 3),
+    ],
+)
+def test_macro_f1_is_over_the_labels_that_have_one(
+    gold: list[str], answers: list[str | None], macro_f1: float
+) -> None:
+    labels = ["a", "b", "c"]
+    assert metrics.classification(gold, answers, labels=labels)["macro_f1"] == pytest.approx(
+        macro_f1
+    )
+    each = metrics.per_class(gold, answers, labels=labels)
+    assert sum(row["f1"] for row in each.values()) / len(each) == pytest.approx(macro_f1)
+
+
+def test_label_that_reads_no_label_is_one() -> None:
+    own = "(no label)"
+    gold, answers = ["a", own, own], ["a", own, None]
+    # (no label): 1 of 2 found, 1 of 1 right
+    found = metrics.classification(gold, answers, labels=["a", own])
+    assert found == pytest.approx({"accuracy": 2 / 3, "macro_f1": (1 + 2 / 3) / 2})
+    assert metrics.per_class(gold, answers, labels=["a", own])[own]["precision"] == 1.0
+
+
+def test_answer_that_is_no_label_of_the_task_is_an_error() -> None:
+    with pytest.raises(KeyError, match="c"):
+        metrics.classification(["a", "b"], ["a", "c"], labels=AB)
 
 
 def test_rouge() -> None:
@@ -51,7 +99,7 @@ def test_rouge_of_each_row() -> None:
 
 def test_every_task_is_judged_by_a_metric_that_it_has() -> None:
     found = {
-        "classification": metrics.classification(["a", "b"], ["a", "a"]),
+        "classification": metrics.classification(["a", "b"], ["a", "a"], labels=AB),
         "summarization": metrics.summarization(["a"], ["a"]),
     }
     assert all(metrics.HEADLINE[task] in names for task, names in found.items())
@@ -59,11 +107,12 @@ def test_every_task_is_judged_by_a_metric_that_it_has() -> None:
 
 
 def test_macro_f1_of_one_label_is_absent() -> None:
-    assert metrics.classification(["a", "a"], ["a", "b"]) == {"accuracy": 0.5}
+    assert metrics.classification(["a", "a"], ["a", "b"], labels=AB) == {"accuracy": 0.5}
+    assert metrics.classification(["a", "a"], [None, "a"], labels=["a"]) == {"accuracy": 0.5}
 
 
 def test_each_label_has_its_own() -> None:
-    found = metrics.per_class(["a", "a", "b", "c"], ["a", "b", "b", "b"])
+    found = metrics.per_class(["a", "a", "b", "c"], ["a", "b", "b", "b"], labels=["d", *"abc"])
     assert found == {
         "a": {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3), "rows": 2.0},
         "b": {"precision": pytest.approx(1 / 3), "recall": 1.0, "f1": 0.5, "rows": 1.0},
@@ -117,12 +166,16 @@ def test_rouge_is_the_librarys_own_on_real_summaries() -> None:
     rows = json.loads(path.read_text(encoding="utf-8"))[:501]
     gold = [row["summary"] for row in rows]
     answers = [*gold[1:], gold[0]]  # each answered by its neighbour's summary
+    assert metrics.rouge_tokenization(gold) == "rouge-score"
     found = metrics.rouge(gold, answers)
+    by_line = ["\n".join(sentences(text)) for text in gold]
     for name in metrics.ROUGE:
         scorer = rouge_scorer.RougeScorer([name])
+        texts = by_line if name == "rougeLsum" else gold
         right = [
             scorer.score(right, text)[name].fmeasure
-            for right, text in zip(gold, answers, strict=True)
+            for right, text in zip(texts, [*texts[1:], texts[0]], strict=True)
         ]
         assert found[name] == pytest.approx(right, abs=1e-9)
+    assert sum(found["rougeLsum"]) > sum(found["rougeL"])
     assert 0.05 < sum(found["rouge1"]) / len(rows) < 0.5

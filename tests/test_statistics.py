@@ -6,9 +6,11 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from tunebench import statistics
+from tunebench import metrics, statistics
 
 
 def test_a_mean_is_off_by_two_standard_errors() -> None:
@@ -37,16 +39,42 @@ def test_accuracy_is_binomial() -> None:
 def test_confusion_counts_give_what_drawing_rows_gives() -> None:
     random = np.random.default_rng(3)
     gold = random.choice(["a", "b", "c"], 60, p=[0.6, 0.37, 0.03])
-    answers = np.where(random.random(60) < 0.7, gold, random.choice(["a", "b", "d"], 60))
+    answers = np.where(random.random(60) < 0.7, gold, random.choice(["a", "b", "d", "-"], 60))
     drawn = [random.integers(60, size=60) for _ in range(600)]
     accuracies = [accuracy_score(gold[rows], answers[rows]) for rows in drawn]
-    scores = [
-        f1_score(gold[rows], answers[rows], average="macro", zero_division=0) for rows in drawn
-    ]
-    found = statistics.of_confusion(gold.tolist(), answers.tolist())
+    over = {"labels": ["a", "b", "c", "d"], "average": "macro", "zero_division": np.nan}
+    scores = [f1_score(gold[rows], answers[rows], **over) for rows in drawn]
+    answered = [None if answer == "-" else answer for answer in answers.tolist()]
+    assert answered.count(None) > 3
+    found = statistics.of_confusion(gold.tolist(), answered)
     for name, values in (("accuracy", accuracies), ("macro_f1", scores)):
         expected = np.quantile(values, [0.025, 0.975])
         assert found[name] == pytest.approx(expected, abs=0.02), name
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("abcd"), st.sampled_from(["a", "b", "c", "d", "(no label)", None])
+        ),
+        min_size=1,
+    )
+)
+def test_what_is_drawn_is_the_metric(rows: list[tuple[str, str | None]]) -> None:
+    gold, answers = (list(column) for column in zip(*rows, strict=True))
+    cells, times = statistics._confusion(gold, answers)
+    drawn = statistics._of_counts(times[None], cells)
+    metric = metrics.classification(gold, answers, labels=["(no label)", *"abcdef"])
+    assert drawn["accuracy"][0] == pytest.approx(metric["accuracy"])
+    if len(set(gold)) > 1:
+        assert drawn["macro_f1"][0] == pytest.approx(metric["macro_f1"])
+
+
+def test_no_answer_is_no_class_in_any_draw() -> None:
+    gold = ["a"] * 100 + ["b"] * 100
+    low, high = statistics.of_confusion(gold, [None, *gold[1:]])["macro_f1"]
+    assert 0.98 < low < (198 / 199 + 1) / 2 < high == 1.0
 
 
 def test_rows_that_are_all_alike_give_a_point() -> None:

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from tunebench.tokenization import Tokenizer
 
 
-NO_LABEL = "(no label)"
-
-
 @dataclass(frozen=True)
 class Answering:
     """How answers are read; `labels` are empty where the task is to write.
@@ -137,17 +134,18 @@ def judge(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metr
     gold, answers = ([row[key] for row in predictions] for key in ("gold", "answer"))
     further: results.Metrics = {}
     if how.labels:
-        given = [answer or NO_LABEL for answer in answers]
-        found = metrics.classification(gold, given)
-        intervals = statistics.of_confusion(gold, given)
+        found = metrics.classification(gold, answers, labels=how.labels)
+        intervals = statistics.of_confusion(gold, answers)
         if "macro_f1" not in found:
             further["undefined"] = "macro_f1: the test rows have one label only"
-        further |= {"per_class": metrics.per_class(gold, given)} | _of_labels(predictions, how)
+        each = metrics.per_class(gold, answers, labels=how.labels)
+        further |= {"per_class": each} | _of_labels(predictions, how)
     else:
         rows = metrics.rouge(gold, answers)
         for index, row in enumerate(predictions):
             row["rouge"] = {name: results.rounded(rows[name][index]) for name in rows}
         found, intervals = metrics.means(rows), statistics.of_means(rows)
+        further["rouge_tokenization"] = metrics.rouge_tokenization(gold)
     if not how.scored:
         further |= metrics.means({"output_tokens_mean": [row["tokens_out"] for row in predictions]})
     named = {

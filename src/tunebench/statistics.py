@@ -65,12 +65,14 @@ def drawn_means(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     return means
 
 
-def of_confusion(gold: Sequence[str], answers: Sequence[str]) -> dict[str, Interval]:
+def of_confusion(gold: Sequence[str], answers: Sequence[str | None]) -> dict[str, Interval]:
     """The intervals of accuracy and macro-averaged F1.
 
     Both follow from how many rows stand in each cell of the confusion matrix, and drawing rows is
-    drawing those counts from a multinomial distribution: so 25,000 rows cost no more than 200. The
-    F1 of a draw is the mean over the labels that stand in that draw, as scikit-learn's would be.
+    drawing those counts from a multinomial distribution: so 25,000 rows cost no more than 200.
+
+    Args:
+        answers: None where a row was not answered.
 
     Raises:
         ValueError: where there is no row, or not one answer for each gold label.
@@ -79,21 +81,44 @@ def of_confusion(gold: Sequence[str], answers: Sequence[str]) -> dict[str, Inter
 
     if len(gold) != len(answers) or not gold:
         raise ValueError(f"{len(gold)} gold labels and {len(answers)} answers")
-    labels = sorted({*gold, *answers})
-    place = {label: index for index, label in enumerate(labels)}
+    cells, times = _confusion(gold, answers)
+    drawn = np.random.default_rng(SEED).multinomial(len(gold), times / len(gold), size=DRAWS)
+    return {name: _middle(values) for name, values in _of_counts(drawn, cells).items()}
+
+
+def _confusion(
+    gold: Sequence[str], answers: Sequence[str | None]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The cells in which rows stand, and how many: gold and answer × cells × labels, one-hot.
+
+    No answer is no label: all zeros.
+    """
+    import numpy as np
+
+    labels = sorted({*gold, *(answer for answer in answers if answer is not None)})
+    place: dict[str | None, int] = {label: index for index, label in enumerate(labels)}
+    place[None] = len(labels)
     rows = np.array(
         [(place[right], place[given]) for right, given in zip(gold, answers, strict=True)]
     )
     cells, times = np.unique(rows, axis=0, return_counts=True)
-    drawn = np.random.default_rng(SEED).multinomial(len(rows), times / len(rows), size=DRAWS)
-    right, given = np.eye(len(labels), dtype=np.int64)[cells.T]  # each cells × labels
+    return np.eye(len(labels) + 1, len(labels), dtype=np.int64)[cells.T], times
+
+
+def _of_counts(
+    drawn: NDArray[np.int64], cells: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
+    """Accuracy and macro-F1 of each draw, from its rows in each cell: draws × cells.
+
+    Macro-F1 is the mean over the labels that stand in the draw (scikit-learn's zero_division=nan).
+    """
+    import numpy as np
+
+    right, given = cells
     hits = drawn @ (right * given)  # draws × labels
     seen = drawn @ (right + given)  # gold and answers that name the label
     f1 = 2 * hits / np.maximum(seen, 1)
-    return {
-        "accuracy": _middle(hits.sum(1) / len(rows)),
-        "macro_f1": _middle(f1.sum(1) / (seen > 0).sum(1)),
-    }
+    return {"accuracy": hits.sum(1) / drawn.sum(1), "macro_f1": f1.sum(1) / (seen > 0).sum(1)}
 
 
 def of_median(rounds: Sequence[Sequence[float]]) -> Interval:

@@ -10,6 +10,8 @@ from tunebench.config.schema import Params
 from tunebench.paths import Run
 from tunebench.report.tables import Row
 
+NO_LABEL = "(no label)"  # the column of rows that were not answered
+
 
 def build(params: Params) -> list[Row]:
     """Data of the DVC plot: test rows by gold label and answer, a panel for each method.
@@ -31,12 +33,16 @@ def _runs(params: Params) -> Iterator[Run]:
 
 
 def _counts(run: Run) -> Iterator[Row]:
-    predictions = results.read_lines(paths.predictions(run))
-    counts = Counter((row["gold"], row["answer"] or "(no label)") for row in predictions)
-    for (gold, answer), rows in sorted(counts.items()):
+    rows = [(row["gold"], row["answer"]) for row in results.read_lines(paths.predictions(run))]
+    labels = {label for pair in rows for label in pair}
+    unanswered = NO_LABEL
+    while unanswered in labels:  # a data set's own label may read so
+        unanswered = f"({unanswered})"
+    counts = Counter((gold, unanswered if answer is None else answer) for gold, answer in rows)
+    for (gold, answer), count in sorted(counts.items()):
         yield {
             "panel": f"{run.model}, {run.dataset}: {run.method}",
             "gold": gold,
             "answer": answer,
-            "rows": rows,
+            "rows": count,
         }

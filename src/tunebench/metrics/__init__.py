@@ -1,0 +1,44 @@
+"""What predictions are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tunebench.metrics.classes import calibration, classification, per_class
+from tunebench.metrics.reading import match
+from tunebench.metrics.texts import ROUGE, rouge, rouge_tokenization
+
+__all__ = [
+    "HEADLINE",
+    "QUALITY",
+    "ROUGE",
+    "calibration",
+    "classification",
+    "interval",
+    "match",
+    "means",
+    "per_class",
+    "rouge",
+    "rouge_tokenization",
+    "summarization",
+]
+
+QUALITY = ("accuracy", "macro_f1", *ROUGE)
+
+# the metric that a task is judged by first, in tables and curves
+HEADLINE = {"classification": "accuracy", "summarization": "rouge1"}
+
+
+def interval(metric: str) -> tuple[str, str]:
+    """The names of the ends of a metric's 95% interval."""
+    return f"{metric}_low", f"{metric}_high"
+
+
+def summarization(gold: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
+    """The mean of each `rouge` over the rows."""
+    return means(rouge(gold, answers))
+
+
+def means(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Metric → its mean over the rows."""
+    return {name: sum(row) / len(row) for name, row in values.items()}
