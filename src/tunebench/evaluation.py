@@ -50,10 +50,9 @@ class Answering:
 
     def limited(self, prompts: Sequence[Prompt]) -> Answering:
         """The same with a limit of tokens: what the prompts keep free, where none is set."""
-        if {"max_new_tokens", "max_length"} & self.generation.keys():
-            return self
+        given = {key: value for key, value in self.generation.items() if value is not None}
         limit = {"max_new_tokens": prompts[0].answer_tokens}
-        return replace(self, generation=limit | self.generation)
+        return replace(self, generation=limit | given)
 
     @property
     def task(self) -> str:

@@ -118,8 +118,8 @@ def _answer_tokens(
     dataset = params.dataset(run.dataset)
     writes = not dataset.labelled or params.evaluation.mode == "generate"
     asked = params.generation_for(dataset)
-    if writes and (asked.get("max_new_tokens") or asked.get("max_length")):
-        return int(asked.get("max_new_tokens") or 0)
+    if writes and asked.get("max_new_tokens"):
+        return int(asked["max_new_tokens"])
     if dataset.labelled:
         completions = [layout.complete(label) for label in labels]
         spare = SPARE_LABEL_TOKENS if writes else 0

@@ -46,7 +46,7 @@ def generate(
     """The text that follows each prompt, in the prompts' order.
 
     Args:
-        options: GenerationConfig fields.
+        options: GenerationConfig fields, `max_new_tokens` among them.
         batch_tokens: how many tokens, padding and the longest answer included, are in memory at
             once; halved where it ends.
     """
@@ -56,7 +56,7 @@ def generate(
     ends = _ends(config)
     write = fastest_writer(model, tokenization.pad_id(tokenizer, model.config), ids, options)
     texts = [Text("", 0)] * len(prompts)
-    lengths = [len(context) + _most_new_tokens(config, context) for context in ids]
+    lengths = [len(context) + options["max_new_tokens"] for context in ids]
 
     def work(indices: list[int]) -> list[list[int]]:
         return write([ids[index] for index in indices])
@@ -150,13 +150,6 @@ def _up_to_end(ids: list[int], ends: frozenset[int]) -> list[int]:
     """The tokens up to the first that ends a text, and that one; behind it is padding."""
     end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
     return ids[: end + 1]
-
-
-def _most_new_tokens(config: GenerationConfig, context: Context) -> int:
-    """How many tokens may follow a context; GenerationConfig's `max_length` counts that too."""
-    if config.max_new_tokens is not None:
-        return int(config.max_new_tokens)
-    return max(0, int(config.max_length or 20) - len(context))
 
 
 def configure(

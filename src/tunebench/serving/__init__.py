@@ -128,7 +128,7 @@ def _body(options: Options) -> dict[str, Any]:
 
     A text ends where the model ends it, `max_tokens` at the latest.
     """
-    body = {"max_tokens": options.get("max_new_tokens") or options["max_length"]}
+    body = {"max_tokens": options["max_new_tokens"]}
     if not options.get("do_sample"):
         return body | {"temperature": 0}
     return body | {key: options[key] for key in ("temperature", "top_p") if key in options}
