@@ -1,6 +1,7 @@
 """Prompts of a whole file: what fits, what does not, and labels that a tokenizer can tell apart."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from projects import Project
 
 from stages import check, download, evaluate, fetch_model, format_prompts, time_inference
-from tunebench import formatting, paths, prompts, results
+from tunebench import encoding, formatting, paths, prompts, results, tokenization
 from tunebench.errors import PromptError, SourceError
 from tunebench.paths import Run
 
@@ -119,3 +120,113 @@ def test_rows_are_formatted_in_batches(fetched: Project, monkeypatch: pytest.Mon
     format_prompts.main(run)
     assert prompts.read(paths.prompts(run)) == whole
     assert len(whole) == 8
+
+
+def test_virtual_tokens_count_where_prompts_are_cut(
+    fetched: Project, valid: dict[str, Any]
+) -> None:
+    """For all methods, since all see the same prompts."""
+    for split in ("train", "test"):
+        rows = [{"text": "a dull story " * 60, "label": label} for label in ("no", "yes")] * 3
+        (fetched.folder / f"{split}.json").write_text(json.dumps(rows))
+    valid["datasets"]["reviews"]["path"] = {"train": "train.json", "test": "test.json"}
+    prepare(fetched, valid)
+    longest = []
+    for adapter in ({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 10}, {"peft_type": "CPT",
+                    "cpt_token_ids": [1, 2, 3], "cpt_mask": [1, 1, 1],
+                    "cpt_tokens_type_mask": [1, 2, 4]}, None):  # fmt: skip
+        valid["methods"]["virtual"] = {"kind": "peft", "adapter": adapter}
+        valid["grid"]["tuning"] = ["lora", "virtual"] if adapter else ["lora"]
+        if adapter is None:
+            del valid["methods"]["virtual"]
+        fetched.write_params(valid)
+        check.main(Run())
+        for run in (Run("tiny", "reviews"), Run("tiny", "reviews", "zero_shot")):
+            format_prompts.main(run)
+        rows = prompts.read(paths.prompts(Run("tiny", "reviews")))
+        assert rows == prompts.read(paths.prompts(Run("tiny", "reviews", "zero_shot")))
+        assert isinstance(rows, list)
+        longest.append(max(row.tokens + row.answer_tokens for row in rows))
+        assert results.read(paths.VIRTUAL_TOKENS) == {
+            "virtual_tokens": (10, 3, 0)[len(longest) - 1]
+        }
+    assert longest[0] <= 118
+    assert longest[1] <= 125
+    assert 125 < longest[2] <= 128
+
+
+def test_virtual_tokens_that_leave_no_room_are_a_fault(
+    fetched: Project, valid: dict[str, Any]
+) -> None:
+    valid["methods"]["lora"] = {
+        "kind": "peft", "adapter": {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 128}
+    }  # fmt: skip
+    fetched.write_params(valid)
+    with pytest.raises(PromptError, match="tokens where 0 fit"):
+        format_prompts.main(Run("tiny", "reviews"))
+
+
+def summaries(project: Project, valid: dict[str, Any]) -> dict[str, Any]:
+    """A data set of summaries: of 200 rows two are long, the rest are of one to ten words."""
+    words = [
+        ("warm " * (60 if place in (7, 70) else place % 10 + 1)).strip() for place in range(200)
+    ]
+    for split, chosen in (("train", words), ("test", words[:5])):
+        rows = [{"text": f"film {place}", "summary": text} for place, text in enumerate(chosen)]
+        (project.folder / f"{split}.json").write_text(json.dumps(rows))
+    valid["datasets"]["reviews"] |= {
+        "path": {"train": "train.json", "test": "test.json"},
+        "task": "summarization",
+        "columns": {"text": "text", "summary": "summary"},
+    }
+    return valid
+
+
+def test_answers_may_be_as_long_as_training_answers_are(
+    project: Project, valid: dict[str, Any]
+) -> None:
+    """But for the longest hundredth; with the template's words around them, and their end."""
+    valid = summaries(project, valid)
+    valid["templates"]["short"]["completion"] = "In short: {completion}"
+    prepare(project, valid)
+    for run in (Run("tiny", "reviews"), Run("tiny", "reviews", "zero_shot")):
+        format_prompts.main(run)
+        rows = prompts.read(paths.prompts(run))
+        assert isinstance(rows, list)
+        tokenizer = tokenization.load(project.folder / "model")
+        [(_, ten)] = encoding.completions(
+            tokenizer,
+            [replace(rows[0], completion="In short: " + "warm " * 9 + "warm", answer=(10, 59))],
+        )
+        assert {row.answer_tokens for row in rows} == {len(ten)}
+    valid["datasets"]["reviews"]["generation"] = {"max_new_tokens": 7}
+    project.write_params(valid)
+    format_prompts.main(Run("tiny", "reviews"))
+    rows = prompts.read(paths.prompts(Run("tiny", "reviews")))
+    assert isinstance(rows, list)
+    assert {row.answer_tokens for row in rows} == {7}
+
+
+def test_a_token_that_the_model_has_no_embedding_for_is_a_fault(
+    fetched: Project, valid: dict[str, Any]
+) -> None:
+    pin = results.read(paths.pin("tiny"))
+    results.write(paths.pin("tiny"), pin | {"vocabulary_size": 300})
+    with pytest.raises(PromptError, match=r"the tokenizer's token .* has the number 3\d\d, and"):
+        format_prompts.main(Run("tiny", "reviews"))
+    results.write(paths.pin("tiny"), pin | {"vocabulary_size": 2})
+    with pytest.raises(PromptError, match=r"the tokenizer's token '</s>' has the number 2, and"):
+        format_prompts.main(Run("tiny", "reviews"))
+
+
+def test_labels_of_which_one_begins_another_need_an_end(
+    project: Project, valid: dict[str, Any]
+) -> None:
+    settings = project.folder / "model" / "tokenizer_config.json"
+    told = json.loads(settings.read_text())
+    del told["eos_token"]
+    settings.write_text(json.dumps(told))
+    valid["datasets"]["reviews"]["label_names"] = {"positive": "x", "negative": "x y"}
+    prepare(project, valid)
+    with pytest.raises(PromptError, match="one label begins another, and nothing ends an answer"):
+        format_prompts.main(Run("tiny", "reviews"))

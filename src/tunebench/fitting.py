@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunebench import tokenization
-from tunebench.errors import ContextError
+from tunebench.errors import ContextError, PromptError
 from tunebench.prompts import Prompt
 from tunebench.tables import TextRow
 from tunebench.templates import Layout
@@ -22,7 +22,8 @@ class PromptFormat:
 
     `max_length` counts prompt and answer; for the answer `answer_tokens` are kept free, or as many
     as the row's own completion needs where that is more (in training). `shots` are the
-    solved examples' rows, and `labels` the names that a template may list.
+    solved examples' rows, `labels` the names that a template may list, and `vocabulary_size` is
+    how many tokens the model has an embedding for.
     """
 
     layout: Layout
@@ -33,6 +34,7 @@ class PromptFormat:
     shots: Sequence[TextRow] = ()
     labels: Sequence[str] = ()
     labelled: bool = True
+    vocabulary_size: int | None = None
 
     def format(self, row: TextRow, *, split: str = "test", answer: bool = True) -> Prompt:
         """One row's prompt; see `format_all`."""
@@ -81,10 +83,11 @@ class PromptFormat:
         pending = list(range(len(rows)))
         while pending:
             shown = [self._fill(rows[index], texts[index]) for index in pending]
-            lengths = map(len, tokenization.contexts(self.tokenizer, shown))
-            for index, prompt, tokens in zip(pending, shown, lengths, strict=True):
+            encoded = tokenization.contexts(self.tokenizer, shown)
+            for index, prompt, ids in zip(pending, shown, encoded, strict=True):
                 cut = len(texts[index]) < len(rows[index]["text"])
-                fitted[index] = (prompt, tokens, cut)
+                fitted[index] = (prompt, len(ids), cut)
+                refuse_unknown(ids, self.tokenizer, self.vocabulary_size)
             pending = [index for index in pending if fitted[index][1] > room[index]]
             excess = {index: fitted[index][1] - room[index] for index in pending}
             self._shorten(rows, texts, excess)
@@ -143,3 +146,18 @@ def answer_lengths(
     answers = [Marked(text, [span]) for text, span in completions]
     pairs = tokenization.encode_pairs(tokenizer, [(before, answer) for answer in answers])
     return [len(ids) + 1 for _, ids in pairs]  # one more where the tokenizer's own end follows
+
+
+def refuse_unknown(ids: Iterable[int], tokenizer: Tokenizer, vocabulary_size: int | None) -> None:
+    """Refuse a token that the tokenizer has and the model has no embedding for.
+
+    Raises:
+        PromptError: with the token.
+    """
+    highest = max(ids, default=0)
+    if vocabulary_size is not None and highest >= vocabulary_size:
+        raise PromptError(
+            f"the tokenizer's token {tokenizer.convert_ids_to_tokens(highest)!r} has the number"
+            f" {highest}, and the model knows {vocabulary_size} tokens only: it was never enlarged"
+            " for it; take it out of the template, or enlarge the model (resize_token_embeddings)"
+        )

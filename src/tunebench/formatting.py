@@ -10,7 +10,7 @@ from tunebench import encoding, models, paths, sampling, tables, templates
 from tunebench.config.data import Dataset
 from tunebench.config.schema import Params, PromptingMethod
 from tunebench.errors import ContextError, PromptError
-from tunebench.fitting import PromptFormat, answer_lengths
+from tunebench.fitting import PromptFormat, answer_lengths, refuse_unknown
 from tunebench.paths import Run
 from tunebench.progress import bar
 from tunebench.prompts import DoesNotFit, Prompt
@@ -83,16 +83,21 @@ def _format(params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]
         )
     except PromptError as error:
         raise PromptError(f"params.yaml: templates.{name}: for {run.model}: {error}") from None
-    context = pin["context_length"] and pin["context_length"] - params.virtual_tokens
+    vocabulary_size = pin.get("vocabulary_size")
+    refuse_unknown(encoding.ends(tokenizer, layout.tail), tokenizer, vocabulary_size)
+    limits = [dataset.max_length] if dataset.max_length else []
+    if pin["context_length"]:
+        limits.append(max(0, pin["context_length"] - params.virtual_tokens))
     return PromptFormat(
         layout=layout,
         tokenizer=tokenizer,
-        max_length=min(filter(None, (dataset.max_length, context)), default=10**9),
+        max_length=min(limits, default=10**9),
         answer_tokens=_answer_tokens(params, run, layout, tokenizer, labels),
         truncation_side=dataset.truncation_side or tokenizer.truncation_side,
         shots=_shots(run, dataset, method),
         labels=labels,
         labelled=dataset.labelled,
+        vocabulary_size=vocabulary_size,
     )
 
 

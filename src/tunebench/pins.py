@@ -131,6 +131,7 @@ def describe(folder: str, *, weights: Iterable[str] | None = None) -> dict[str, 
     return {
         "architecture": (settings.get("architectures") or ["unknown"])[0],
         "parameters": sum(_parameters(files)),
+        "vocabulary_size": text.get("vocab_size"),
         "context_length": next((text[name] for name in CONTEXT_FIELDS if text.get(name)), None),
         "licence": _licence(path),
     }
