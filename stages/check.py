@@ -12,7 +12,8 @@ def main(_: Run) -> None:
     # params.yaml may lack these keys, and DVC tracks none that is missing: the report tracks these
     results.write(paths.PUBLISHED, params.model_dump(include={"published"}))
     results.write(paths.COST, params.model_dump(include={"cost"}))
-    results.write(paths.TIMING, params.inference.timing.model_dump())
+    timing = params.inference.timing.model_dump() | {"label_end": params.evaluation.label_end}
+    results.write(paths.TIMING, timing)
     results.write(paths.SERVING, params.inference.serving.model_dump())
     results.write(paths.VIRTUAL_TOKENS, {"virtual_tokens": params.virtual_tokens})
     for folder in paths.METRIC_FOLDERS:  # the report reads all of them, also of an empty branch

@@ -20,6 +20,7 @@ def main(run: Run) -> None:
         prompts.read(paths.test_prompts(run)),
         params.inference.timing,
         labels=results.read(paths.card(run.dataset))["labels"],
+        label_end=params.evaluation.label_end,
         trained=Path(selected["trained"]) if selected else None,
     )
     settings = {"model": base.described(), "method": method, "inference": params.inference.timing}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tunebench import memory, merging, models, outcomes, results
 from tunebench.config.inference import Timing
 from tunebench.prompts import DoesNotFit, Prompt
+from tunebench.scoring import LabelEnd
 from tunebench.timing.clock import tidy, timed, undisturbed
 from tunebench.timing.requests import Subject
 from tunebench.timing.rounds import Measured, measure
@@ -35,6 +36,7 @@ class _Work:
     trained: Path | None
     prompts: Sequence[Prompt]
     labels: Sequence[str]
+    label_end: LabelEnd
     settings: Timing
 
     def measure(self, model: PreTrainedModel) -> Measured:
@@ -43,6 +45,7 @@ class _Work:
             models.load_tokenizer(self.base),
             self.prompts,
             labels=self.labels,
+            label_end=self.label_end,
             new_tokens=self.settings.new_tokens,
         )
         return measure(subject, self.prompts, self.settings)
@@ -56,6 +59,7 @@ def time_inference(
     *,
     labels: Sequence[str],
     trained: Path | None,
+    label_end: LabelEnd = "where_needed",
 ) -> results.Metrics:
     """Percentiles of latency (s), time to and per token (s), throughput by batch size, memory.
 
@@ -67,7 +71,7 @@ def time_inference(
     if failed := outcomes.failure(trained):
         return failed
     drawn = random.Random(SEED).sample(prompts, len(prompts))
-    work = _Work(base, method, trained, drawn, labels, settings)
+    work = _Work(base, method, trained, drawn, labels, label_end, settings)
     try:
         found, attached = _time_attached(work)
     except Exception as error:

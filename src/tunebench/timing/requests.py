@@ -11,6 +11,7 @@ from tunebench import encoding, generation, scoring, tokenization
 from tunebench.beginning import virtual_tokens
 from tunebench.errors import EvaluationError
 from tunebench.prompts import Prompt
+from tunebench.scoring import LabelEnd
 from tunebench.timing.clock import TokenClock, now, timed
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Subject:
 
     tokenizer: Tokenizer
     labels: Sequence[str]
+    label_end: LabelEnd
     new_tokens: int
     room: int | None
     ends: frozenset[int]
@@ -60,6 +62,7 @@ class Subject:
         *,
         labels: Sequence[str],
         new_tokens: int,
+        label_end: LabelEnd = "where_needed",
     ) -> Subject:
         """A model, asked in the fastest way that gives the right answers to these prompts."""
         padding = tokenization.pad_id(tokenizer, model.config)
@@ -71,11 +74,12 @@ class Subject:
         ids = _contexts(tokenizer, prompts, room)
         score = None
         if labels:
-            asked = scoring.questions(tokenizer, prompts, labels)
+            asked = scoring.questions(tokenizer, prompts, labels, label_end=label_end)
             score = scoring.fastest_pass(model, padding, asked, share=False)
         return cls(
             tokenizer,
             labels,
+            label_end,
             new_tokens,
             room,
             ends,
@@ -88,7 +92,8 @@ class Subject:
         """Answer some prompts as one batch."""
         if self.score is None:
             return self._texts(prompts)
-        scores = self.score(scoring.questions(self.tokenizer, prompts, self.labels))
+        asked = scoring.questions(self.tokenizer, prompts, self.labels, label_end=self.label_end)
+        scores = self.score(asked)
         return [self.labels[row.index(max(row))] for row in scores]
 
     def single(self, prompt: Prompt) -> Single:
