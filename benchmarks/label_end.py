@@ -1,27 +1,29 @@
 """Whether an untouched model is right more often when labels are scored with the end of an answer:
 
-    python benchmarks/label_end.py ../shared/data/imdb ../shared/models/reviews-3m SMOLLM2
+    python benchmarks/label_end.py                       # assets/tiny, on the demo's reviews
+    python benchmarks/label_end.py MODEL … --imdb ../shared/data/imdb
 
-First a folder with IMDB's `train.parquet` and `test.parquet`, then model folders. Prints one JSON
-line for each model, template, number of solved examples and pair of labels: the accuracy without
-ends (as lm-evaluation-harness scores), with ends on all labels, and how often the second label was
-chosen, of test rows half of which have it.
+Prints one JSON line: for each model, template, number of solved examples and pair of labels the
+accuracy without ends (as lm-evaluation-harness scores) and with ends on both labels, and how often
+the second label was chosen, of test rows half of which have it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from measure import ROOT, machine
 from transformers import logging
 
 from tunebench import models, sampling, scoring, templates, tokenization
 from tunebench.config.data import Message, Template
 from tunebench.config.schema import Model, PromptingMethod
+from tunebench.demo import reviews
 from tunebench.errors import PromptError
 from tunebench.fitting import PromptFormat
 from tunebench.tables import TextRow
@@ -46,39 +48,59 @@ LABELS = {
 
 
 def main() -> None:
-    """Score, and print a line for each combination."""
+    """Score, and print one line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("imdb", type=Path)
-    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("models", nargs="*", type=Path, default=[ROOT / "assets" / "tiny"])
+    parser.add_argument("--imdb", type=Path, help="a folder with train.parquet and test.parquet")
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--shots", type=int, nargs="*", default=[0, 4])
     given = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    rows = list(sample(given.imdb / "test.parquet", given.rows))
-    examples = list(sample(given.imdb / "train.parquet", max(given.shots, default=0)))
+    rows = sample(given.imdb, "test", given.rows)
+    examples = sample(given.imdb, "train", max(given.shots, default=0))
+    results = []
     for folder in given.models:
         base = models.Base(folder, "", Model(path=str(folder)))
         model = models.load(base, PromptingMethod(kind="prompting"))
         tokenizer = models.load_tokenizer(base)
-        for name, template in TEMPLATES.items():
-            for shots in given.shots:
-                for labels in LABELS:
-                    known = {"model": folder.name, "template": name, "shots": shots}
-                    found = measure(model, tokenizer, template, labels, rows, examples[:shots])
-                    if found:
-                        print(json.dumps(known | {"labels": labels} | found), flush=True)
+        for name, shots, labels in product(TEMPLATES, given.shots, LABELS):
+            style = TEMPLATES[name]
+            known = {"model": folder.name, "template": name, "shots": shots, "labels": labels}
+            found = measure(model, tokenizer, style, labels, rows, examples[:shots])
+            if found:
+                results.append(known | found)
+                print(json.dumps(results[-1]), file=sys.stderr)
+    print(
+        json.dumps(
+            {
+                "benchmark": "label_end",
+                "machine": machine(),
+                "rows": len(rows),
+                "data": "imdb" if given.imdb else "tunebench.demo.reviews",
+                "results": results,
+            }
+        )
+    )
 
 
-def sample(path: Path, count: int) -> Iterator[TextRow]:
+def sample(imdb: Path | None, split: str, count: int) -> list[TextRow]:
     """Balanced rows, the same each time; `target` is 0 or 1."""
-    import pyarrow.parquet as pq
+    if not count:
+        return []
+    if imdb is None:
+        seed = 7 if split == "test" else 8
+        made = [
+            (str(row["text"]), str(row["label"])) for row in reviews.generate(4 * count, seed=seed)
+        ]
+        given = [(text, str(reviews.LABELS[::-1].index(label))) for text, label in made]
+    else:
+        import pyarrow.parquet as pq
 
-    table = pq.read_table(path, columns=["text", "label"])
-    labels = [str(label) for label in table.column("label").to_pylist()]
-    for row in table.take(sampling.first_rows(labels, count)).to_pylist() if count else ():
-        text = row["text"].replace("<br />", " ")
-        yield {"id": "", "text": text, "target": str(row["label"])}
+        table = pq.read_table(imdb / f"{split}.parquet", columns=["text", "label"]).to_pylist()
+        given = [(row["text"].replace("<br />", " "), str(row["label"])) for row in table]
+    chosen = sampling.first_rows([label for _, label in given], count)
+    return [{"id": "", "text": given[place][0], "target": given[place][1]} for place in chosen]
 
 
 def measure(
@@ -112,7 +134,7 @@ def measure(
         truncation_side="left",
         shots=[named(row) for row in examples],
     )
-    prompts = [replace(prompt, id="x") for prompt in style.format_all(list(map(named, rows)))]
+    prompts = style.format_all(list(map(named, rows)))
     found: dict[str, Any] = {}
     for label_end in ("never", "always"):
         scores = scoring.score(

@@ -19,6 +19,7 @@ SMALL: dict[str, list[str]] = {
     "generation": ["--count", "2", "--new-tokens", "4", "--pipeline-batch-sizes", "1", "2"],
     "inference": ["--count", "2", "--new-tokens", "4", "--repeats", "1"],
     "label_count": ["--prompts", "2", "--repeats", "1"],
+    "label_end": ["--rows", "2", "--shots", "0"],
     "large_csv": ["--rows", "2000", "--train-size", "50"],
     "quantized_base": ["--hidden", "64", "--layers", "1", "--repeats", "1"],
     "queueing": ["--service-s", "0.01", "--requests", "20", "--utilizations", "0.5"],
