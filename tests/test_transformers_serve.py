@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tunebench import generation, merging, models
+from tunebench import encoding, generation, merging, models
 from tunebench.config.inference import Serving
 from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
 from tunebench.evaluation import Answering
@@ -30,8 +30,15 @@ def test_served_text_is_the_evaluated_text(kind: str, tiny: models.Base, tmp_pat
             tmp_path / "a",
         )
         models.with_adapter(models.load(tiny, method), method, {}).save_pretrained(trained)
+    # as a chat template writes them: with the beginning of the sequence, which none may add again
+    begin = "<s>" if kind == "base" else ""
     prompts = [
-        Prompt(str(number), f"Text: the film was {number} times as {word}. Answer:", " x")
+        Prompt(
+            str(number),
+            f"{begin}Text: the film was {number} times as {word}. Answer:",
+            " x",
+            begin=not begin,
+        )
         for number, word in enumerate(["warm", "dull", "funny", "tired"] * 5)
     ]
     options = {"do_sample": False, "max_new_tokens": NEW_TOKENS}
@@ -60,7 +67,8 @@ def test_served_text_is_the_evaluated_text(kind: str, tiny: models.Base, tmp_pat
     # batches that come together by chance sum in another order, and of random weights' 240 choices
     # a few are ties but for rounding: seen once in ten runs, in one text
     assert told["answers_that_differ"] <= 2 / len(prompts)
-    assert told["tokens_in_mean"] == sum(
-        len(tokenizer(prompt.prompt)["input_ids"]) for prompt in prompts
-    ) / len(prompts)
+    ids = encoding.contexts(tokenizer, prompts)
+    assert told["tokens_in_mean"] == sum(map(len, ids)) / len(prompts)
+    assert {row.count(tokenizer.bos_token_id) for row in ids} == {1}
+    assert (told["prompts_sent_as"], told["prompts_not_sent"]) == ("text", 0)
     assert 1 <= told["tokens_out_mean"] <= NEW_TOKENS
