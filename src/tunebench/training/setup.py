@@ -34,6 +34,8 @@ def arguments(job: Job) -> TrainingArguments:
     processes = process.count()
     device = "cpu" if given.get("use_cpu") else models.device()
     mixed = precision.chosen(job.base.settings.dtype, given, device)
+    if device == "cpu" and job.base.settings.dtype == "float16" and mixed:
+        _say(job, "a CPU has no loss scaler for float16: the model trains in bfloat16")
     # several processes would else train alone, and bfloat16 be refused
     needs_cpu = processes > 1 or (given | mixed).get("bf16", False)
     defaults = {
