@@ -49,6 +49,7 @@ def attach(model: PreTrainedModel, adapter: Options) -> PeftModel:
     except (ValueError, re.error):
         _refuse_unmatched(model, adapter.get("target_modules"))
         raise
+    _hook_again(adapted)
     _refuse_ranks(adapted)
     if not sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad):
         raise ValueError(
@@ -109,6 +110,17 @@ def linear_modules(model: PreTrainedModel) -> list[str]:
             if isinstance(module, torch.nn.Linear | Conv1D)
         )
     )
+
+
+def _hook_again(adapted: PeftModel) -> None:
+    """Hook OSF's projection of gradients onto weights that PEFT has replaced.
+
+    It replaces weights of half precision by float32 ones, and the hooks stay behind.
+    """
+    for module in adapted.modules():
+        if hasattr(module, "hook_handles"):
+            module._detach_hooks()
+            module._attach_hooks(adapted.active_adapter)
 
 
 def _refuse_absent(model: PreTrainedModel, adapter: Options) -> None:

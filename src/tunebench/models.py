@@ -57,11 +57,14 @@ def device_name() -> str:
     return f"cpu, {torch.get_num_threads()} threads"
 
 
-def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrainedModel:
+def load(
+    base: Base, method: Method, *, trained: Path | None = None, dtype: str | None = None
+) -> PreTrainedModel:
     """The model that a method trains, or with `trained` the one that its training left.
 
     Args:
         trained: the folder that `training.train` wrote: an adapter, or a whole model.
+        dtype: of its weights, where it is not that of the settings.
 
     Raises:
         SourceError: if the adapter there was trained on another model.
@@ -72,7 +75,7 @@ def load(base: Base, method: Method, *, trained: Path | None = None) -> PreTrain
     quantization = getattr(method, "quantization", None)
     settings = base.settings
     options = {
-        "dtype": settings.dtype,
+        "dtype": dtype or settings.dtype,
         "device_map": _device_map(settings),
         "use_safetensors": True,
         "local_files_only": True,

@@ -24,6 +24,9 @@ Batch = Mapping[str, "torch.Tensor"]
 # numbers that logits hold at once: 128 MB in float32, 1,024 tokens of a vocabulary of 32,000
 MOST_LOGITS = 2**25
 ENLARGED = 64.0
+# how far the mean over the same logits may lie apart, as a fraction: whatever their precision, both
+# are summed in float32
+SAME_LOGITS = 1e-3
 
 
 class LabelledLogits:
@@ -123,7 +126,10 @@ def labelled(model: PreTrainedModel, batch: Batch) -> LabelledLogits | None:
     ours = LabelledLogits(model, head)
     try:
         with untrained(model):
-            plain = float(model(**batch).loss)
+            outputs = model(**batch)
+            plain = float(outputs.loss)
+            if abs(_of_logits(outputs, batch["labels"]) - plain) > SAME_LOGITS * abs(plain):
+                return None  # it adds what logits do not tell: AdaLoRA's regularization, say
             ours.bare = _is_bare(ours, batch)
             found = _loss(ours, batch)
     except REFUSALS as error:
@@ -138,6 +144,13 @@ def _loss(ours: LabelledLogits, batch: Batch) -> float:
     wanted = inputs.pop("labels")
     with ours.at(wanted):
         return float(ours.loss(ours.model(**inputs), wanted))
+
+
+def _of_logits(outputs: ModelOutput, labels: torch.Tensor) -> float:
+    """The mean loss of logits over all positions, virtual tokens' in front."""
+    predicting = outputs.logits[:, -labels.shape[1] :][:, :-1][labels[:, 1:] != IGNORED]
+    wanted = targets(labels)
+    return float(cross_entropy(predicting, wanted)) / len(wanted)
 
 
 def _is_bare(ours: LabelledLogits, batch: Batch) -> bool:

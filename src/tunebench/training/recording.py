@@ -105,9 +105,8 @@ def _dtype(trainer: Trainer) -> Any:
     """In what the products are computed: mixed precision's, else the weights'."""
     import torch
 
-    if trainer.args.bf16 or trainer.args.fp16:
-        return torch.bfloat16 if trainer.args.bf16 else torch.float16
-    return trainer.model.dtype
+    mixed = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return mixed.get(trainer.args.mixed_precision, trainer.model.dtype)
 
 
 def _mean_loss(log: Sequence[Mapping[str, Any]]) -> float:

@@ -12,7 +12,7 @@ from tunebench import batching, memory, models, paths, tokenization
 from tunebench.config.options import OwnTraining
 from tunebench.config.schema import PeftMethod
 from tunebench.errors import TrainingError
-from tunebench.training import launch, logits, packing, process
+from tunebench.training import launch, logits, packing, precision, process
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
@@ -32,12 +32,18 @@ def arguments(job: Job) -> TrainingArguments:
 
     _, given = OwnTraining.part(job.settings)
     processes = process.count()
+    device = "cpu" if given.get("use_cpu") else models.device()
+    mixed = precision.chosen(job.base.settings.dtype, given, device)
+    if device == "cpu" and job.base.settings.dtype == "float16" and mixed:
+        _say(job, "a CPU has no loss scaler for float16: the model trains in bfloat16")
+    # several processes would else train alone, and bfloat16 be refused
+    needs_cpu = processes > 1 or (given | mixed).get("bf16", False)
     defaults = {
         "report_to": "none",
         "include_num_input_tokens_seen": "non_padding",
         "remove_unused_columns": False,
         "dataloader_pin_memory": models.device() == "cuda",
-        "use_cpu": processes > 1 and models.device() == "cpu",  # else each would train alone
+        "use_cpu": device == "cpu" and needs_cpu,
     }
     managed = {
         "output_dir": str(job.checkpoints),
@@ -48,7 +54,7 @@ def arguments(job: Job) -> TrainingArguments:
         "logging_nan_inf_filter": False,
     }
     with _blamed_on(f"{job.name}: training"):
-        made = TrainingArguments(**defaults | launch.share(given, processes) | managed)
+        made = TrainingArguments(**defaults | launch.share(given, processes) | mixed | managed)
     if made.world_size != processes:
         raise TrainingError(
             f"{job.name}: training.launch: {processes} processes were started, and"
@@ -103,14 +109,19 @@ def trainer(
     _refuse_nothing_learned(job, rows["train"])
     pad_id = tokenization.pad_id(tokenizer, model.config)
     with _blamed_on(f"{job.name}: training"):
+        with precision.autocast(arguments):
+            sequences = _sequences(job, model, rows["train"], pad_id)
+            labelled = _labelled(job, model, rows["train"], pad_id)
         made = Trainer(
             model=model,
             args=arguments,
-            train_dataset=sharing.Rows(_sequences(job, model, rows["train"], pad_id)),
+            train_dataset=sharing.Rows(sequences),
             eval_dataset=rows["validation"] or None,
             data_collator=batching.Collator(pad_id, flat=packing.is_flat(model)),
             by_length="train_sampling_strategy" not in given,
-            labelled=_labelled(job, model, rows["train"], pad_id),
+            labelled=labelled,
+            # an adapter is written in float32, as PEFT does
+            written_in=None if isinstance(job.method, PeftMethod) else job.base.settings.dtype,
         )
     for printer in (PrinterCallback, ProgressCallback):
         made.remove_callback(printer)
@@ -133,11 +144,14 @@ def trainer(
 
 
 def _model(job: Job) -> PreTrainedModel:
-    model = models.load(job.base, job.method)
     if not isinstance(job.method, PeftMethod):
-        return model
+        # as precise as the files are: rounded in the forward, and where it is written
+        return models.load(job.base, job.method, dtype="float32")
+    model = models.load(job.base, job.method)
     with _blamed_on(f"{job.name}: adapter"):
-        return models.with_adapter(model, job.method, job.settings)
+        model = models.with_adapter(model, job.method, job.settings)
+    precision.hold_in_float32(model)
+    return model
 
 
 @contextmanager
@@ -200,11 +214,16 @@ def _say(job: Job, message: str) -> None:
 
 def save(trainer: Trainer, into: AbstractContextManager[Path]) -> None:
     """Save the model: by the first process, to which the others send what they hold of it."""
-    sharded = trainer.is_fsdp_enabled
+    sharded, dtype = trainer.is_fsdp_enabled, trainer.written_in
     weights = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model)
+        if dtype not in (None, "float32"):
+            weights = precision.rounded(model, weights or model.state_dict(), dtype)
         # PEFT would otherwise ask the Hub whether the vocabulary has grown; here it never does
         options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
         with into as folder:
             model.save_pretrained(folder, state_dict=weights, **options)
+            if dtype not in (None, model.config.dtype):  # that of its weights now
+                model.config.dtype = dtype
+                model.config.save_pretrained(folder)

@@ -28,11 +28,20 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         by_length: draw batches from windows sorted by length; else as `train_sampling_strategy`
             says.
         labelled: computes the loss without prompt tokens' logits; None for the model's own loss.
+        written_in: the dtype of a whole model, whose weights are float32 while they train.
     """
 
-    def __init__(self, *, by_length: bool, labelled: LabelledLogits | None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        by_length: bool,
+        labelled: LabelledLogits | None,
+        written_in: str | None,
+        **options: Any,
+    ) -> None:
         self._by_length = by_length
         self._labelled = labelled
+        self.written_in = written_in
         super().__init__(compute_loss_func=labelled.loss if labelled else None, **options)
         alpha = self.args.neftune_noise_alpha
         self._noise = None if alpha is None else RowNoise(self.model, alpha)

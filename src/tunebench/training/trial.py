@@ -17,7 +17,12 @@ TOLERANCE = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
 
 def tolerance(model: PreTrainedModel) -> float:
     """How far two ways to the same numbers may lie apart in the model's precision (a fraction)."""
-    return TOLERANCE[str(model.dtype).removeprefix("torch.")]
+    import torch
+
+    device = model.device.type
+    mixed = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if mixed else model.dtype
+    return TOLERANCE[str(dtype).removeprefix("torch.")]
 
 
 @contextmanager
