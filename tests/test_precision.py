@@ -317,10 +317,8 @@ def test_settings_that_change_no_step(
 ) -> None:
     import torch
 
-    if own.get("packing"):
-        sizes = [{"per_device_train_batch_size": 8}, own]  # all rows in one step
-    else:
-        sizes = [{}, own]
+    whole = {"per_device_train_batch_size": 8} if own.get("packing") else {}  # all rows in a step
+    sizes = [whole, own]
     plain, other = (
         training.train(make("bfloat16", KINDS[kind], str(number), **given | {"max_steps": 2}))
         for number, given in enumerate(sizes)
