@@ -30,8 +30,10 @@ SETTINGS = {
     "logging_steps": 1,
     "save_strategy": "no",
 }
-# its own, 15, takes the loss from 9 to 5 in six steps, and a rounding error anywhere
-GENTLE = {"DELORA": {"delora_lambda": 1}}
+GENTLE = {
+    # its own, 15, takes the loss from 9 to 5 in six steps, and a rounding error anywhere
+    "DELORA": {"delora_lambda": 1},
+}
 
 
 def peft(adapter: dict[str, Any], quantization: Any = None) -> PeftMethod:
@@ -99,13 +101,25 @@ class Watched:
     model: Any
     before: dict[str, Any]
 
-    def moved(self) -> Any:
-        """All that trained, less what it was, behind one another."""
-        import torch
-
+    def moved(self) -> dict[str, Any]:
+        """All that trained, less what it was."""
         after = _trained(self.model)
-        assert {weight.dtype for weight in after.values()} == {torch.float32}
-        return torch.cat([(after[name] - self.before[name]).flatten() for name in self.before])
+        assert {str(weight.dtype) for weight in after.values()} == {"torch.float32"}
+        return {
+            name: (after[name] - before).flatten()
+            for name, before in self.before.items()
+            if after[name].shape == before.shape  # AdaLoRA takes ranks away
+        }
+
+
+def both(watched: list[Watched]) -> tuple[Any, Any]:
+    """How two models' weights have moved, behind one another; what only one has is left out."""
+    import torch
+
+    first, second = (each.moved() for each in watched)
+    names = [name for name in first if name in second]
+    assert len(names) >= 0.9 * len(first)
+    return tuple(torch.cat([moved[name] for name in names]) for moved in (first, second))
 
 
 def _trained(model: Any) -> dict[str, Any]:
@@ -141,7 +155,7 @@ def test_bfloat16_trains_as_float32_does(
     jobs = [make(dtype, KINDS[kind], **own) for dtype in ("float32", "bfloat16")]
     right, found = (training.train(job).metrics["loss"] for job in jobs)
     assert found == pytest.approx(right, rel=0.01)
-    exact, ours = (each.moved() for each in watched)
+    exact, ours = both(watched)
     assert torch.cosine_similarity(exact, ours, dim=0) > 0.9
     assert float(ours.norm() / exact.norm()) == pytest.approx(1, abs=0.05)
     shares = [float((steps != 0).float().mean()) for steps in (exact, ours)]
@@ -169,8 +183,9 @@ def test_small_steps_move_every_weight(
         job = make(dtype, FULL, learning_rate=1e-5, max_steps=16)
         base = dataclasses.replace(job.base, folder=tiny.folder)
         losses.append(training.train(dataclasses.replace(job, base=base)).history)
-    exact, ours = (float((each.moved() != 0).float().mean()) for each in watched)
-    assert ours == pytest.approx(exact, abs=0.01) > 0.8
+    exact, ours = (float((moved != 0).float().mean()) for moved in both(watched))
+    assert ours == pytest.approx(exact, abs=0.01)
+    assert ours > 0.8
     for right, found in zip(*losses, strict=True):
         assert found["loss"] == pytest.approx(right["loss"], rel=0.005)
     drops = [steps[0]["loss"] - steps[-1]["loss"] for steps in losses]
@@ -223,9 +238,11 @@ def test_float16_trains_on_a_cpu(
 ) -> None:
     import torch
 
-    losses = [training.train(make(dtype, method)).metrics for dtype in ("float32", "float16")]
+    own = {"learning_rate": 1e-3} if method is FULL else {}
+    jobs = [make(dtype, method, **own) for dtype in ("float32", "float16")]
+    losses = [training.train(job).metrics for job in jobs]
     assert losses[1]["loss"] == pytest.approx(losses[0]["loss"], rel=0.01)
-    exact, ours = (each.moved() for each in watched)
+    exact, ours = both(watched)
     assert torch.cosine_similarity(exact, ours, dim=0) > 0.9
     said = "tiny/reviews/run-float16: a CPU has no loss scaler for float16: the model trains in"
     assert capsys.readouterr().err.count(said) == 1
@@ -306,7 +323,7 @@ def test_killed_run_ends_in_the_same_weights(kind: str, make: MakeTyped) -> None
     [
         {"gradient_checkpointing": True},
         {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}},
-        {"packing": True, "packing_length": 64, "per_device_train_batch_size": 2},
+        {"packing": True, "packing_length": 64, "per_device_train_batch_size": 8},
         {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 2},
     ],
     ids=str,
@@ -325,7 +342,7 @@ def test_settings_that_change_no_step(
     )
     if not own.get("packing"):
         assert other.metrics["loss"] == pytest.approx(plain.metrics["loss"], rel=0.01)
-    first, second = (each.moved() for each in watched)
+    first, second = both(watched)
     assert torch.cosine_similarity(first, second, dim=0) > 0.9
 
 
