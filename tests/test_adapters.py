@@ -117,6 +117,16 @@ def test_method_that_can_not_be_trained_still_can_not(peft_type: str, make_job: 
             "rank 70 is above that of model.layers.0.self_attn.v_proj, which is 64 × 64; lower r to"
             " 64 or less, or take the module out of target_modules",
         ),
+        (
+            {"rank_pattern": {"v_prj": 2}},
+            "rank_pattern: 'v_prj' matches no module's name; did you mean 'v_proj'? It has"
+            f" {LINEAR}",
+        ),
+        (
+            {"alpha_pattern": {"(v_proj": 2}},
+            "alpha_pattern: '(v_proj' is no regular expression: missing ), unterminated subpattern"
+            " at position 6",
+        ),
         ({"r": 0}, "`r` should be a positive integer value but the value passed is 0"),
         ({"bias": "x"}, "Requested bias: x, is not implemented."),
         (

@@ -190,6 +190,20 @@ def test_packed_rows_are_trained_on(make_job: MakeJob) -> None:
     assert metrics["loss"] > 0
 
 
+def test_concatenated_sequences_leave_room_for_virtual_tokens(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = {"packing": "concat", "packing_length": 512, "loss_on": "all", "max_steps": 1}
+    adapter = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 28}
+    method = PeftMethod(kind="peft", adapter=adapter)
+    job = make_job("virtual", method=method, settings=SETTINGS | packed)
+    metrics = training.train(job).metrics
+    tokens = sum(prompt.tokens for prompt in job.prompts)
+    assert tokens / 100 < metrics["sequences"] < 16
+    said = "packing_length: the context has room for 100 tokens, not 512"
+    assert said in capsys.readouterr().err
+
+
 STEP = {
     "max_steps": 1,
     "optim": "sgd",

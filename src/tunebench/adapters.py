@@ -38,6 +38,7 @@ def attach(model: PreTrainedModel, adapter: Options) -> PeftModel:
     from peft import get_peft_config, get_peft_model
 
     _refuse_absent(model, adapter)
+    _refuse_patterns(model, adapter)
     known = library.peft_fields(adapter["peft_type"])
     given = {"total_step": STEPS_UNKNOWN} if "total_step" in known else {}
     config = get_peft_config({"task_type": "CAUSAL_LM", **given, **adapter})
@@ -112,6 +113,12 @@ def linear_modules(model: PreTrainedModel) -> list[str]:
     )
 
 
+def virtual_tokens(model: Any) -> int:
+    """How many positions prompt learning puts before a text."""
+    settings = getattr(model, "active_peft_config", None)
+    return int(getattr(settings, "num_virtual_tokens", None) or 0)
+
+
 def _hook_again(adapted: PeftModel) -> None:
     """Hook OSF's projection of gradients onto weights that PEFT has replaced.
 
@@ -131,6 +138,22 @@ def _refuse_absent(model: PreTrainedModel, adapter: Options) -> None:
         for name in wanted if isinstance(wanted, list) else ():
             if not any(known.endswith(f".{name}") for known in names):
                 raise ValueError(f"{key}: the model has no module {name!r}; {_hint(model, name)}")
+
+
+def _refuse_patterns(model: PreTrainedModel, adapter: Options) -> None:
+    """PEFT passes over a pattern that matches no module's name, as `rank_pattern` has them."""
+    names = [name for name, _ in model.named_modules()]
+    patterns = {key: value for key, value in adapter.items() if key.endswith("_pattern")}
+    for key, given in patterns.items():
+        for pattern in given if isinstance(given, dict) else ():
+            try:  # as PEFT's `get_pattern_key` matches them
+                found = any(re.match(rf"(.*\.)?({pattern})$", name) for name in names)
+            except re.error as error:
+                raise ValueError(f"{key}: {pattern!r} is no regular expression: {error}") from None
+            if not found:
+                raise ValueError(
+                    f"{key}: {pattern!r} matches no module's name; {_hint(model, pattern)}"
+                )
 
 
 def _refuse_unmatched(model: PreTrainedModel, pattern: Any) -> None:

@@ -80,12 +80,6 @@ def _is_prompt_learning(model: Any) -> bool:
     return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
 
 
-def virtual_tokens(model: Any) -> int:
-    """How many positions prompt learning puts before a text."""
-    settings = getattr(model, "active_peft_config", None)
-    return int(getattr(settings, "num_virtual_tokens", None) or 0)
-
-
 def tensor(ids: Sequence[Sequence[int]], model: Any) -> torch.Tensor:
     """Integers as a tensor where the model is."""
     import torch

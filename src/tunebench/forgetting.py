@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebench import batching, memory, models, outcomes, results, tokenization
-from tunebench.beginning import virtual_tokens
+from tunebench.adapters import virtual_tokens
 from tunebench.errors import EvaluationError
 from tunebench.progress import bar
 from tunebench.tokenization import Marked

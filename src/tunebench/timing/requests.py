@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from tunebench import encoding, generation, scoring, tokenization
-from tunebench.beginning import virtual_tokens
+from tunebench.adapters import virtual_tokens
 from tunebench.errors import EvaluationError
 from tunebench.prompts import Prompt
 from tunebench.scoring import LabelEnd

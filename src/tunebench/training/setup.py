@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunebench import batching, memory, models, paths, tokenization
+from tunebench.adapters import virtual_tokens
 from tunebench.config.options import OwnTraining
 from tunebench.config.schema import PeftMethod
 from tunebench.errors import TrainingError
@@ -180,13 +181,23 @@ def _sequences(
     """What `per_device_train_batch_size` counts: rows, or what `packing` makes of them."""
     own, _ = OwnTraining.part(job.settings)
     if own.packing == "concat":
-        return packing.concatenated(rows, own.packing_length)
+        return packing.concatenated(rows, _concatenated_length(job, model, own.packing_length))
     if not own.packing:
         return rows
     if not packing.keeps_rows_apart(model, rows, pad_id):
         _say(job, "packing: this model mixes rows that share a sequence, so each has its own")
         return rows
     return packing.packed(rows, own.packing_length, seed=job.seed)
+
+
+def _concatenated_length(job: Job, model: PreTrainedModel, asked: int) -> int:
+    """What is asked for, or what the context has room for behind virtual tokens."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is None or asked + virtual_tokens(model) <= context:
+        return asked
+    room = int(context) - virtual_tokens(model)
+    _say(job, f"packing_length: the context has room for {room} tokens, not {asked}")
+    return room
 
 
 def _labelled(
