@@ -6,7 +6,9 @@
 
 Needs the peers' environment (benchmarks/README.md). Prints one JSON line for each model, with and
 without an adapter: the way that was taken, the largest difference of a score (nats, float32), and
-how many predictions differ. `--write` keeps the harness's scores of `assets/tiny` as test data.
+how many predictions differ. Labels are scored without their end, as the harness scores them. Line
+ends at a prompt's end it scores with each label: what they add to all labels alike is taken off.
+`--write` keeps the harness's scores of `assets/tiny` as test data.
 """
 
 from __future__ import annotations
@@ -107,11 +109,16 @@ def compare(model: Any, tokenizer: Any, padding_side: str) -> dict[str, Any]:
     """Both sides' scores of the same prompts and labels."""
     tokenizer.padding_side = padding_side
     prompts = [Prompt(id=text, prompt=text, completion="") for text in PROMPTS]
-    ours = scoring.score(model, tokenizer, prompts, LABELS, batch_tokens=256)
-    pairs = list(zip(ours, theirs(model, tokenizer, padding_side), strict=True))
-    asked = scoring.questions(tokenizer, prompts, LABELS)
+    ours = scoring.score(model, tokenizer, prompts, LABELS, batch_tokens=256, label_end="never")
+    pairs = [
+        (row, without_line_ends(row, other) if text.endswith("\n") else other)
+        for text, row, other in zip(
+            PROMPTS, ours, theirs(model, tokenizer, padding_side), strict=True
+        )
+    ]
+    asked = scoring.questions(tokenizer, prompts, LABELS, label_end="never")
     return {
-        "way": scoring.fastest_pass(model, tokenization.pad_id(tokenizer), asked).__name__,
+        "way": scoring.fastest_pass(model, tokenization.pad_id(tokenizer), asked).name,
         "scores": len(PROMPTS) * len(LABELS),
         "largest_difference": max(
             abs(a - b) for row, other in pairs for a, b in zip(row, other, strict=True)
@@ -120,6 +127,12 @@ def compare(model: Any, tokenizer: Any, padding_side: str) -> dict[str, Any]:
             row.index(max(row)) != other.index(max(other)) for row, other in pairs
         ),
     }
+
+
+def without_line_ends(ours: list[float], theirs: list[float]) -> list[float]:
+    """The harness's scores less what a prompt's line ends add to each of them."""
+    line_ends = theirs[0] - ours[0]
+    return [score - line_ends for score in theirs]
 
 
 def theirs(model: Any, tokenizer: Any, padding_side: str) -> list[list[float]]:

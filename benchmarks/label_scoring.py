@@ -2,31 +2,36 @@
 
     python benchmarks/label_scoring.py                              # assets/tiny
     python benchmarks/label_scoring.py --model PATH --labels 77
+    python benchmarks/label_scoring.py --alone                      # without the harness
 
-Needs the peers' environment (benchmarks/README.md). Prints one JSON line: seconds of both sides
-(tokenization included, loading not), their ratio, the largest difference of a score, how many
-predictions differ; then what bounds tunebench's side: the tokens that must be computed over those
-that were, and its tokens a second over those of a bare forward pass at its best batch size.
+Needs the peers' environment (benchmarks/README.md), but for `--alone`. Prints one JSON line:
+seconds of both sides (tokenization included, loading not), their ratio, the largest difference of
+a score, how many predictions differ, all at `label_end: never`, as the harness scores. Then, for
+this and for `where_needed`: tunebench's seconds, the tokens that must be computed over those that
+were, and its tokens a second over those of a bare forward pass at its best batch size.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 from measure import machine, timed
 from transformers import logging
 from workload import make_labels, make_prompts
 
 from tunebench import models, scoring
-from tunebench.batching import at_once, within_budget
 from tunebench.beginning import shared_tokens
 from tunebench.config.schema import Model, PromptingMethod
+from tunebench.prompts import Prompt
+from tunebench.scoring import LabelEnd, Scores
+from tunebench.scoring.passes import Question
+from tunebench.tokenization import Ids
 
 ROOT = Path(__file__).resolve().parents[1]
 THEIR_BATCH_SIZE = 16
@@ -40,6 +45,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=20)
     parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--alone", action="store_true", help="leave the harness out")
     given = parser.parse_args()
     logging.set_verbosity_error()
 
@@ -47,6 +53,51 @@ def main() -> None:
     model = models.load(base, PromptingMethod(kind="prompting")).eval()
     tokenizer = models.load_tokenizer(base)
     prompts, labels = make_prompts(given.prompts), make_labels(given.labels)
+
+    def ours(label_end: LabelEnd) -> Scores:
+        return scoring.score(
+            model,
+            tokenizer,
+            prompts,
+            labels,
+            batch_tokens=given.batch_tokens,
+            label_end=label_end,
+        )
+
+    ends: tuple[LabelEnd, ...] = ("never", "where_needed")
+    measured = {end: timed(partial(ours, end), given.repeats) for end in ends}
+    asked = {end: scoring.questions(tokenizer, prompts, labels, label_end=end) for end in ends}
+    contexts = [question.context for question in asked["never"]]
+    bare = max(bare_rate(model, contexts, size) for size in (1, 4, 8, 16, 32))
+    found = {
+        "benchmark": "label_scoring",
+        "machine": machine(),
+        "model": Path(given.model).name,
+        "parameters": model.num_parameters(),
+        "prompts": len(prompts),
+        "labels": len(labels),
+        "bare_tokens_per_s": round(bare),
+    }
+    if not given.alone:
+        found |= beside_harness(model, tokenizer, prompts, labels, ours=measured["never"])
+    for end in ends:
+        fed = tokens_fed(model, partial(ours, end))
+        found[end] = bound(asked[end], fed, measured[end][0], bare)
+    print(json.dumps(found))
+
+
+def beside_harness(
+    model: Any,
+    tokenizer: Any,
+    prompts: list[Prompt],
+    labels: list[str],
+    *,
+    ours: tuple[float, Scores],
+) -> dict[str, Any]:
+    """The harness's seconds and scores, compared with ours."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
     harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=THEIR_BATCH_SIZE)
     requests = [
         Instance("loglikelihood", {}, (prompt.prompt, label), index)
@@ -54,40 +105,21 @@ def main() -> None:
         for label in labels
     ]
 
-    def ours() -> list[list[float]]:
-        return scoring.score(model, tokenizer, prompts, labels, batch_tokens=given.batch_tokens)
-
-    def theirs() -> list[list[float]]:
+    def theirs() -> Scores:
         found = iter(harness.loglikelihood(requests, disable_tqdm=True))
         return [[next(found)[0] for _ in labels] for _ in prompts]
 
-    (our_s, our_scores), (their_s, their_scores) = (
-        timed(ours, given.repeats),
-        timed(theirs),
-    )
+    (our_s, our_scores), (their_s, their_scores) = ours, timed(theirs)
     pairs = list(zip(our_scores, their_scores, strict=True))
-    asked = scoring.questions(tokenizer, prompts, labels)
-    bounds = bound(model, asked, our_s, given)
-    print(
-        json.dumps(
-            {
-                "benchmark": "label_scoring",
-                "machine": machine(),
-                "model": Path(given.model).name,
-                "parameters": model.num_parameters(),
-                "prompts": len(prompts),
-                "labels": len(labels),
-                "tunebench_s": round(our_s, 2),
-                "lm_eval_s": round(their_s, 2),
-                "times_faster": round(their_s / our_s, 1),
-                "largest_difference": max(
-                    abs(a - b) for row, other in pairs for a, b in zip(row, other, strict=True)
-                ),
-                "predictions_that_differ": sum(best(row) != best(other) for row, other in pairs),
-                **bounds,
-            }
-        )
-    )
+    return {
+        "tunebench_s": round(our_s, 2),
+        "lm_eval_s": round(their_s, 2),
+        "times_faster": round(their_s / our_s, 1),
+        "largest_difference": max(
+            abs(a - b) for row, other in pairs for a, b in zip(row, other, strict=True)
+        ),
+        "predictions_that_differ": sum(best(row) != best(other) for row, other in pairs),
+    }
 
 
 def best(row: list[float]) -> int:
@@ -95,8 +127,8 @@ def best(row: list[float]) -> int:
     return max(range(len(row)), key=row.__getitem__)
 
 
-def bound(model: Any, asked: list[Any], seconds: float, given: Any) -> dict[str, float]:
-    """What a perfect scorer would have to do, and how near this one is to it."""
+def tokens_fed(model: Any, work: Callable[[], Any]) -> int:
+    """How many tokens go through the model, padding and the trial of the fastest way included."""
     fed = 0
 
     def count(_: Any, __: Any, options: dict[str, Any]) -> None:
@@ -104,29 +136,28 @@ def bound(model: Any, asked: list[Any], seconds: float, given: Any) -> dict[str,
         fed += options["input_ids"].numel()
 
     handle = model.register_forward_pre_hook(count, with_kwargs=True)
-    run = scoring.fastest_pass(model, 0, asked)
-    fed = 0
-    lengths = [question.length for question in asked]
-    most = at_once(model, given.batch_tokens)
-    for _ in within_budget(lengths, most, lambda batch: run([asked[index] for index in batch])):
-        pass
+    work()
     handle.remove()
-    shared = min(fed, shared_tokens([question.context for question in asked]))
-    needed = sum(lengths) - shared * (len(asked) - 1)
-    bare = max(bare_rate(model, asked, size) for size in (1, 4, 8, 16, 32))
+    return fed
+
+
+def bound(asked: Sequence[Question], fed: int, seconds: float, bare: float) -> dict[str, float]:
+    """What a perfect scorer would have to do, and how near this one is to it."""
+    shared = shared_tokens([question.context for question in asked])
+    needed = sum(question.length for question in asked) - shared * (len(asked) - 1)
     return {
+        "seconds": round(seconds, 2),
         "tokens_needed": needed,
         "tokens_computed": fed,
         "needed_over_computed": round(needed / fed, 3),
         "tokens_per_s": round(needed / seconds),
-        "bare_tokens_per_s": round(bare),
         "share_of_bare": round(needed / seconds / bare, 3),
     }
 
 
-def bare_rate(model: Any, asked: list[Any], size: int) -> float:
+def bare_rate(model: Any, contexts: Sequence[Ids], size: int) -> float:
     """Tokens a second of forward passes over full batches, logits of the last position only."""
-    contexts = sorted((question.context for question in asked), key=len)
+    contexts = sorted(contexts, key=len)
     batches = []
     for start in range(0, len(contexts) - size + 1, size):
         some = contexts[start : start + size]

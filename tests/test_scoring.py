@@ -103,7 +103,7 @@ def test_every_architecture_is_scored_rightly(
     name, random = architecture
     prompts = make_prompts(5)
     asked = scoring.questions(tokenizer, prompts, LABELS)
-    assert scoring.fastest_pass(random, 3, asked).__name__ == FASTEST[name]
+    assert scoring.fastest_pass(random, 3, asked).name == FASTEST[name]
     expected = [
         [reference(random, tokenizer, prompt, label) for label in LABELS] for prompt in prompts
     ]

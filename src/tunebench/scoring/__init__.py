@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from tunebench import batching, encoding, tokenization
 from tunebench.beginning import Beginning
@@ -23,7 +24,7 @@ from tunebench.prompts import Prompt
 from tunebench.scoring import passes
 from tunebench.scoring.passes import Question
 from tunebench.scoring.tree import LabelTree
-from tunebench.tokenization import Tokenizer
+from tunebench.tokenization import Ids, Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +32,36 @@ if TYPE_CHECKING:
 
 Scores = list[list[float]]  # prompts × labels: sums of log-probabilities (nats)
 LabelEnd = Literal["where_needed", "always", "never"]
-Pass = Callable[[Sequence[Question]], Scores]
 
 # how far two ways of computing a sum may lie apart (nats) and still be the same
 TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
 TRIED_LABELS = 3
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One of the ways in `passes`, with the model that it is to run."""
+
+    way: Callable[[Any, int, Sequence[Question]], torch.Tensor]
+    subject: PreTrainedModel | Beginning
+    padding: int
+
+    def __call__(self, questions: Sequence[Question]) -> Scores:
+        """The scores of a batch."""
+        import torch
+
+        with torch.inference_mode():
+            return self.way(self.subject, self.padding, questions).tolist()
+
+    @property
+    def name(self) -> str:
+        """What the way is called."""
+        return self.way.__name__
+
+    @property
+    def shared_tokens(self) -> int:
+        """How many tokens of each prompt were run once for all."""
+        return self.subject.tokens if isinstance(self.subject, Beginning) else 0
 
 
 def score(
@@ -60,14 +86,17 @@ def score(
     asked = questions(tokenizer, prompts, labels, label_end=label_end)
     run = fastest_pass(model, tokenization.pad_id(tokenizer, model.config), asked)
     scores: Scores = [[] for _ in asked]
-    lengths = [question.length for question in asked]
-    at_once = batching.at_once(model, batch_tokens)
+    # a CPU reads fewer tokens at once than it has memory for, but what is shared it does not read
+    cost = max(1, batch_tokens // batching.at_once(model, batch_tokens))
+    sizes = [
+        max(question.length, cost * (question.length - run.shared_tokens)) for question in asked
+    ]
 
     def work(indices: Sequence[int]) -> Scores:
         return run([asked[index] for index in indices])
 
     with bar(total=len(prompts), unit="prompt") as progress:
-        for indices, found in batching.within_budget(lengths, at_once, work):
+        for indices, found in batching.within_budget(sizes, batch_tokens, work):
             for index, row in zip(indices, found, strict=True):
                 scores[index] = row
             progress.update(len(indices))
@@ -93,23 +122,15 @@ def fastest_pass(
     """
     import torch
 
-    def pass_of(way: Callable[..., torch.Tensor], subject: object) -> Pass:
-        def run(questions: Sequence[Question]) -> Scores:
-            with torch.inference_mode():
-                return way(subject, padding, questions).tolist()
-
-        run.__name__ = way.__name__
-        return run
-
     model.eval()
-    plain = pass_of(passes.one_by_one, model)
+    plain = Pass(passes.one_by_one, model, padding)
     contexts = [question.context for question in asked]
     trial = [_shortened(max(asked, key=lambda question: question.length))]
     (right,) = plain(trial)
     for way in (passes.as_tree, passes.with_cache):
         try:
             with torch.inference_mode():
-                run = pass_of(way, Beginning.of(model, contexts, share=share))
+                run = Pass(way, Beginning.of(model, contexts, share=share), padding)
             (found,) = run(trial)
         except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
             continue  # this architecture does not take what the faster way hands it
@@ -133,11 +154,23 @@ def questions(
             `where_needed` is for all labels where the tokens of one begin those of another, which
             would else be the less probable whatever a model knows.
     """
-    contexts, answers = encoding.answers(tokenizer, prompts, labels, ended=label_end == "always")
-    if label_end == "where_needed" and any(map(encoding.one_begins_another, set(answers))):
-        contexts, answers = encoding.answers(tokenizer, prompts, labels, ended=True)
+    contexts, answers = _encoded(tokenizer, prompts, labels, label_end)
     trees = {key: LabelTree.of(key) for key in set(answers)}
     return [Question(context, trees[key]) for context, key in zip(contexts, answers, strict=True)]
+
+
+def _encoded(
+    tokenizer: Tokenizer, prompts: Sequence[Prompt], labels: Sequence[str], label_end: LabelEnd
+) -> tuple[list[Ids], list[tuple[Ids, ...]]]:
+    if label_end != "where_needed":
+        return encoding.answers(tokenizer, prompts, labels, ended=label_end == "always")
+    for some in (prompts[:1], prompts):  # the first tells mostly, and spares to encode all twice
+        contexts, answers = encoding.answers(tokenizer, some, labels, ended=False)
+        if any(map(encoding.one_begins_another, set(answers))):
+            return encoding.answers(tokenizer, prompts, labels, ended=True)
+        if len(some) == len(prompts):
+            break
+    return contexts, answers
 
 
 def _shortened(question: Question) -> Question:

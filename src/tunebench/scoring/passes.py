@@ -94,8 +94,7 @@ def _read(logits: torch.Tensor, trees: Sequence[LabelTree]) -> torch.Tensor:
     rows = torch.arange(len(trees)).repeat_interleave(torch.tensor(list(map(len, steps))))
     places = torch.tensor(list(chain.from_iterable(steps)))
     nodes, tokens, labels = places.to(logits.device).unbind(1)
-    rows, logits = rows.to(logits.device), logits.float()
-    found = logits[rows, nodes, tokens] - logits.logsumexp(-1)[rows, nodes]
+    found = logits.float().log_softmax(-1)[rows.to(logits.device), nodes, tokens]
     sums = torch.zeros(len(trees), len(trees[0].paths), device=logits.device)
     return sums.index_put_((rows, labels), found, accumulate=True)
 
@@ -168,8 +167,7 @@ def _read_rows(logits: torch.Tensor, answers: Sequence[Sequence[int]]) -> torch.
     """Sum up each row's own answer, whose first token the row's first position predicts."""
     import torch
 
-    logits = logits.float()
-    logprobs = logits - logits.logsumexp(-1, keepdim=True)
+    logprobs = logits.float().log_softmax(-1)
     return torch.stack(
         [
             logprobs[row, torch.arange(len(answer)), torch.tensor(answer)].sum()
