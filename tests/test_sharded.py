@@ -8,12 +8,14 @@ import pytest
 from jobs import MakeJob, MakePrompts
 
 from tunebench import models, training
-from tunebench.config.schema import FullMethod, PeftMethod, TuningMethod
+from tunebench.config.schema import FullMethod, Model, PeftMethod, TuningMethod
 from tunebench.training import launch
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "launch").glob("*.yaml"))
 ADAPTER = {"peft_type": "LORA", "r": 4, "target_modules": "all-linear"}
+# trains copies of the model's own weights too
+COPIED = ADAPTER | {"target_modules": ["q_proj"], "modules_to_save": ["norm", "lm_head"]}
 # as the head of launch/fsdp_qlora.yaml has it
 STORED_AS_FLOATS = {
     "load_in_4bit": True,
@@ -39,12 +41,16 @@ def test_accelerate_reads_each_config() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "method", "settings", "precise_to"),
+    ("config", "dtype", "method", "settings", "precise_to"),
     [
-        ("ddp", PeftMethod(kind="peft", adapter=ADAPTER), {"use_cpu": True}, 1e-5),
-        ("fsdp", FullMethod(kind="full"), {"save_strategy": "epoch"}, 1e-5),
+        ("ddp", "float32", PeftMethod(kind="peft", adapter=ADAPTER), {"use_cpu": True}, 1e-5),
+        ("ddp", "bfloat16", PeftMethod(kind="peft", adapter=COPIED), {"use_cpu": True}, 0.01),
+        ("fsdp", "float32", FullMethod(kind="full"), {"save_strategy": "epoch"}, 1e-5),
+        ("fsdp", "bfloat16", FullMethod(kind="full"), {"save_strategy": "epoch"}, 0.05),
+        ("fsdp", "bfloat16", PeftMethod(kind="peft", adapter=COPIED), {}, 0.01),
         (
             "fsdp_qlora",
+            "float32",
             PeftMethod(kind="peft", adapter=ADAPTER, quantization=STORED_AS_FLOATS),
             {"gradient_checkpointing": True},
             0.05,  # bfloat16 has 8 bits, and all of the model runs in it here
@@ -53,6 +59,7 @@ def test_accelerate_reads_each_config() -> None:
 )
 def test_config_trains_as_one_process_does(
     config: str,
+    dtype: str,
     method: TuningMethod,
     settings: dict[str, Any],
     precise_to: float,
@@ -65,6 +72,8 @@ def test_config_trains_as_one_process_does(
     if config.startswith("fsdp"):
         monkeypatch.setattr(launch, "COMMAND", [str(ROOT / "tests" / "cpu_as_gpu.py")])
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    settings_of = Model(path=str(tiny.folder), dtype=dtype)
+    base = models.Base(tiny.folder, tiny.revision, settings_of)
     outcomes = {}
     for name, several in (
         ("one", {"use_cpu": True}),
@@ -77,6 +86,7 @@ def test_config_trains_as_one_process_does(
         given |= {"logging_steps": 1, "save_strategy": "no", "use_cpu": False}
         job = make_job(
             name,
+            base=base,
             method=method,
             settings=given | settings | several,
             prompts=make_prompts(18),
@@ -102,7 +112,7 @@ def test_config_trains_as_one_process_does(
         name: weight.dtype for name, weight in one.items()
     }
     assert all(bool(weight.any()) for weight in two.values())
-    models.load(tiny, method, trained=tmp_path / "two")
+    models.load(base, method, trained=tmp_path / "two")
 
 
 def weights(folder: Path) -> dict[str, Any]:

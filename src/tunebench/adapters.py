@@ -50,7 +50,7 @@ def attach(model: PreTrainedModel, adapter: Options) -> PeftModel:
     except (ValueError, re.error):
         _refuse_unmatched(model, adapter.get("target_modules"))
         raise
-    _hook_again(adapted)
+    _mend_replaced(adapted)
     _refuse_ranks(adapted)
     if not sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad):
         raise ValueError(
@@ -119,12 +119,21 @@ def virtual_tokens(model: Any) -> int:
     return int(getattr(settings, "num_virtual_tokens", None) or 0)
 
 
-def _hook_again(adapted: PeftModel) -> None:
-    """Hook OSF's projection of gradients onto weights that PEFT has replaced.
+def _mend_replaced(adapted: PeftModel) -> None:
+    """Give back what weights lose that PEFT replaces by others of another dtype or device.
 
-    It replaces weights of half precision by float32 ones, and the hooks stay behind.
+    AdaLoRA's count of ranks would be trained, which no file holds, and OSF's gradients not be
+    projected.
     """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from torch.nn import ParameterDict
+
     for module in adapted.modules():
+        if not isinstance(module, BaseTunerLayer):
+            continue
+        for name in module.other_param_names:  # than those that train
+            if isinstance(fixed := getattr(module, name, None), ParameterDict):
+                fixed.requires_grad_(False)
         if hasattr(module, "hook_handles"):
             module._detach_hooks()
             module._attach_hooks(adapted.active_adapter)
