@@ -105,21 +105,16 @@ class Watched:
         """All that trained, less what it was."""
         after = _trained(self.model)
         assert {str(weight.dtype) for weight in after.values()} == {"torch.float32"}
-        return {
-            name: (after[name] - before).flatten()
-            for name, before in self.before.items()
-            if after[name].shape == before.shape  # AdaLoRA takes ranks away
-        }
+        return {name: (after[name] - before).flatten() for name, before in self.before.items()}
 
 
 def both(watched: list[Watched]) -> tuple[Any, Any]:
-    """How two models' weights have moved, behind one another; what only one has is left out."""
+    """How two models' weights have moved, the same weights of both, behind one another."""
     import torch
 
     first, second = (each.moved() for each in watched)
-    names = [name for name in first if name in second]
-    assert len(names) >= 0.9 * len(first)
-    return tuple(torch.cat([moved[name] for name in names]) for moved in (first, second))
+    assert first.keys() == second.keys()
+    return tuple(torch.cat([moved[name] for name in first]) for moved in (first, second))
 
 
 def _trained(model: Any) -> dict[str, Any]:
