@@ -125,7 +125,7 @@ def test_method_that_can_not_be_trained_still_can_not(peft_type: str, make_job: 
         (
             {"alpha_pattern": {"(v_proj": 2}},
             "alpha_pattern: '(v_proj' is no regular expression: missing ), unterminated subpattern"
-            " at position 6",
+            " at position 7",
         ),
         ({"r": 0}, "`r` should be a positive integer value but the value passed is 0"),
         ({"bias": "x"}, "Requested bias: x, is not implemented."),

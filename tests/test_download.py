@@ -274,6 +274,7 @@ def test_the_stage_says_it_in_one_line(project: Any, valid: dict[str, Any]) -> N
             "cost.json",
             "timing.json",
             "serving.json",
+            "virtual_tokens.json",
             "held_out.json",
             "tiny.json",
             "card.json",

@@ -135,7 +135,7 @@ def test_rates_are_held_for_their_percentiles_and_for_a_while() -> None:
 def test_requests_say_how_text_is_to_be_written() -> None:
     greedy = {"do_sample": False, "max_new_tokens": 7, "top_p": 0.5}
     assert _body(greedy) == {"max_tokens": 7, "temperature": 0}
-    drawn = {"do_sample": True, "max_length": 9, "temperature": 0.7}
+    drawn = {"do_sample": True, "max_new_tokens": 9, "temperature": 0.7}
     assert _body(drawn) == {"max_tokens": 9, "temperature": 0.7}
 
 
