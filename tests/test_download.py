@@ -287,7 +287,7 @@ def test_the_stage_says_it_in_one_line(project: Any, valid: dict[str, Any]) -> N
     (project.folder / "rows" / "validation.csv").unlink()
     assert project.run("check").returncode == 0
     assert project.run("download", "--dataset", "reviews").returncode == 0
-    assert len(project.files()) == 11
+    assert len(project.files()) == 12
 
 
 def test_memory_does_not_grow_with_the_rows(
