@@ -110,8 +110,8 @@ KINDS: dict[str, Callable[[], Tokenizer]] = {
 
 
 @cache
-def trained(kind: str, *, begins: bool = True, fresh: bool = False) -> Any:
-    """A tokenizer of one kind, as transformers has it; `begins` puts `<s>` before a text.
+def trained(kind: str, *, fresh: bool = False) -> Any:
+    """A tokenizer of one kind, as transformers has it, which puts `<s>` before a text.
 
     Args:
         fresh: another one than that of calls without it, to be changed.
@@ -120,10 +120,9 @@ def trained(kind: str, *, begins: bool = True, fresh: bool = False) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     made = KINDS[kind]()
-    if begins:
-        made.post_processor = TemplateProcessing(
-            single="<s> $A", special_tokens=[("<s>", made.token_to_id("<s>"))]
-        )
+    made.post_processor = TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", made.token_to_id("<s>"))]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
         bos_token="<s>",
