@@ -20,11 +20,13 @@ from typing import Any
 from measure import machine, timed
 from transformers import TextGenerationPipeline, logging
 
-from tunebench import generation, models, templates
+from tunebench import models
+from tunebench.answering import generation
 from tunebench.config.data import Template
 from tunebench.config.schema import Model, PromptingMethod
 from tunebench.demo import chats
-from tunebench.fitting import PromptFormat
+from tunebench.formatting import templates
+from tunebench.formatting.fitting import PromptFormat
 from tunebench.prompts import Prompt
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -37,7 +37,8 @@ from transformers import (
 )
 from transformers.integrations.bitsandbytes import dequantize_and_replace
 
-from tunebench import generation, memory
+from tunebench.answering import generation
+from tunebench.models import memory
 from tunebench.timing.clock import TokenClock, now, timed, undisturbed
 
 NF4 = BitsAndBytesConfig(

@@ -19,7 +19,8 @@ from measure import machine, timed
 from transformers import logging
 from workload import make_labels, make_prompts
 
-from tunebench import models, scoring
+from tunebench import models
+from tunebench.answering import scoring
 from tunebench.config.schema import Model, PromptingMethod
 
 ROOT = Path(__file__).resolve().parents[1]

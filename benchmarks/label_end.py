@@ -20,13 +20,17 @@ from typing import Any
 from measure import ROOT, machine
 from transformers import logging
 
-from tunebench import models, sampling, scoring, templates, tokenization
+from tunebench import models
+from tunebench.answering import scoring
 from tunebench.config.data import Message, Template
 from tunebench.config.schema import Model, PromptingMethod
+from tunebench.data import sampling
+from tunebench.data.tables import TextRow
 from tunebench.demo import reviews
 from tunebench.errors import PromptError
-from tunebench.fitting import PromptFormat
-from tunebench.tables import TextRow
+from tunebench.formatting import templates
+from tunebench.formatting.fitting import PromptFormat
+from tunebench.prompts import tokenization
 
 TEXT_TOKENS = 96  # of each review: its end, where the verdict stands
 TEMPLATES = {

@@ -25,9 +25,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoConfig, AutoModelForCausalLM, logging
 
-from tunebench import models, scoring, tokenization
+from tunebench import models
+from tunebench.answering import scoring
 from tunebench.config.schema import Model, PeftMethod, PromptingMethod
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, tokenization
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "assets" / "tiny"

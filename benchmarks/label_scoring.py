@@ -25,13 +25,14 @@ from measure import machine, timed
 from transformers import logging
 from workload import make_labels, make_prompts
 
-from tunebench import models, scoring
-from tunebench.beginning import shared_tokens
+from tunebench import models
+from tunebench.answering import scoring
+from tunebench.answering.prefix_cache import shared_tokens
+from tunebench.answering.scoring import LabelEnd, Scores
+from tunebench.answering.scoring.passes import Question
 from tunebench.config.schema import Model, PromptingMethod
 from tunebench.prompts import Prompt
-from tunebench.scoring import LabelEnd, Scores
-from tunebench.scoring.passes import Question
-from tunebench.tokenization import Ids
+from tunebench.prompts.tokenization import Ids
 
 ROOT = Path(__file__).resolve().parents[1]
 THEIR_BATCH_SIZE = 16

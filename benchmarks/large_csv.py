@@ -52,7 +52,7 @@ def write_params(folder: Path, train_size: int) -> None:
             "training": {},
         }
     }
-    params["evaluation"].pop("held_out", None)  # names a data set of the demo
+    params["evaluation"].pop("forgetting", None)  # names a data set of the demo
     params["grid"] |= {"datasets": ["tickets"], "train_sizes": [train_size]}
     params["inference"]["train_size"] = train_size
     yaml.dump(params, folder / "params.yaml")

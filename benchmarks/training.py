@@ -32,10 +32,10 @@ import torch
 from measure import machine
 from transformers import AutoConfig, AutoModelForCausalLM, logging, set_seed
 
-from tunebench import batching, models, training
+from tunebench import models, training
 from tunebench.config.schema import Model, PeftMethod
 from tunebench.demo import posts
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, batching
 from tunebench.training import setup
 from tunebench.training.checkpoints import Checkpoints
 

@@ -1,6 +1,7 @@
 """Check params.yaml and what it names, before any work: python -m stages.check."""
 
-from tunebench import checking, config, paths, results, stage
+from tunebench import config, paths, results, stage
+from tunebench.data import checking
 from tunebench.paths import Run
 
 

@@ -2,7 +2,8 @@
 
 import sys
 
-from tunebench import config, download, paths, results, stage
+from tunebench import config, paths, results, stage
+from tunebench.data import download
 from tunebench.paths import Run
 
 

@@ -4,17 +4,8 @@ python -m stages.evaluate --model tiny --dataset posts --method qlora --train-si
 
 from functools import partial
 
-from tunebench import (
-    config,
-    evaluation,
-    forgetting,
-    models,
-    paths,
-    prompts,
-    results,
-    selection,
-    stage,
-)  # fmt: skip
+from tunebench import config, evaluation, models, paths, prompts, results, stage
+from tunebench.evaluation import forgetting, selection
 from tunebench.paths import Run
 
 
@@ -40,11 +31,11 @@ def main(run: Run) -> None:
     measured = outcome.metrics
     if outcome.trained:
         results.write(paths.selected(run), {"trained": outcome.trained.as_posix()})
-        if outcome.predictions and params.held_out_from(run.dataset):
+        if outcome.predictions and params.forgetting_for(run.dataset):
             measured |= forgetting.measure(
                 base,
                 method,
-                [row["text"] for row in results.read_lines(paths.HELD_OUT)],
+                [row["text"] for row in results.read_lines(paths.FORGETTING_TEXT)],
                 trained=outcome.trained,
                 context_length=pin["context_length"],
                 batch_tokens=params.evaluation.batch_tokens,

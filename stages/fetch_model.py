@@ -1,6 +1,7 @@
 """Pin which files a model's name stands for: python -m stages.fetch_model --model tiny."""
 
-from tunebench import paths, pins, results, stage
+from tunebench import paths, results, stage
+from tunebench.data import pins
 from tunebench.paths import Run
 
 

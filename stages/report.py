@@ -8,6 +8,7 @@ from tunebench.report import (
     costs,
     demand,
     deployment,
+    headlines,
     load_tests,
     page,
     published,
@@ -17,10 +18,11 @@ from tunebench.report import (
 
 
 def main(_: Run) -> None:
-    """Write the summary, the tables, the plots' data and the page."""
+    """Write the headline metrics, everything in one nest, tables, plots and the page."""
     params = config.load()
     records = summary.collect(params)
-    results.write(paths.SUMMARY, summary.nest(records))
+    headlines.write(paths.HEADLINES, headlines.build(records))
+    results.write(paths.RESULTS, summary.nest(records))
     built = (
         tables.build(records)
         | comparisons.build(params)

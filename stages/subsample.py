@@ -2,7 +2,8 @@
 python -m stages.subsample --dataset posts --train-size 0.1 --seed 0.
 """
 
-from tunebench import config, paths, sampling, stage, tables
+from tunebench import config, paths, stage
+from tunebench.data import sampling, tables
 from tunebench.paths import Run
 
 

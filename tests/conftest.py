@@ -15,9 +15,9 @@ from jobs import LORA, SETTINGS, MakeJob, MakePrompts
 from projects import ROOT, VALID, Project
 from tiny_model import SENTENCES, write_llama, write_tokenizer
 
-from tunebench import models, tokenization
+from tunebench import models
 from tunebench.config import schema
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, tokenization
 from tunebench.training import Job
 
 sys.path.insert(0, str(ROOT))  # stages/ is no installed package

@@ -7,11 +7,13 @@ import pytest
 from jobs import MakeJob, MakePrompts
 from peft_kinds import KEYS, TARGETS
 
-from tunebench import adapters, generation, models, scoring, training
+from tunebench import models, training
+from tunebench.answering import generation, scoring
 from tunebench.config import library
 from tunebench.config.options import UNTRAINABLE_PEFT_TYPES
 from tunebench.config.schema import Model, PeftMethod
 from tunebench.errors import PromptError, SourceError, TrainingError
+from tunebench.models import adapters
 from tunebench.prompts import Prompt
 from tunebench.training import Job
 
@@ -255,7 +257,7 @@ def test_rows_that_teach_nothing_are_refused(
         training.train(make_job(LORA, prompts=[]))
     # the first token of a row is never predicted
     unlabelled = [{"input_ids": [1, 5, 6], "labels": [1, -100, -100]}] * 3
-    monkeypatch.setattr("tunebench.batching.examples", lambda *_, **__: unlabelled)
+    monkeypatch.setattr("tunebench.prompts.batching.examples", lambda *_, **__: unlabelled)
     with pytest.raises(TrainingError) as caught:
         training.train(make_job(LORA))
     assert str(caught.value) == (

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from jobs import MakeJob, digest
 
-from tunebench import batching, models, training
+from tunebench import models, training
 from tunebench.config.schema import PeftMethod
 from tunebench.errors import TrainingError
+from tunebench.prompts import batching
 from tunebench.training import Job
-from tunebench.training.allocation import FILE
+from tunebench.training.adalora import FILE
 
 ADALORA = {
     "peft_type": "ADALORA",

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunebench import batching, tokenization
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, batching, tokenization
 
 MakePrompts = Callable[..., list[Prompt]]
 

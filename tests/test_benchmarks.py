@@ -21,7 +21,6 @@ SMALL: dict[str, list[str]] = {
     "label_count": ["--prompts", "2", "--repeats", "1"],
     "label_end": ["--rows", "2", "--shots", "0"],
     "large_csv": ["--rows", "2000", "--train-size", "50"],
-    "quantized_base": ["--hidden", "64", "--layers", "1", "--repeats", "1"],
     "queueing": ["--service-s", "0.01", "--requests", "20", "--utilizations", "0.5"],
     "stage_overhead": ["--steps", "2", "--runs", "1"],
     "training": ["--prompts", "4", "--repeats", "1", "--sides", "tunebench"],

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tunebench import config, paths, results, statistics
+from tunebench import config, paths, results
 from tunebench.errors import EvaluationError
+from tunebench.metrics import statistics
 from tunebench.paths import Run
 from tunebench.report import comparisons, confusion
 

@@ -10,7 +10,8 @@ from faults import edit, faults_of
 from jobs import MakePrompts
 from pydantic import TypeAdapter, ValidationError
 
-from tunebench import config, generation
+from tunebench import config
+from tunebench.answering import generation
 from tunebench.config import generation_options, library
 from tunebench.config.generation_options import BEAMS, REFUSED, SAMPLING, combined
 from tunebench.config.options import Generation

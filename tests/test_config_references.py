@@ -39,15 +39,15 @@ FAULTS: list[tuple[str, Any, str]] = [
         "inference.train_size: 1 is none of grid.train_sizes; choose from: 0.5, 1.0",
     ),
     (
-        "evaluation.held_out",
+        "evaluation.forgetting",
         {"dataset": "revews", "rows": 0},
-        "evaluation.held_out.dataset: 'revews' is not defined under datasets;"
+        "evaluation.forgetting.dataset: 'revews' is not defined under datasets;"
         " did you mean 'reviews'?",
     ),
     (
-        "datasets.held_out",
+        "datasets.forgetting_text",
         {},
-        "datasets.held_out: is the name of a file beside its own; rename it",
+        "datasets.forgetting_text: is the name of a file beside its own; rename it",
     ),
     (
         "datasets.reviews.columns.lable",

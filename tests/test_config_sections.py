@@ -29,16 +29,16 @@ FAULTS: list[tuple[str, Any, str]] = [
         for size in (-5, 0, 0.0, 1.5, True, "all")
     ),
     (
-        "evaluation.held_out",
+        "evaluation.forgetting",
         {"dataset": "reviews", "rows": 0},
-        "evaluation.held_out.rows: 0 should be greater than or equal to 1",
+        "evaluation.forgetting.rows: 0 should be greater than or equal to 1",
     ),
     (
-        "evaluation.held_out",
+        "evaluation.forgetting",
         {"dataset": "reviews", "row": 5},
-        "evaluation.held_out.row: unknown key; did you mean 'rows'?",
+        "evaluation.forgetting.row: unknown key; did you mean 'rows'?",
     ),
-    ("evaluation.held_out", {"rows": 5}, "evaluation.held_out.dataset: is missing"),
+    ("evaluation.forgetting", {"rows": 5}, "evaluation.forgetting.dataset: is missing"),
     ("inference.batch_sizes", [], "inference.batch_sizes: is empty; name at least one"),
     (
         "inference.batch_sizes",

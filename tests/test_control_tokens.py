@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 from vocabularies import KINDS, trained
 
-from tunebench import control_tokens, encoding, tokenization
-from tunebench.prompts import Prompt
-from tunebench.tokenization import Marked
+from tunebench.prompts import Prompt, control_tokens, encoding, tokenization
+from tunebench.prompts.tokenization import Marked
 
 # as DeepSeek-R1's distilled models have them: role tokens that are not marked special
 ROLES = ["<｜User｜>", "<｜Assistant｜>", "<think>", "</think>", "<h1>", "[MASK]"]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tunebench import cost, paths, results
+from tunebench import paths, results
 from tunebench.config.schema import Params
-from tunebench.cost import Bill
 from tunebench.paths import Run
-from tunebench.report import costs, demand, page, throughput
+from tunebench.report import costs, demand, page, prices, throughput
+from tunebench.report.prices import Bill
 from tunebench.report.summary import Record
 
 OUT_OF_MEMORY = {"out_of_memory": True, "peak_memory_bytes": 23_400_000_000}
@@ -87,7 +87,7 @@ def three() -> list[Record]:
     ],
 )
 def test_requests_to_overtake(ours: Bill, theirs: Bill, requests: int | None) -> None:
-    assert cost.requests_to_overtake(ours, theirs) == requests
+    assert prices.requests_to_overtake(ours, theirs) == requests
     if requests is not None:
         dearer_first = max(ours, theirs, key=lambda bill: bill.usd_once)
         other = theirs if dearer_first is ours else ours
@@ -107,7 +107,7 @@ def test_requests_to_overtake(ours: Bill, theirs: Bill, requests: int | None) ->
     ],
 )
 def test_machines(demand_rps: float, margin: float, rps: float, machines: int) -> None:
-    assert cost.machines(demand_rps, margin, rps) == machines
+    assert prices.machines(demand_rps, margin, rps) == machines
 
 
 # throughput ------------------------------------------------------------------------------------

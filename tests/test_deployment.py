@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from test_adapters import KEYS, TARGETS
 
-from tunebench import deployment, models
+from tunebench import models
 from tunebench.config import library
 from tunebench.config.options import UNTRAINABLE_PEFT_TYPES
 from tunebench.config.schema import Params, PeftMethod
+from tunebench.models import deployment
 from tunebench.report import deployment as table
 
 LORA: dict[str, Any] = {"peft_type": "LORA", **TARGETS}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from toys import dataset, fault, get, write_csv, write_parquet
 
-from tunebench import download, tables
-from tunebench.sources.rows import Opened
+from tunebench.data import download, tables
+from tunebench.data.sources.rows import Opened
 
 
 def split_files(folder: Path) -> Path:
@@ -275,7 +275,7 @@ def test_the_stage_says_it_in_one_line(project: Any, valid: dict[str, Any]) -> N
             "timing.json",
             "serving.json",
             "virtual_tokens.json",
-            "held_out.json",
+            "forgetting_text.json",
             "tiny.json",
             "card.json",
             "train.parquet",

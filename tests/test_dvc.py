@@ -52,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tuning": ["lora"],
         "train_sizes": [8],
     }
-    params["evaluation"]["held_out"] = {"dataset": "reviews", "rows": 6}
+    params["evaluation"]["forgetting"] = {"dataset": "reviews", "rows": 6}
     params["training"] |= {"max_steps": 3, "logging_steps": 1, "save_strategy": "no"}
     params["inference"] |= {"train_size": 8, "prompts": 2, "warmup": 1, "new_tokens": 2}
     params["inference"] |= {"repeats": 1, "batch_sizes": [1]}
@@ -166,14 +166,14 @@ def test_runs_on_another_data_set_tell_what_they_have_forgotten(project: Path) -
 
 
 def test_other_held_out_rows_are_read_again(project: Path) -> None:
-    held_out = project / "data/held_out.jsonl"
-    edit(project, "evaluation", "held_out", "rows", 4)
-    assert repro(project, "held_out") == ["held_out"]
-    assert held_out.read_text().count("\n") == 4
+    texts = project / "data/forgetting_text.jsonl"
+    edit(project, "evaluation", "forgetting", "rows", 4)
+    assert repro(project, "forgetting_text") == ["forgetting_text"]
+    assert texts.read_text().count("\n") == 4
 
-    edit(project, "evaluation", "held_out", "rows", 6)
-    repro(project, "held_out")  # which DVC's run cache may know
-    assert held_out.read_text().count("\n") == 6
+    edit(project, "evaluation", "forgetting", "rows", 6)
+    repro(project, "forgetting_text")  # which DVC's run cache may know
+    assert texts.read_text().count("\n") == 6
 
 
 def test_editing_a_method_reruns_that_method(project: Path) -> None:
@@ -271,7 +271,7 @@ def test_editing_a_row_reruns_what_depends_on_it(project: Path) -> None:
     ran = repro(project)
 
     assert "download@mine" in ran
-    assert {stage for stage in ran if "reviews" in stage or stage == "held_out"} == set()
+    assert {stage for stage in ran if "reviews" in stage or stage == "forgetting_text"} == set()
     assert {"train@tiny-mine-lora-8-0", "evaluate_prompting@tiny-mine-zero_shot"} <= set(ran)
 
 

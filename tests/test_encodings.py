@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from toys import dataset, fault, get, read, write_parquet
 
+from tunebench.data.sources import decoding, files
 from tunebench.errors import SourceError
-from tunebench.sources import decoding, files
 
 ROWS = [{"text": "café “quoted”", "label": "a"}, {"text": "naïve\nlines ß", "label": "b"}]
 

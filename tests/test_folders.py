@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from toys import dataset, fault, get, write_csv, write_parquet
 
-from tunebench.sources import files
+from tunebench.data.sources import files
 
 
 def located(path: Any) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The loss on held-out text, against torch's own, of every kind of tuned model."""
+"""The loss on forgetting text, against torch's own, of every kind of tuned model."""
 
 import json
 import math
@@ -15,10 +15,20 @@ from conftest import ADAPTERS
 from projects import ROOT, Project
 from tiny_model import CONTEXT, SENTENCES
 
-from stages import check, download, evaluate, fetch_model, format_prompts, held_out, subsample
-from tunebench import forgetting, models, outcomes, paths, results
+from stages import (
+    check,
+    download,
+    evaluate,
+    fetch_model,
+    forgetting_text,
+    format_prompts,
+    subsample,
+)
+from tunebench import models, paths, results
 from tunebench.config.schema import FullMethod, PeftMethod, PromptingMethod
 from tunebench.errors import EvaluationError
+from tunebench.evaluation import forgetting
+from tunebench.models import outcomes
 from tunebench.paths import Run
 
 TEXTS = [*SENTENCES, "</s> is a text too", "x", SENTENCES[0] * 9]  # one longer than the context
@@ -80,9 +90,9 @@ def test_loss_is_that_of_each_text_by_itself(
         tiny, method, TEXTS, trained=trained, context_length=CONTEXT, batch_tokens=200
     )
     untouched, changed = models.load(tiny, method), models.load(tiny, method, trained=trained)
-    assert found["held_out_loss_before"] == pytest.approx(expected(untouched, rows), abs=1e-4)
-    assert found["held_out_loss"] == pytest.approx(expected(changed, rows), abs=1e-4)
-    risen = found["held_out_loss"] - found["held_out_loss_before"]
+    assert found["forgetting_loss_before"] == pytest.approx(expected(untouched, rows), abs=1e-4)
+    assert found["forgetting_loss_after"] == pytest.approx(expected(changed, rows), abs=1e-4)
+    risen = found["forgetting_loss_after"] - found["forgetting_loss_before"]
     assert found["forgetting"] == pytest.approx(risen, abs=1e-6)
     assert abs(risen) > 0.01
 
@@ -151,7 +161,7 @@ def test_loss_that_is_not_finite_names_the_text(tiny: models.Base) -> None:
     broken = models.load(tiny, PromptingMethod(kind="prompting"))
     with torch.no_grad():
         broken.get_input_embeddings().weight[30] = math.nan
-    with pytest.raises(EvaluationError, match=r"held-out text 2: .* not finite"):
+    with pytest.raises(EvaluationError, match=r"forgetting text 2: .* not finite"):
         forgetting.mean_loss(
             broken, [[1, 20, 21, 22, 23], [1, 30, 4], [1, 30]], padding=3, batch_tokens=99
         )
@@ -239,10 +249,10 @@ def two_domains(project: Project, valid: dict[str, Any], model_folder: Path) -> 
     folder.mkdir()
     for name in ("train.csv", "test.jsonl"):
         shutil.copy(name, folder)
-    valid["evaluation"]["held_out"] = {"dataset": "letters", "rows": 4}
+    valid["evaluation"]["forgetting"] = {"dataset": "letters", "rows": 4}
     project.write_params(valid)
     check.main(Run())
-    held_out.main(Run())
+    forgetting_text.main(Run())
     fetch_model.main(Run("tiny"))
     runs = [Run("tiny", name, "full", 0.5, 0) for name in ("reviews", "letters")]
     for run in runs:
@@ -267,7 +277,7 @@ def test_only_runs_of_another_data_set_have_it(two_domains: list[Run]) -> None:
         for run in (tuned, prompted):
             measured = evaluated(run)
             found[run.dataset, run.method] = measured.get("forgetting")
-            assert ("held_out_loss" in measured) == ("forgetting" in measured)
+            assert ("forgetting_loss_after" in measured) == ("forgetting" in measured)
     # what was not trained has forgotten nothing
     assert found == {
         ("reviews", "full"): 0.0,
@@ -292,7 +302,7 @@ def test_evaluation_outlives_the_end_of_memory(
 
     monkeypatch.setattr(forgetting, "mean_loss", scarce)
     left = evaluated(run)
-    lost = {"held_out_loss_before", "held_out_loss", "forgetting"}
+    lost = {"forgetting_loss_before", "forgetting_loss_after", "forgetting"}
     assert lost < whole.keys()
     assert left.keys() == whole.keys() - lost | {"forgetting_failed"}
     timed = {"evaluate_s", "peak_memory_bytes"}

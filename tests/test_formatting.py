@@ -9,9 +9,10 @@ import pytest
 from projects import Project
 
 from stages import check, download, evaluate, fetch_model, format_prompts, time_inference
-from tunebench import encoding, formatting, paths, prompts, results, tokenization
+from tunebench import formatting, paths, prompts, results
 from tunebench.errors import PromptError, SourceError
 from tunebench.paths import Run
+from tunebench.prompts import encoding, tokenization
 
 FEW = Run("tiny", "reviews", "few_shot")
 

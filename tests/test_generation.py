@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tunebench import encoding, generation, tokenization
-from tunebench.beginning import Beginning
-from tunebench.generation.greedy import Writer
-from tunebench.prompts import Prompt
+from tunebench.answering import generation
+from tunebench.answering.generation.greedy import Writer
+from tunebench.answering.prefix_cache import PrefixCache
+from tunebench.prompts import Prompt, encoding, tokenization
 
 LIMIT = 12
 
@@ -137,7 +137,7 @@ def test_rows_that_end_leave_the_batch(
     prompts = make_prompts(8)
     ids = encoding.contexts(tokenizer, prompts)
     with torch.inference_mode():
-        beginning = Beginning.of(model, ids, share=True)
+        beginning = PrefixCache.of(model, ids, share=True)
         whole = Writer(beginning, 3, frozenset(), 30).write(ids)
         common = Counter(token for row in whole for token in set(row))
         ends = frozenset(token for token, rows in common.items() if 2 <= rows <= 4)

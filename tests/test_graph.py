@@ -3,6 +3,7 @@
 import ast
 import re
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,25 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
-# modules that move no number
+# what every room needs, and what DVC tracks by parameters: no code dependency of a stage
 FREE = {"config", "errors", "paths", "results", "progress", "quiet", "stage"}
 
-# from the bottom up: a module imports only from the layers below its own
-LAYERS: list[set[str]] = [
-    {"errors", "keeper", "memory", "progress", "quiet", "cost", "metrics", "statistics"}
-    | {"control_tokens", "duplicates", "neftune", "trial"},
-    {"paths"},
-    {"config"},
-    {"results", "deployment"},
-    {"sources", "tables", "demo"},
-    {"pins", "sampling", "tokenization", "cleaning", "quantized", "adapters"},
-    {"checking", "download", "prompts", "templates"},
-    {"encoding", "models", "fitting", "held_out"},
-    {"formatting", "batching", "beginning", "merging", "outcomes"},
-    {"training", "scoring", "generation"},
-    {"evaluation", "forgetting", "timing"},
-    {"serving"},
-    {"selection"},
-    {"report", "inspection"},
-    {"stage", "cli"},
-]
+# room or file → the rooms that it may import, itself and FREE files apart; from the bottom up
+ROOMS: dict[str, set[str]] = {
+    "demo": set(),
+    "metrics": set(),
+    "data": {"metrics"},
+    "prompts": set(),
+    "models": {"prompts"},
+    "formatting": {"data", "prompts", "models"},
+    "training": {"prompts", "models"},
+    "answering": {"prompts", "models"},
+    "evaluation": {"prompts", "models", "metrics", "answering"},
+    "timing": {"prompts", "models", "metrics", "answering"},
+    "serving": {"prompts", "models", "metrics", "answering", "evaluation", "timing"},
+    "report": {"metrics", "models", "serving"},
+}
+FRAME = ("errors", "paths", "config", "results", "progress", "quiet", "stage", "cli")  # bottom up
 
 
 def file_of(module: str) -> Path | None:
@@ -56,8 +54,8 @@ def module_of(path: Path) -> str:
 
 
 @cache
-def imports(path: Path) -> frozenset[Path]:
-    """Our modules that a file imports anywhere in it, but for type checkers alone, or starts."""
+def imports(path: Path, *, typing: bool = False) -> frozenset[Path]:
+    """Our modules that a file imports or starts; `typing`: those for type checkers too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
     skipped = {
@@ -67,14 +65,17 @@ def imports(path: Path) -> frozenset[Path]:
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
-        if node in skipped:
+        if node in skipped and not typing:
             continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute here"
-            found.add(str(node.module))
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in names if file_of(name)}
+            # a package is imported for what stands in it, not for its modules
+            if any(file_of(name) is None for name in names):
+                found.add(str(node.module))
         elif isinstance(node, ast.Constant) and str(node.value).startswith("tunebench."):
             found.add(str(node.value))  # run with `python -m`
     files = {file_of(module) for module in found}
@@ -104,18 +105,13 @@ def top(path: Path) -> str:
     return name.split(".")[1] if name.startswith("tunebench.") else ""
 
 
+def rooms(script: Path) -> set[str]:
+    """The rooms in a script's import closure that can change its numbers."""
+    return {top(path) for path in closure(script)} - {""}
+
+
 def is_code(dependency: str) -> bool:
     return dependency.startswith(("stages/", "src/"))
-
-
-def expand(dependencies: list[str]) -> set[Path]:
-    """Files of ours that a stage depends on; a folder stands for the modules in it."""
-    found: set[Path] = set()
-    for dependency in filter(is_code, dependencies):
-        path = ROOT / dependency
-        assert path.exists(), f"dvc.yaml: {dependency} is not there"
-        found |= {path} if path.is_file() else set(path.rglob("*.py"))
-    return {path for path in found if holds_code(path)}
 
 
 def script_of(stage: str) -> Path:
@@ -123,16 +119,15 @@ def script_of(stage: str) -> Path:
     return ROOT / "stages" / f"{name}.py"
 
 
-def relative(files: set[Path]) -> list[str]:
-    return sorted(str(path.relative_to(ROOT)) for path in files)
-
-
 @pytest.mark.parametrize("stage", sorted(set(STAGES) - {"check"}))
-def test_stage_depends_on_what_it_runs(stage: str) -> None:
-    files = closure(script_of(stage))
-    assert script_of(stage) in files
-    assert len(files) >= 3
-    assert relative(expand(STAGES[stage]["deps"])) == relative(files)
+def test_stage_depends_on_the_rooms_that_it_imports(stage: str) -> None:
+    script = script_of(stage)
+    found = rooms(script)
+    assert found <= set(ROOMS)
+    assert "data" in found or "metrics" in found or "prompts" in found
+    ordered = [f"src/tunebench/{room}" for room in ROOMS if room in found]
+    code = [dependency for dependency in STAGES[stage]["deps"] if is_code(dependency)]
+    assert code == [f"stages/{script.name}", *ordered]
 
 
 def test_check_runs_always_and_so_needs_no_deps() -> None:
@@ -157,34 +152,53 @@ def test_deps_of_one_script_are_the_same_wherever_it_runs() -> None:
     }
 
 
-def test_code_deps_stand_in_order() -> None:
-    for stage, entry in STAGES.items():
-        code = [dependency for dependency in entry.get("deps", []) if is_code(dependency)]
-        assert code[1:] == sorted(code[1:]), stage
-        assert not code or code[0] == f"stages/{script_of(stage).name}"
-
-
 def ours() -> list[Path]:
     return sorted((SOURCE / "tunebench").rglob("*.py"))
 
 
-def test_every_module_has_a_layer() -> None:
-    named = [name for layer in LAYERS for name in layer]
-    assert len(named) == len(set(named))
-    assert {top(path) for path in ours()} - {""} <= set(named)
+def test_every_module_is_in_a_room_or_the_frame() -> None:
+    assert not set(ROOMS) & set(FRAME)
+    assert {top(path) for path in ours()} - {""} == {*ROOMS, *FRAME}
 
 
 def test_imports_run_downwards() -> None:
-    level = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    """A room imports the rooms that it may, the frame no room but the command line's."""
+    order = list(ROOMS)
+    assert all(order.index(below) < order.index(room) for room in ROOMS for below in ROOMS[room])
     checked = 0
     for path in ours():
-        for imported in imports(path):
-            if top(path) and top(imported) and top(path) != top(imported):
-                assert level[top(imported)] < level[top(path)], (
-                    f"{module_of(path)} imports {module_of(imported)}, which stands above it"
-                )
-                checked += 1
+        for other in map(top, imports(path)):
+            name = top(path)
+            if not name or not other or name == other:
+                continue
+            checked += 1
+            if other in FRAME:
+                allowed = name in ROOMS or FRAME.index(other) < FRAME.index(name)
+            else:
+                allowed = name == "cli" or other in ROOMS.get(name, ())
+            assert allowed, f"{module_of(path)} imports {other}"
     assert checked >= 60
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Nor do more of them in a circle; imports for type checkers count too."""
+    graph = {path: imports(path, typing=True) for path in ours()}
+    # a room's face is run by the import of any of its files, and that is no import of the face
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
+    assert sum(map(len, graph.values())) >= 300
+
+
+def test_a_room_s_face_names_its_files() -> None:
+    checked = 0
+    for room in [*ROOMS, "config"]:
+        face = SOURCE / "tunebench" / room / "__init__.py"
+        documented = ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))) or ""
+        for path in [*face.parent.glob("*.py"), *face.parent.glob("*/__init__.py")]:
+            name = path.parent.name if path.stem == "__init__" else path.stem
+            if path != face:
+                assert f"`{name}`" in documented, f"{room}/__init__.py does not name {name}"
+                checked += 1
+    assert checked >= 90
 
 
 def test_stages_import_no_other_stage() -> None:
@@ -208,7 +222,10 @@ TEST = Run("tiny", "reviews")
 SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     "check": (set(), {paths.CHECK}),
     "download": ({paths.check("reviews")}, {paths.raw("reviews"), paths.download("reviews")}),
-    "held_out": ({paths.check("held_out")}, {paths.HELD_OUT, paths.HELD_OUT_CARD}),
+    "forgetting_text": (
+        {paths.check("forgetting_text")},
+        {paths.FORGETTING_TEXT, paths.FORGETTING_CARD},
+    ),
     "fetch_model": ({paths.check("tiny")}, {paths.pin("tiny")}),
     "subsample": ({paths.raw("reviews")}, {paths.subset(SUBSET)}),
     "format_prompts": (
@@ -230,13 +247,11 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.prompts(SUBSET),
             paths.test_prompts(TUNED),
             paths.card("reviews"),
-            paths.HELD_OUT,
+            paths.FORGETTING_TEXT,
         },
         {
-            paths.predictions(TUNED),
-            paths.predictions_provenance(TUNED),
+            paths.answers(TUNED),
             paths.evaluation(TUNED),
-            paths.selected(TUNED),
         },
     ),
     "time_inference": (
@@ -248,7 +263,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.card("reviews"),
             paths.selected(TUNED),
         },
-        {paths.timing(TUNED), paths.timing_provenance(TUNED)},
+        {paths.timing(TUNED), paths.timing_provenance(TUNED).parent},
     ),
     "load_test": (
         {
@@ -257,10 +272,9 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.pin("tiny"),
             paths.test_prompts(TUNED),
             paths.card("reviews"),
-            paths.predictions(TUNED),
-            paths.selected(TUNED),
+            paths.answers(TUNED),
         },
-        {paths.load_test(TUNED), paths.served(TUNED), paths.served_provenance(TUNED)},
+        {paths.load_test(TUNED), paths.served_folder(TUNED)},
     ),
     "format_prompting": (
         {paths.VIRTUAL_TOKENS, paths.pin("tiny"), paths.raw("reviews")},
@@ -269,14 +283,13 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     "evaluate_prompting": (
         {paths.pin("tiny"), paths.test_prompts(PROMPTED), paths.card("reviews")},
         {
-            paths.predictions(PROMPTED),
-            paths.predictions_provenance(PROMPTED),
+            paths.answers(PROMPTED),
             paths.evaluation(PROMPTED),
         },
     ),
     "time_prompting": (
         {paths.TIMING, paths.pin("tiny"), paths.test_prompts(PROMPTED), paths.card("reviews")},
-        {paths.timing(PROMPTED), paths.timing_provenance(PROMPTED)},
+        {paths.timing(PROMPTED), paths.timing_provenance(PROMPTED).parent},
     ),
     "load_test_prompting": (
         {
@@ -284,9 +297,9 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.pin("tiny"),
             paths.test_prompts(PROMPTED),
             paths.card("reviews"),
-            paths.predictions(PROMPTED),
+            paths.answers(PROMPTED),
         },
-        {paths.load_test(PROMPTED), paths.served(PROMPTED), paths.served_provenance(PROMPTED)},
+        {paths.load_test(PROMPTED), paths.served_folder(PROMPTED)},
     ),
     "report": (
         {
@@ -299,7 +312,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.METRICS / "time_inference",
             paths.METRICS / "train",
         },
-        {paths.PAGE.parent, paths.TABLES, paths.PLOTS, paths.SUMMARY},
+        {paths.PAGE.parent, paths.TABLES, paths.PLOTS, paths.HEADLINES, paths.RESULTS},
     ),
 }
 
@@ -333,7 +346,8 @@ def test_every_stage_has_its_paths() -> None:
 def test_dvc_and_the_code_spell_the_same_paths(stage: str) -> None:
     reads, writes = SPELLED[stage]
     assert spelled_for_dvc(stage, "deps") == reads
-    assert spelled_for_dvc(stage, "outs", "metrics") == writes
+    assert spelled_for_dvc(stage, "outs") == writes
+    assert "metrics" not in STAGES[stage]
 
 
 def test_metrics_live_in_git() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hub_place import EACH, NO_HUB, Place, reviews
 
+from tunebench.data.sources import fetching, hub_faults, repository
+from tunebench.data.sources.repository import Repository
 from tunebench.errors import SourceError
-from tunebench.sources import fetching, hub_faults, repository
-from tunebench.sources.repository import Repository
 
 TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabularies import trained
 
-from tunebench import batching, encoding, evaluation, generation, metrics, models, scoring
+from tunebench import evaluation, metrics, models
+from tunebench.answering import generation, scoring
 from tunebench.config.schema import Evaluation, PromptingMethod
 from tunebench.evaluation import Answering
-from tunebench.prompts import Prompt
-from tunebench.tokenization import Ids
+from tunebench.prompts import Prompt, batching, encoding
+from tunebench.prompts.tokenization import Ids
 
 SETS = [["1", "10"], ["refund", "refund fraud"], ["a", "ab", "abc", "b"], ["yes", "no"]]
 TAILS = ["", "<|im_end|>", ".", "\n<|im_end|>", " and so on"]

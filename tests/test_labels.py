@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import dataset, fault, get, write_csv, write_parquet
 
-from tunebench import download
-from tunebench.cleaning import Cleaner, Kept
+from tunebench.data import download
+from tunebench.data.cleaning import Cleaner, Kept
+from tunebench.data.sources.spelling import look_alikes, normal, tidy
 from tunebench.errors import SourceError
-from tunebench.sources.spelling import look_alikes, normal, tidy
 
 MANY = settings(max_examples=1_000, deadline=None, database=None)
 

@@ -17,7 +17,7 @@ from stages import check, download, fetch_model, format_prompts, subsample
 from tunebench import paths, results
 from tunebench.errors import ParameterError, TrainingError
 from tunebench.paths import Run
-from tunebench.training import launch, process
+from tunebench.training import batch_size, launch, process
 
 ROOT = Path(__file__).parents[1]
 SIZE, SEED = 0.75, 0  # 18 rows, which neither batches nor processes divide evenly
@@ -205,7 +205,7 @@ def test_batch_of_one_step_is_kept(
     batch: int, steps: int, processes: int, each: tuple[int, int]
 ) -> None:
     given = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps}
-    shared = launch.share(given | {"learning_rate": 1}, processes)
+    shared = batch_size.share(given | {"learning_rate": 1}, processes)
     assert tuple(shared[name] for name in given) == each
     assert each[0] * each[1] * processes == batch * steps
     assert shared["learning_rate"] == 1
@@ -213,7 +213,7 @@ def test_batch_of_one_step_is_kept(
 
 def test_batch_that_cannot_be_shared_names_one_that_can() -> None:
     with pytest.raises(TrainingError) as caught:
-        launch.share({"per_device_train_batch_size": 6, "gradient_accumulation_steps": 3}, 4)
+        batch_size.share({"per_device_train_batch_size": 6, "gradient_accumulation_steps": 3}, 4)
     assert str(caught.value) == (
         "per_device_train_batch_size 6 × gradient_accumulation_steps 3 cannot be shared by"
         " launch.num_processes 4; choose per_device_train_batch_size 4 or 8, or"

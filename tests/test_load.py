@@ -12,11 +12,12 @@ import psutil
 import pytest
 from test_servers import SERVED, own
 
-from tunebench import models, outcomes, paths
+from tunebench import models, paths
 from tunebench.config.inference import Serving
 from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
 from tunebench.errors import ServingError
 from tunebench.evaluation import Answering
+from tunebench.models import outcomes
 from tunebench.prompts import DoesNotFit, Prompt
 from tunebench.serving import Outcome, load_test, servers
 from tunebench.serving.load import Generator, Load, generator

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from projects import VALID
 
-from tunebench import outcomes, paths, results
+from tunebench import paths, results
 from tunebench.config.schema import Params
+from tunebench.models import outcomes
 from tunebench.paths import Run
 from tunebench.report import load_tests
 from tunebench.report.summary import Record

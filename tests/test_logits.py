@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from jobs import assert_same_gradients, gradients
 
-from tunebench import batching, models
+from tunebench import models
 from tunebench.config.schema import PeftMethod
+from tunebench.prompts import batching
 from tunebench.training import logits, packing
 
 PAD = 3

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import write_tokenizer
-from tunebench import merging, models
+from tunebench import models
+from tunebench.answering import merging
 from tunebench.config.schema import FullMethod, Model, PeftMethod, PromptingMethod
 
 QV = ["q_proj", "v_proj"]

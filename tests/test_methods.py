@@ -9,8 +9,9 @@ import pytest
 from jobs import MakeJob, MakePrompts
 from ruamel.yaml import YAML
 
-from tunebench import adapters, models, training
+from tunebench import models, training
 from tunebench.config.schema import FullMethod, Model, PeftMethod, TuningMethod
+from tunebench.models import adapters
 from tunebench.prompts import Prompt
 from tunebench.training import Job
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tunebench import cost, metrics
+from tunebench import metrics
 from tunebench.metrics.words import sentences
+from tunebench.report import prices
 
 AB = ["a", "b"]
 
@@ -154,8 +155,8 @@ def test_match_that_could_be_two_labels_is_none() -> None:
 
 
 def test_costs() -> None:
-    assert cost.usd_to_train(1800, 4.0) == 2.0
-    assert cost.usd_per_1k_requests(10, 3.6) == pytest.approx(0.1)
+    assert prices.usd_to_train(1800, 4.0) == 2.0
+    assert prices.usd_per_1k_requests(10, 3.6) == pytest.approx(0.1)
 
 
 @pytest.mark.shared

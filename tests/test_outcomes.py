@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from jobs import MakeJob
 
-from tunebench import evaluation, outcomes, paths, results, timing, training
+from tunebench import evaluation, paths, results, timing, training
 from tunebench.config.inference import Timing
 from tunebench.config.schema import Evaluation, FullMethod
 from tunebench.errors import TrainingError
+from tunebench.models import outcomes
 from tunebench.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[1]

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from jobs import assert_same_gradients, gradients
 
-from tunebench import batching
+from tunebench.prompts import batching
 from tunebench.training import packing
-from tunebench.training.neftune import RowNoise
 
 PAD = 3
 
@@ -126,33 +125,3 @@ def test_packed_gradients_of_an_adapter(answering: Any) -> None:
     packs = packing.packed(rows, 40, seed=0)
     right = gradients_of(answering, rows)
     assert_same_gradients(gradients_of(answering, packs), right)
-
-
-def test_noise_is_that_of_each_row() -> None:
-    import torch
-
-    class Model(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding = torch.nn.Embedding(400, 1000)
-
-        def get_input_embeddings(self) -> torch.nn.Module:
-            return self.embedding
-
-    model = Model()
-    noise = RowNoise(model, 5.0)
-    batch = batching.Collator(PAD)(packing.packed(some_rows([4, 16, 9]), 20, seed=0))
-    plain = model.embedding(batch["input_ids"]).detach()
-    with noise.on(batch["row_lengths"]):
-        added = (model.embedding(batch["input_ids"]) - plain).detach()
-        model.eval()
-        assert torch.equal(model.embedding(batch["input_ids"]), plain)
-        model.train()
-    assert torch.equal(model.embedding(batch["input_ids"]), plain)
-    for length, most in ((4, 5 / 4000**0.5), (16, 5 / 16000**0.5), (9, 5 / 9000**0.5)):
-        laid = added[batch["row_lengths"] == length]
-        assert laid.shape == (length, 1000)
-        assert 0.99 * most < float(laid.abs().max()) <= most * (1 + 1e-4)
-        assert float(laid.mean()) == pytest.approx(0, abs=0.05 * most)
-    assert int((batch["row_lengths"] == 0).sum()) == 11
-    assert not added[batch["row_lengths"] == 0].any()

@@ -10,9 +10,8 @@ import pytest
 from test_servers import own, running
 from vocabularies import trained
 
-from tunebench import encoding, tokenization
 from tunebench.errors import ServingError
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, encoding, tokenization
 from tunebench.serving import load
 from tunebench.serving.payloads import _texts, payloads
 

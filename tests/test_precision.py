@@ -11,7 +11,8 @@ from jobs import MakeJob, MakePrompts, digest
 from peft_kinds import KEYS, TARGETS
 from test_training import interrupt
 
-from tunebench import generation, merging, models, scoring, training
+from tunebench import models, training
+from tunebench.answering import generation, merging, scoring
 from tunebench.config import library
 from tunebench.config.options import UNTRAINABLE_PEFT_TYPES
 from tunebench.config.schema import FullMethod, Model, PeftMethod, TuningMethod

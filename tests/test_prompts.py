@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from tunebench import prompts, templates, tokenization
+from tunebench import prompts
 from tunebench.config.data import Template
+from tunebench.data.tables import TextRow
 from tunebench.errors import PromptError, SourceError
-from tunebench.fitting import PromptFormat
-from tunebench.prompts import Prompt
-from tunebench.tables import TextRow
-from tunebench.tokenization import Marked
+from tunebench.formatting import templates
+from tunebench.formatting.fitting import PromptFormat
+from tunebench.prompts import Prompt, tokenization
+from tunebench.prompts.tokenization import Marked
 
 SHARED = Path(__file__).parents[2] / "shared" / "tokenizers"
 TEMPLATE = Template(

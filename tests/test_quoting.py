@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toys import dataset, fault, get, read
 
-from tunebench import cleaning, download, tables
+from tunebench.data import cleaning, download, tables
+from tunebench.data.sources import quoting
 from tunebench.errors import SourceError
-from tunebench.sources import quoting
 
 Rows = list[tuple[str, str]]
 MANY = settings(

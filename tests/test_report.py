@@ -427,12 +427,12 @@ def test_what_does_not_fit_is_told_in_the_place_of_its_score(params: Params) -> 
 def test_forgetting_is_shown_where_it_was_measured(params: Params) -> None:
     for seed in (0, 1):
         run = Run("tiny", "reviews", "lora", 1.0, seed)
-        lost = {"held_out_loss": 1.5, "forgetting": 0.25 + seed / 2}
+        lost = {"forgetting_loss_after": 1.5, "forgetting": 0.25 + seed / 2}
         results.write(paths.evaluation(run), quality(0.7) | lost)
     records = summary.collect(params)
     methods = summary.nest(records)["tiny"]["reviews"]
     assert methods["lora"]["1.0"]["forgetting"] == 0.5
-    assert "held_out_loss" not in methods["lora"]["1.0"]
+    assert "forgetting_loss_after" not in methods["lora"]["1.0"]
     assert "forgetting" not in methods["lora"]["0.5"] | methods["zero_shot"]["0"]
 
     built = tables.build(records)
@@ -460,7 +460,7 @@ def test_stage_writes_every_file(params: Params, project: Any) -> None:
         "metrics/tables/inference.csv",
         "metrics/tables/training.csv",
     ]
-    assert results.read(paths.SUMMARY)["tiny"]["reviews"]["lora"]["0.5"]["accuracy"] == 0.75
+    assert results.read(paths.RESULTS)["tiny"]["reviews"]["lora"]["0.5"]["accuracy"] == 0.75
     first = project.files()
     assert project.run("report").returncode == 0
     assert project.files() == first

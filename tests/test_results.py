@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tunebench import results, tables
+from tunebench import results
+from tunebench.data import tables
+from tunebench.data.tables import TextRow
 from tunebench.errors import SourceError
-from tunebench.tables import TextRow
 
 
 def test_failed_write_leaves_the_earlier_file(tmp_path: Path) -> None:

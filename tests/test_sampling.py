@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from tunebench import sampling, tables
+from tunebench.data import sampling, tables
+from tunebench.data.tables import TextRow
 from tunebench.errors import ParameterError
-from tunebench.tables import TextRow
 
 LABELS = [("negative", "neutral", "positive")[index * index % 7 % 3] for index in range(1000)]
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from tunebench import models, scoring, tokenization
-from tunebench.beginning import Beginning
+from tunebench import models
+from tunebench.answering import scoring
+from tunebench.answering.prefix_cache import PrefixCache
+from tunebench.answering.scoring import passes
+from tunebench.answering.scoring.tree import ROOT, LabelTree
 from tunebench.config.schema import Model, PromptingMethod
 from tunebench.errors import EvaluationError
-from tunebench.prompts import Prompt
-from tunebench.scoring import passes
-from tunebench.scoring.tree import ROOT, LabelTree
+from tunebench.prompts import Prompt, tokenization
 
 PROJECT = Path(__file__).parents[1]
 LABELS = [
@@ -124,7 +125,7 @@ def test_ways_agree(
     with torch.inference_mode():
         subject: Any = answering
         if way != "one_by_one":
-            subject = Beginning.of(answering, [one.context for one in asked], share=False)
+            subject = PrefixCache.of(answering, [one.context for one in asked], share=False)
         found = getattr(passes, way)(subject, tokenizer.pad_token_id, asked).tolist()
     for prompt, row in zip(prompts, found, strict=True):
         right = [reference(answering, tokenizer, prompt, label) for label in LABELS]
@@ -141,7 +142,7 @@ def test_shared_beginning_is_run_once(answering: Any, tokenizer: Any) -> None:
     ]
     asked = scoring.questions(tokenizer, prompts, LABELS)
     with torch.inference_mode():
-        shared = Beginning.of(answering, [one.context for one in asked], share=True)
+        shared = PrefixCache.of(answering, [one.context for one in asked], share=True)
     assert shared.tokens > 25
     assert shared.tokens < min(len(question.context) for question in asked)
     scores = scoring.score(answering, tokenizer, prompts, LABELS, batch_tokens=200)

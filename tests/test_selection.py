@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from tunebench import selection
 from tunebench.config.schema import Evaluation
 from tunebench.errors import EvaluationError
-from tunebench.evaluation import Answering, Outcome
+from tunebench.evaluation import Answering, Outcome, selection
 from tunebench.prompts import Prompt
 
 # accuracy of each epoch on the rows of each split

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from tunebench.config.inference import Server, Serving
 from tunebench.config.schema import Evaluation
-from tunebench.encoding import Around
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
+from tunebench.prompts.encoding import Around
 from tunebench.serving import _body, measures, quality
 from tunebench.serving.load import NO_COMPLETION, Load, Request
 from tunebench.serving.search import highest_rate, requests_at

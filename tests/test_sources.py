@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from toys import dataset, fault, get, read, write_parquet
 
-from tunebench import checking, config, paths, results
+from tunebench import config, paths, results
 from tunebench.config.data import Dataset
+from tunebench.data import checking
+from tunebench.data.sources import generator
+from tunebench.data.sources.fingerprints import digests
 from tunebench.errors import ParameterError, SourceError
-from tunebench.sources import generator
-from tunebench.sources.fingerprints import digests
 
 ROWS = [
     {"text": "good, very good", "label": "positive"},
@@ -295,8 +296,8 @@ def test_check_tells_every_missing_source_at_once(valid: dict[str, Any], project
 
 def test_check_writes_what_each_source_is(project: Any) -> None:
     found = checking.check(config.load())
-    assert list(found) == ["reviews", "tiny", "held_out"]
-    assert found["held_out"] == {}
+    assert list(found) == ["reviews", "tiny", "forgetting_text"]
+    assert found["forgetting_text"] == {}
     assert found["reviews"]["source"] == {
         "path": {"train": "train.csv", "test": "test.jsonl"},
         "task": "classification",

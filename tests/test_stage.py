@@ -85,10 +85,11 @@ def test_stage_before_its_turn_says_what_to_run(missing: str, project: Any) -> N
 
 
 def test_light_stages_import_nothing_heavy() -> None:
-    light = ["check", "download", "fetch_model", "held_out", "report", "subsample"]
+    light = ["check", "download", "fetch_model", "forgetting_text", "report", "subsample"]
     imports = ", ".join(f"stages.{name}" for name in light)
     code = (
-        f"import sys; import tunebench.config, tunebench.sources, tunebench.checking, {imports}; "
+        "import sys; import tunebench.config, tunebench.data.sources, tunebench.data.checking; "
+        f"import {imports}; "
         "print(*sorted(sys.modules))"
     )
     done = subprocess.run(

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from tunebench import metrics, statistics
+from tunebench import metrics
+from tunebench.metrics import statistics
 
 
 def test_a_mean_is_off_by_two_standard_errors() -> None:

@@ -17,9 +17,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests import shrink
-from tunebench import checking, config, paths, prompts, results, sampling, stage, tokenization
+from tunebench import config, paths, prompts, results, stage
 from tunebench.config.schema import Params, PeftMethod, PromptingMethod
+from tunebench.data import checking, sampling
 from tunebench.paths import Run
+from tunebench.prompts import tokenization
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -102,7 +104,7 @@ def test_dvc_builds_every_stage(path: Path, tmp_path: Path) -> None:
     assert count["load_test"] == models * datasets * len(tested.tuning)
     assert count["load_test_prompting"] == models * datasets * len(tested.prompting)
     assert tested.tuning or tested.prompting
-    assert count["report"] == count["check"] == count["held_out"] == 1
+    assert count["report"] == count["check"] == count["forgetting_text"] == 1
 
 
 @pytest.mark.parametrize("path", FILES, ids=stem)
@@ -110,7 +112,11 @@ def test_every_run_resolves(path: Path, tmp_path: Path) -> None:
     from peft import get_peft_config
 
     params = config.load(path)
-    assert set(checking.check(params)) == {*params.grid.models, *params.grid.datasets, "held_out"}
+    assert set(checking.check(params)) == {
+        *params.grid.models,
+        *params.grid.datasets,
+        "forgetting_text",
+    }
     shutil.copy(path, tmp_path / "params.yaml")
     checked = 0
     for built in graph(tmp_path).stages:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunebench import results, tables
-from tunebench.tables import TextRow
+from tunebench import results
+from tunebench.data import tables
+from tunebench.data.tables import TextRow
 
 
 def rows(count: int, text: str = "") -> Iterator[TextRow]:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tunebench import batching, templates, tokenization
 from tunebench.config.data import Template
 from tunebench.errors import PromptError
-from tunebench.fitting import PromptFormat
-from tunebench.prompts import Prompt
+from tunebench.formatting import templates
+from tunebench.formatting.fitting import PromptFormat
+from tunebench.prompts import Prompt, batching, tokenization
 
 SHARED = Path(__file__).parents[2] / "shared" / "tokenizers"
 needs_shared = [

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tunebench import encoding, models, timing
+from tunebench import models, timing
 from tunebench.config.inference import Timing
 from tunebench.config.schema import PeftMethod, PromptingMethod
 from tunebench.errors import EvaluationError
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, encoding
 from tunebench.timing import clock, rounds
 from tunebench.timing.requests import Single, Subject
 

@@ -13,9 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from vocabularies import KINDS, trained
 
-from tunebench import batching, control_tokens, encoding, scoring, tokenization
-from tunebench.prompts import Prompt
-from tunebench.tokenization import Marked
+from tunebench.answering import scoring
+from tunebench.prompts import Prompt, batching, control_tokens, encoding, tokenization
+from tunebench.prompts.tokenization import Marked
 
 LABELS = ["positive", "negative", "very positive", "pos"]
 PROJECT = Path(__file__).parents[1]

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from jobs import MakeJob, MakePrompts, digest
 
-from tunebench import batching, models, scoring, training
+from tunebench import models, training
+from tunebench.answering import scoring
 from tunebench.config.schema import FullMethod, PeftMethod, PromptingMethod
 from tunebench.errors import TrainingError
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, batching
 from tunebench.training import Job, setup
 from tunebench.training.checkpoints import Checkpoints
 

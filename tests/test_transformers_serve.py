@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tunebench import encoding, generation, merging, models
+from tunebench import models
+from tunebench.answering import generation, merging
 from tunebench.config.inference import Serving
 from tunebench.config.schema import Evaluation, PeftMethod, PromptingMethod
 from tunebench.evaluation import Answering
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, encoding
 from tunebench.serving import load_test
 
 ROOT = Path(__file__).parents[1]

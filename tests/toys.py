@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tunebench import download, tables
 from tunebench.config.data import Dataset
+from tunebench.data import download, tables
+from tunebench.data.sources import source_of
+from tunebench.data.tables import TextRow
 from tunebench.errors import SourceError
-from tunebench.sources import source_of
-from tunebench.tables import TextRow
 
 
 @dataclass(frozen=True)

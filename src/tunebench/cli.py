@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from tunebench.errors import TunebenchError
-from tunebench.inspection import describe
 from tunebench.paths import Run
+from tunebench.report.inspection import describe
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

@@ -18,13 +18,14 @@ METRICS = Path("metrics")
 CHECK = DATA / "check"
 PUBLISHED = CHECK / "published.json"
 COST = CHECK / "cost.json"
-HELD_OUT = DATA / "held_out.jsonl"
-HELD_OUT_CARD = DATA / "held_out.json"
+FORGETTING_TEXT = DATA / "forgetting_text.jsonl"
+FORGETTING_CARD = DATA / "forgetting_text.json"
 TIMING = CHECK / "timing.json"
 SERVING = CHECK / "serving.json"
 VIRTUAL_TOKENS = CHECK / "virtual_tokens.json"
 FINGERPRINTS = DATA / "fingerprints.json"
-SUMMARY = METRICS / "summary.json"
+HEADLINES = METRICS / "summary"
+RESULTS = METRICS / "results.json"
 TABLES = METRICS / "tables"
 PLOTS = METRICS / "plots"
 PAGE = Path("report") / "index.html"
@@ -172,11 +173,6 @@ def failure(trained: Path) -> Path:
     return trained / "failed.json"
 
 
-def selected(run: Run) -> Path:
-    """Which of a run's epochs was tested, and is served."""
-    return _of(DATA / "selected", run, ".json")
-
-
 def checkpoints(run: Run) -> Path:
     """Where a training run keeps what it needs to go on after a kill; removed when it ends."""
     return _of(DATA / "checkpoints", run, "")
@@ -197,14 +193,24 @@ def train(run: Run) -> Path:
     return _of(METRICS / "train", run, ".json")
 
 
+def answers(run: Run) -> Path:
+    """Folder of what an evaluation wrote: predictions, provenance, the epoch that was tested."""
+    return _of(DATA / "predictions", run, "")
+
+
 def predictions(run: Run) -> Path:
     """One JSON line for each test row: answer, gold, scores or text."""
-    return _of(DATA / "predictions", run, ".jsonl")
+    return answers(run) / "predictions.jsonl"
 
 
 def predictions_provenance(run: Run) -> Path:
     """Settings and versions behind the predictions."""
-    return _of(DATA / "predictions", run, ".run.json")
+    return answers(run) / "run.json"
+
+
+def selected(run: Run) -> Path:
+    """Which of a run's epochs was tested, and is served."""
+    return answers(run) / "selected.json"
 
 
 def evaluation(run: Run) -> Path:
@@ -223,7 +229,7 @@ def timing_provenance(run: Run) -> Path:
     DVC caches this file, unlike the metrics, which come with a clone: so a clone times anew instead
     of showing another machine's seconds.
     """
-    return _of(DATA / "timings", Run(run.model, run.dataset, run.method), ".run.json")
+    return _of(DATA / "timings", Run(run.model, run.dataset, run.method), "") / "run.json"
 
 
 def load_test(run: Run) -> Path:
@@ -231,14 +237,19 @@ def load_test(run: Run) -> Path:
     return _of(METRICS / "load_test", Run(run.model, run.dataset, run.method), ".json")
 
 
+def served_folder(run: Run) -> Path:
+    """Folder of what a server answered under load."""
+    return _of(DATA / "served", Run(run.model, run.dataset, run.method), "")
+
+
 def served(run: Run) -> Path:
-    """What the server answered under load, one JSON line for each prompt."""
-    return _of(DATA / "served", Run(run.model, run.dataset, run.method), ".jsonl")
+    """What the server answered, one JSON line for each prompt."""
+    return served_folder(run) / "predictions.jsonl"
 
 
 def served_provenance(run: Run) -> Path:
     """Settings, versions and machine behind the load test; cached as `timing_provenance` is."""
-    return _of(DATA / "served", Run(run.model, run.dataset, run.method), ".run.json")
+    return served_folder(run) / "run.json"
 
 
 def load_test_folder(run: Run) -> Path:

@@ -55,6 +55,7 @@ def parse(arguments: list[str] | None = None, *, needs: Sequence[str] = ()) -> R
     parser.add_argument("--method", default="", required="method" in needs)
     parser.add_argument(
         "--train-size",
+        "--train_size",  # as DVC writes an item of a matrix
         type=parse_size,
         required="train_size" in needs,
         help="1.0: all rows, 0.1: a tenth, 50: fifty rows",

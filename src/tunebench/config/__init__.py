@@ -1,4 +1,11 @@
-"""params.yaml, read and checked: `load` returns it as frozen objects or reports every fault."""
+"""params.yaml, read and checked: `load` returns it as frozen objects or reports every fault.
+
+- `schema`, `data`, `inference`: the sections
+- `base`, `options`, `quantization`, `types`: the kinds of value
+- `references`, `combinations`: names that must exist, settings that exclude each other
+- `library`, `source`, `trainer_fields`, `generation_options`, `adapter_options`: what the installed
+  libraries take, read from their source so that nothing heavy is imported
+"""
 
 from __future__ import annotations
 
@@ -124,7 +131,7 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
     # a method's location names its kind third: ('methods', 'qlora', 'peft', 'quantisation')
     name = location[2] if location[0] == "methods" else location[0]
     inner_sections: dict[tuple[int | str, ...], type[BaseModel]] = {
-        ("evaluation", "held_out"): schema.HeldOut,
+        ("evaluation", "forgetting"): schema.Forgetting,
         ("inference", "servers"): inference.Server,
         ("inference", "load_test"): inference.LoadTest,
     }

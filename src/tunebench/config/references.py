@@ -19,7 +19,7 @@ Grid = Mapping[str, list[Any]]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 # what `check` writes beside a file for each data set and model
-FILES_BESIDE = ("published", "cost", "held_out", "timing", "serving", "virtual_tokens")
+FILES_BESIDE = ("published", "cost", "forgetting_text", "timing", "serving", "virtual_tokens")
 
 
 def faults(raw: Any) -> Iterator[str]:
@@ -35,7 +35,7 @@ def faults(raw: Any) -> Iterator[str]:
         axis: value for axis, value in section.get("grid", {}).items() if isinstance(value, list)
     }
     yield from _grid_faults(section, grid)
-    yield from _held_out_faults(section)
+    yield from _forgetting_faults(section)
     yield from _template_faults(section, grid)
     yield from _selection_faults(section, grid)
     yield from _search_faults(section, grid)
@@ -63,10 +63,10 @@ def _grid_faults(section: Section, grid: Grid) -> Iterator[str]:
                 yield f"{place}: {name!r} is a {kind} method; name it under grid.{right}"
 
 
-def _held_out_faults(section: Section) -> Iterator[str]:
-    held = section.get("evaluation", {}).get("held_out")
+def _forgetting_faults(section: Section) -> Iterator[str]:
+    held = section.get("evaluation", {}).get("forgetting")
     if isinstance(held, Mapping) and "dataset" in held:
-        yield from _undefined("evaluation.held_out.dataset", held["dataset"], "datasets", section)
+        yield from _undefined("evaluation.forgetting.dataset", held["dataset"], "datasets", section)
 
 
 def _train_size_faults(section: Section, grid: Grid) -> Iterator[str]:

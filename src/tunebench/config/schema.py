@@ -40,7 +40,6 @@ class Model(Settings):
     """A base model: a repository on the Hub, or a local folder in the same layout.
 
     `dtype`, `attn_implementation` and `device_map` are arguments of `from_pretrained`.
-    `quantized_copy` keeps quantized weights of a large model beside the Hugging Face cache.
     """
 
     path: str | None = None
@@ -49,7 +48,6 @@ class Model(Settings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     attn_implementation: str | None = None
     device_map: str | None = None
-    quantized_copy: bool = True
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
@@ -103,7 +101,7 @@ class FullMethod(TuningMethod):
 Method = Annotated[PromptingMethod | PeftMethod | FullMethod, Field(discriminator="kind")]
 
 
-class HeldOut(Settings):
+class Forgetting(Settings):
     """Text of another domain, on which tuning may raise the loss: test rows of a data set."""
 
     dataset: Name
@@ -127,7 +125,7 @@ class Evaluation(Settings):
     label_normalization: Literal["none", "tokens", "bytes"] = "none"
     label_end: Literal["where_needed", "always", "never"] = "where_needed"
     batch_tokens: Count = 16384
-    held_out: HeldOut | None = None
+    forgetting: Forgetting | None = None
     generation: Generation = {}
 
 
@@ -201,9 +199,9 @@ class Params(Settings):
         """The data set that `--dataset` names."""
         return _named(self.datasets, name, "dataset")
 
-    def held_out_from(self, dataset: str) -> HeldOut | None:
+    def forgetting_for(self, dataset: str) -> Forgetting | None:
         """The text of another domain than a data set's; None where it has the same source."""
-        held = self.evaluation.held_out
+        held = self.evaluation.forgetting
         if held is None or self.dataset(held.dataset).origin == self.dataset(dataset).origin:
             return None
         return held

@@ -1,4 +1,10 @@
-"""What predictions are worth."""
+"""What predictions are worth.
+
+- `classes`: accuracy, F1, calibration
+- `texts`, `words`: ROUGE in any script
+- `reading`: which label a written answer is
+- `statistics`: intervals and paired tests
+"""
 
 from __future__ import annotations
 

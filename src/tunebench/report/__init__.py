@@ -1,1 +1,9 @@
-"""Every result as tables, plots and one page."""
+"""Every result as headline metrics, tables, plots and one page.
+
+- `summary`: one record for each model, data set, method and size
+- `headlines`: the small files that `dvc metrics show` compares
+- `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
+- `prices`, `costs`, `demand`, `throughput`: what it costs
+- `page`: `report/index.html`
+- `inspection`: one run, for `tunebench show`
+"""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from tunebench import metrics, paths, results, statistics
+from tunebench import metrics, paths, results
 from tunebench.config.schema import Params
 from tunebench.errors import EvaluationError
+from tunebench.metrics import statistics
 from tunebench.paths import Run
 from tunebench.report.summary import NO_ROWS
 from tunebench.report.tables import Row

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from tunebench import cost, metrics, results
+from tunebench import metrics, results
 from tunebench.config.schema import Params, PromptingMethod
-from tunebench.cost import Bill
-from tunebench.report import throughput
+from tunebench.report import prices, throughput
+from tunebench.report.prices import Bill
 from tunebench.report.summary import Record
 from tunebench.report.tables import Row
 from tunebench.report.throughput import Throughput
@@ -82,7 +82,7 @@ def _choice(record: Record, served: Throughput, params: Params) -> Choice:
         usd_to_train=record.training.get("usd_to_train", 0.0),
         usd_for_labels=None if params.cost is None else labels * params.cost.usd_per_label,
         usd_per_1k_requests=results.rounded(
-            cost.usd_per_1k_requests(served.requests_per_s, price), 4
+            prices.usd_per_1k_requests(served.requests_per_s, price), 4
         ),
     )
 
@@ -146,7 +146,7 @@ def _cheaper(ours: Choice, theirs: Choice) -> Row:
     both = (ours, theirs)
     low = min(both, key=lambda choice: (choice.bill.usd_per_1k_requests, choice.bill.usd_once))
     high = theirs if low is ours else ours
-    requests = cost.requests_to_overtake(ours.bill, theirs.bill)
+    requests = prices.requests_to_overtake(ours.bill, theirs.bill)
     always = "" if requests else "neither" if ours.bill == theirs.bill else low.record.method
     return {
         "cheaper_below": high.record.method if requests else "",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tunebench import cost, results
+from tunebench import results
 from tunebench.config.schema import Params
-from tunebench.report import throughput
+from tunebench.report import prices, throughput
 from tunebench.report.summary import Record
 from tunebench.report.tables import Row
 from tunebench.report.throughput import Throughput
@@ -32,8 +32,8 @@ def _machines(served: Throughput, params: Params) -> Row:
     demand, margin = params.inference.demand_rps, params.inference.demand_margin
     assert demand is not None
     price = params.hardware.usd_per_hour
-    count = cost.machines(demand, margin, served.requests_per_s)
-    monthly = results.rounded(cost.usd_per_month(count, price))
+    count = prices.machines(demand, margin, served.requests_per_s)
+    monthly = results.rounded(prices.usd_per_month(count, price))
     return {
         "requests_per_s": served.requests_per_s,
         "measured_by": served.measured_by,

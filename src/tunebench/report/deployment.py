@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunebench.config.options import Options
 from tunebench.config.schema import Params, PeftMethod, PromptingMethod
-from tunebench.deployment import merge_fault, vllm_fault
+from tunebench.models.deployment import merge_fault, vllm_fault
 from tunebench.report.tables import Row
 
 

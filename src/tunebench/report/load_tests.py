@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tunebench import cost, metrics, outcomes, paths, results
+from tunebench import metrics, paths, results
 from tunebench.config.schema import Params
+from tunebench.models import outcomes
 from tunebench.paths import Run
+from tunebench.report import prices
 from tunebench.report.summary import NO_ROWS, Record
 from tunebench.report.tables import Row
 
@@ -69,14 +71,14 @@ def _prices(found: results.Metrics, price: float) -> Row:
         return {}
     rps = found["sustained_rps"]
     dollars = {
-        f"usd_per_1k_requests_at_{100 * share:.0f}_percent": cost.usd_per_1k_requests(
+        f"usd_per_1k_requests_at_{100 * share:.0f}_percent": prices.usd_per_1k_requests(
             share * rps, price
         )
         for share in UTILIZATIONS
     }
     for name in TOKENS:
         if found.get(name):
-            per_token = cost.usd_per_1k_requests(rps * found[name], price) / 1000
+            per_token = prices.usd_per_1k_requests(rps * found[name], price) / 1000
             dollars[f"usd_per_1m_{name.removesuffix('_mean')}"] = 1e6 * per_token
     return {name: results.rounded(value, 4) for name, value in dollars.items()}
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from tunebench import cost, metrics, outcomes, paths, results, statistics
+from tunebench import metrics, paths, results
 from tunebench.config.schema import Params
+from tunebench.metrics import statistics
+from tunebench.models import outcomes
 from tunebench.paths import Run
+from tunebench.report import prices
 
 NO_ROWS = "0"  # the train size of a method that trains on nothing
 
@@ -36,6 +39,7 @@ class Record:
     quality: dict[str, float]
     training: dict[str, float]
     inference: dict[str, Any]  # of the merged model too, `merged_` before its names
+    status: str = "ok"
     note: str = ""  # why there is no quality
     chosen: dict[str, str] = field(default_factory=dict)  # the epoch that was tested, where chosen
 
@@ -82,6 +86,7 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
             quality=_quality([prompted]),
             training={},
             inference=_inference(results.read(paths.timing(run)), price),
+            status=_status([prompted]),
             note=_note([prompted]),
         )  # fmt: skip
     for method in params.grid.tuning:
@@ -96,6 +101,7 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
                 training=_training(trained, price),
                 inference=_inference(results.read(paths.timing(runs[0])), price) if timed else {},
                 chosen=_chosen(evaluated),
+                status=_status(evaluated),
                 note=_note(evaluated),
             )  # fmt: skip
 
@@ -128,7 +134,7 @@ def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
         **found,
         "train_peak_memory_bytes": max(run["peak_memory_bytes"] for run in runs),
         **{name: runs[0][name] for name in shared},
-        **_priced("usd_to_train", cost.usd_to_train(_all_device_s(runs), price)),
+        **_priced("usd_to_train", prices.usd_to_train(_all_device_s(runs), price)),
     }
 
 
@@ -153,6 +159,11 @@ def _note(runs: list[results.Metrics]) -> str:
     return next(filter(None, map(outcomes.note, runs)), "")
 
 
+def _status(runs: list[results.Metrics]) -> str:
+    """How the runs ended: the first one without a score decides."""
+    return next((status for status in map(outcomes.status, runs) if status != "ok"), "ok")
+
+
 def _inference(timed: results.Metrics, price: float) -> dict[str, Any]:
     if outcomes.note(timed):
         return {}
@@ -166,7 +177,7 @@ def _form(timed: results.Metrics, prefix: str, price: float) -> dict[str, Any]:
     throughput = {name: timed[name] for name in timed if name.startswith(f"{prefix}requests_per_s")}
     peak = {f"{prefix}inference_peak_memory_bytes": timed.get(f"{prefix}peak_memory_bytes")}
     best = max(throughput.values(), default=0)  # none where memory ended at the first size
-    usd = cost.usd_per_1k_requests(best, price) if best else 0
+    usd = prices.usd_per_1k_requests(best, price) if best else 0
     return {
         **{prefix + name: timed[prefix + name] for name in LATENCIES if prefix + name in timed},
         **throughput,

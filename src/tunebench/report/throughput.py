@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tunebench import outcomes, paths, results
+from tunebench import paths, results
 from tunebench.config.schema import Params
+from tunebench.models import outcomes
 from tunebench.paths import Run
 from tunebench.report.load_tests import is_tested
 from tunebench.report.summary import NO_ROWS, Record

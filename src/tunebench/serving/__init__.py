@@ -1,7 +1,15 @@
-"""What a deployed model stands: the highest rate of requests that meets an objective.
+"""What a deployed model can take: the highest rate of requests that meets an objective.
 
 A real server is started, loaded at rates that are searched for, and ended. What it answered under
 load is judged like any prediction.
+
+- `artifact`: the folder that the server loads
+- `servers`: servers that speak the OpenAI API, started and ended
+- `processes`, `supervisor`: no process outlives the stage
+- `payloads`: what is sent, so that the server reads the evaluation's own tokens
+- `load`, `generator`: open-loop load by guidellm
+- `search`: the highest rate that meets the objective
+- `quality`, `measures`: what came back, as metrics
 """
 
 from __future__ import annotations
@@ -15,12 +23,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tunebench import encoding, models, outcomes, results
+from tunebench import models, results
 from tunebench.config.inference import Serving
 from tunebench.config.options import Options
 from tunebench.errors import ServingError
 from tunebench.evaluation import Answering
-from tunebench.prompts import DoesNotFit, Prompt
+from tunebench.models import outcomes
+from tunebench.prompts import DoesNotFit, Prompt, encoding
 from tunebench.serving import artifact, measures, quality, servers
 from tunebench.serving.load import Generator, Load, generator
 from tunebench.serving.payloads import Sent, payloads

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunebench import deployment, generation, merging, models
+from tunebench import models
+from tunebench.answering import generation, merging
 from tunebench.config.inference import Server
 from tunebench.config.options import Options
 from tunebench.config.schema import PeftMethod
+from tunebench.models import deployment
 from tunebench.serving.servers import Artifact
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from typing import IO, Any
 from tunebench.config.inference import limits
 from tunebench.errors import ServingError
 from tunebench.serving.payloads import Payload
-from tunebench.serving.processes import kept
+from tunebench.serving.processes import supervised
 from tunebench.serving.servers import Endpoint, last_words
 
 NO_COMPLETION = "the answer holds no completion"
@@ -203,7 +203,7 @@ def generator(
     with (
         log.open("wb") as file,
         os.fdopen(reading) as replies,
-        kept(
+        supervised(
             command, log=file, environment=environment, stdin=subprocess.PIPE, inherited=[writing]
         ) as process,
     ):

@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunebench import encoding
 from tunebench.errors import ServingError
-from tunebench.prompts import Prompt
+from tunebench.prompts import Prompt, encoding
+from tunebench.prompts.tokenization import Ids, Tokenizer
 from tunebench.serving.servers import Endpoint
-from tunebench.tokenization import Ids, Tokenizer
 
 Payload = str | list[int]
 COUNTED = 3  # texts whose tokens a server is asked to count

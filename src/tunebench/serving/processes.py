@@ -1,4 +1,4 @@
-"""Processes that end with this one, however it ends; see `tunebench.keeper`."""
+"""Processes that end with this one, however it ends; see `tunebench.serving.supervisor`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-from tunebench.keeper import GRACE_S
+from tunebench.serving.supervisor import GRACE_S
 
 
 @contextmanager
-def kept(
+def supervised(
     command: Sequence[str],
     *,
     log: IO[bytes],
@@ -29,12 +29,12 @@ def kept(
         inherited: file descriptors that it may use.
 
     Yields:
-        The keeper's process, which ends when the command does, with the same exit status.
+        The supervisor's process, which ends when the command does, with the same exit status.
     """
     life, held = os.pipe()
     fds = ",".join(map(str, (life, *inherited)))
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "tunebench.keeper", fds, *command],
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "tunebench.serving.supervisor", fds, *command],
         stdin=stdin,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -44,7 +44,7 @@ def kept(
     )
     os.close(life)
     try:
-        yield keeper
+        yield supervisor
     finally:
         os.close(held)
-        keeper.wait(3 * GRACE_S)
+        supervisor.wait(3 * GRACE_S)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from tunebench import evaluation, metrics, results
-from tunebench.encoding import Around
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
+from tunebench.prompts.encoding import Around
 from tunebench.serving.load import Request
 
 

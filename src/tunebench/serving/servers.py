@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tunebench.config.inference import Server
 from tunebench.errors import ServingError
-from tunebench.serving.processes import kept
+from tunebench.serving.processes import supervised
 
 HOST = "127.0.0.1"
 POLL_S = 0.2
@@ -94,7 +94,7 @@ def running(name: str, server: Server, artifact: Artifact, log: Path) -> Iterato
     command = arguments(server, artifact, port)
     _refuse_absent(place, server, command[0])
     started = time.perf_counter()
-    with log.open("wb") as file, kept(command, log=file) as process:
+    with log.open("wb") as file, supervised(command, log=file) as process:
         asked = str(artifact.model if artifact.adapter is None else server.adapter_name)
         endpoint = Endpoint(place, f"http://{HOST}:{port}", asked, key, process, log)
         _wait(server, endpoint)

@@ -2,7 +2,11 @@
 
 First with the adapter attached, on the base that it was trained on, quantized where that was; then,
 where PEFT can, merged into plain weights. The device is synchronized before each reading of the
-clock (as in Hugging Face's optimum-benchmark), and no garbage is collected meanwhile.
+clock (as in Hugging Face's optimum-benchmark), and the garbage collector is off meanwhile.
+
+- `requests`: a request as a user would send it
+- `rounds`: warm-up, single requests in rounds, batches
+- `clock`: a clock that waits for the device
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunebench import memory, merging, models, outcomes, results
+from tunebench import models, results
+from tunebench.answering import merging
+from tunebench.answering.scoring import LabelEnd
 from tunebench.config.inference import Timing
+from tunebench.models import memory, outcomes
 from tunebench.prompts import DoesNotFit, Prompt
-from tunebench.scoring import LabelEnd
 from tunebench.timing.clock import tidy, timed, undisturbed
 from tunebench.timing.requests import Subject
 from tunebench.timing.rounds import Measured, measure

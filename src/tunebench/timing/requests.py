@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from tunebench import encoding, generation, scoring, tokenization
-from tunebench.adapters import virtual_tokens
+from tunebench.answering import generation, scoring
+from tunebench.answering.scoring import LabelEnd
 from tunebench.errors import EvaluationError
-from tunebench.prompts import Prompt
-from tunebench.scoring import LabelEnd
+from tunebench.models.adapters import virtual_tokens
+from tunebench.prompts import Prompt, encoding, tokenization
 from tunebench.timing.clock import TokenClock, now, timed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from tunebench.tokenization import Tokenizer
+    from tunebench.prompts.tokenization import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from functools import partial
 from itertools import cycle, islice
 from statistics import median
 
-from tunebench import memory, metrics, results, statistics
+from tunebench import metrics, results
 from tunebench.config.inference import Timing
+from tunebench.metrics import statistics
+from tunebench.models import memory
 from tunebench.progress import bar
 from tunebench.prompts import Prompt
 from tunebench.timing.clock import tidy, timed, warm_up

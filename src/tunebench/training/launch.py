@@ -1,7 +1,7 @@
 """One training in several processes, under torchrun or `accelerate launch`.
 
 The stage's own process starts them, waits, and takes their outcome; it trains nothing itself. Each
-of them runs `tunebench.training.process` on the job that is written to a folder for them.
+of them runs `tunebench.training.worker` on the job that is written to a folder for them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunebench.config.options import Launch, Options, OwnTraining
 from tunebench.errors import TrainingError
-from tunebench.training import process
+from tunebench.training import batch_size, process
+from tunebench.training.job import Job, Outcome
 
-if TYPE_CHECKING:
-    from tunebench.training import Job, Outcome
-
-DEFAULT_BATCH_SIZE = 8  # TrainingArguments' own
-COMMAND = ("-m", process.__name__)
+COMMAND = ("-m", "tunebench.training.worker")
 # what torch's launcher answers with a SignalException of its own
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -37,38 +33,6 @@ def asked(settings: Options) -> Launch | None:
     return own.launch
 
 
-def share(arguments: Options, processes: int) -> Options:
-    """TrainingArguments of each of several processes, which together do what one would have done.
-
-    An optimizer step sees `per_device_train_batch_size` × `gradient_accumulation_steps` rows,
-    however many processes there are: accumulation is divided among them as far as it can be, then
-    the batch.
-
-    >>> share({"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}, 4)
-    {'per_device_train_batch_size': 4, 'gradient_accumulation_steps': 1}
-
-    Raises:
-        TrainingError: if neither can be divided, with the batch sizes that can.
-    """
-    if processes == 1:
-        return arguments
-    batch = arguments.get("per_device_train_batch_size", DEFAULT_BATCH_SIZE)
-    steps = arguments.get("gradient_accumulation_steps", 1)
-    by_steps = gcd(steps, processes)
-    left = processes // by_steps
-    if batch % left:
-        near = sorted({max(left, batch - batch % left), batch - batch % left + left})
-        raise TrainingError(
-            f"per_device_train_batch_size {batch} × gradient_accumulation_steps {steps} cannot be"
-            f" shared by launch.num_processes {processes}; choose per_device_train_batch_size"
-            f" {' or '.join(map(str, near))}, or gradient_accumulation_steps {processes}"
-        )
-    return arguments | {
-        "per_device_train_batch_size": batch // left,
-        "gradient_accumulation_steps": steps // by_steps,
-    }
-
-
 def train(job: Job, launch: Launch) -> Outcome:
     """Train in processes of their own.
 
@@ -76,7 +40,7 @@ def train(job: Job, launch: Launch) -> Outcome:
         TrainingError: if they fail; of what each of them says, what the first one said.
     """
     try:
-        share(OwnTraining.part(job.settings)[1], launch.num_processes)
+        batch_size.share(OwnTraining.part(job.settings)[1], launch.num_processes)
     except TrainingError as error:
         raise TrainingError(f"{job.name}: training.{error}") from None
     with tempfile.TemporaryDirectory(prefix="tunebench-") as name:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tunebench import memory
-from tunebench.batching import IGNORED
+from tunebench.models import memory
+from tunebench.prompts.batching import IGNORED
 from tunebench.training.trial import REFUSALS, tolerance, untrained
 
 if TYPE_CHECKING:

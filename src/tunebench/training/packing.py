@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from tunebench import memory
-from tunebench.batching import IGNORED, Collator, Example
+from tunebench.models import memory
+from tunebench.prompts.batching import IGNORED, Collator, Example
 from tunebench.training.trial import REFUSALS, tolerance, untrained
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebench import memory, results
-from tunebench.batching import IGNORED
+from tunebench import results
 from tunebench.errors import Diverged
+from tunebench.models import memory
+from tunebench.prompts.batching import IGNORED
 from tunebench.training import flops
 
 if TYPE_CHECKING:
@@ -62,14 +63,8 @@ def validation_loss(trainer: Trainer) -> dict[str, float]:
     last = [entry for entry in state.log_history if "eval_loss" in entry][-1:]
     measured = last[0] if last and last[0]["step"] == state.global_step else trainer.evaluate()
     if not math.isfinite(measured["eval_loss"]):
-        raise Diverged(state.global_step, last_learning_rate(trainer))
+        raise Diverged(state.global_step, trainer.last_learning_rate())
     return {"validation_loss": results.rounded(measured["eval_loss"])}
-
-
-def last_learning_rate(trainer: Trainer) -> float:
-    """That of the last step whose loss was noted."""
-    rates = [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry]
-    return float(rates[-1])
 
 
 def _largest(trainer: Trainer, number: int) -> int:

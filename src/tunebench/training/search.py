@@ -12,13 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunebench import results
 from tunebench.config.options import Options, merge
-
-if TYPE_CHECKING:
-    from tunebench.training import Job, Outcome
+from tunebench.training.job import Job, Outcome
 
 
 def trials(search: Mapping[str, Sequence[Any]]) -> list[Options]:
@@ -70,8 +68,6 @@ def train(job: Job, once: Callable[[Job], Outcome]) -> Outcome:
 
 
 def _trial(job: Job, number: int, chosen: Options, once: Callable[[Job], Outcome]) -> Outcome:
-    from tunebench.training import Outcome
-
     folder = _folder(job, number)
     done = folder / "outcome.json"
     if done.exists():

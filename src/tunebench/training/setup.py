@@ -8,17 +8,19 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunebench import batching, memory, models, paths, tokenization
-from tunebench.adapters import virtual_tokens
+from tunebench import models, paths
 from tunebench.config.options import OwnTraining
 from tunebench.config.schema import PeftMethod
 from tunebench.errors import TrainingError
-from tunebench.training import launch, logits, packing, precision, process
+from tunebench.models import memory
+from tunebench.models.adapters import virtual_tokens
+from tunebench.prompts import batching, tokenization
+from tunebench.training import batch_size, logits, packing, precision, process
+from tunebench.training.job import Job
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
 
-    from tunebench.training import Job
     from tunebench.training.checkpoints import Checkpoints
     from tunebench.training.trainer import Trainer
 
@@ -55,7 +57,7 @@ def arguments(job: Job) -> TrainingArguments:
         "logging_nan_inf_filter": False,
     }
     with _blamed_on(f"{job.name}: training"):
-        made = TrainingArguments(**defaults | launch.share(given, processes) | mixed | managed)
+        made = TrainingArguments(**defaults | batch_size.share(given, processes) | mixed | managed)
     if made.world_size != processes:
         raise TrainingError(
             f"{job.name}: training.launch: {processes} processes were started, and"
@@ -83,8 +85,8 @@ def trainer(
     from transformers import set_seed
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from tunebench.training import sharing
-    from tunebench.training.allocation import AllocateRanks, allocates_ranks
+    from tunebench.training import sharding
+    from tunebench.training.adalora import AllocateRanks, allocates_ranks
     from tunebench.training.callbacks import (
         KeepEpochs,
         LogAtCheckpoints,
@@ -116,7 +118,7 @@ def trainer(
         made = Trainer(
             model=model,
             args=arguments,
-            train_dataset=sharing.Rows(sequences),
+            train_dataset=sharding.Rows(sequences),
             eval_dataset=rows["validation"] or None,
             data_collator=batching.Collator(pad_id, flat=packing.is_flat(model)),
             by_length="train_sampling_strategy" not in given,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from tunebench.batching import LengthWindows
 from tunebench.errors import Diverged
-from tunebench.training import flops, recording
+from tunebench.prompts.batching import LengthWindows
+from tunebench.training import flops
 from tunebench.training.logits import LabelledLogits, without_mask
-from tunebench.training.neftune import RowNoise
-from tunebench.training.sharing import EvenBatches
+from tunebench.training.sharding import EvenBatches
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +20,7 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
     """The library's, which see; batches are those of `batching.Collator`.
 
     It stops at the first loss that is no number, which the library's own passes over. Its training
-    rows are `sharing.Rows`. `counted` are the model's trainable and all weights.
+    rows are `sharding.Rows`. `counted` are the model's trainable and all weights.
 
     Args:
         by_length: draw batches from windows sorted by length; else as `train_sampling_strategy`
@@ -43,9 +41,6 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         self._labelled = labelled
         self.written_in = written_in
         super().__init__(compute_loss_func=labelled.loss if labelled else None, **options)
-        alpha = self.args.neftune_noise_alpha
-        self._noise = None if alpha is None else RowNoise(self.model, alpha)
-        self.neftune_noise_alpha = None  # the library's own noise
         self.counted = flops.parameters(self.model)  # now: later each process may hold a part
 
     def train(self, *given: Any, **options: Any) -> Any:
@@ -57,8 +52,13 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         output = super().train(*given, **options)
         trained = (weight for weight in self.model.parameters() if weight.requires_grad)
         if not all(bool(weight.isfinite().all()) for weight in trained):  # after the last loss
-            raise Diverged(self.state.global_step, recording.last_learning_rate(self))
+            raise Diverged(self.state.global_step, self.last_learning_rate())
         return output
+
+    def last_learning_rate(self) -> float:
+        """That of the last step whose loss was logged."""
+        rates = [entry["learning_rate"] for entry in self.state.log_history if "loss" in entry]
+        return float(rates[-1])
 
     def get_train_dataloader(self) -> Any:
         """As the library's, with no row seen twice where several processes share them out."""
@@ -98,11 +98,9 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """The batch's part in the mean loss over all labels of the optimizer step."""
-        lengths = inputs.pop("row_lengths")
-        with ExitStack() as stack:
-            if self._noise:
-                stack.enter_context(self._noise.on(lengths))
-            if self._labelled:
-                stack.enter_context(self._labelled.at(inputs["labels"]))
-                inputs = without_mask(inputs)
+        del inputs["row_lengths"]
+        if self._labelled is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        with self._labelled.at(inputs["labels"]):
+            inputs = without_mask(inputs)
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)

@@ -1,0 +1,89 @@
+"""Everything that can be known to be wrong before any work: the stage `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tunebench import metrics
+from tunebench.config.options import Options
+from tunebench.config.schema import Params
+from tunebench.data import pins
+from tunebench.data.sources import source_of
+from tunebench.data.sources.repository import check_name
+from tunebench.errors import ParameterError, SourceError, suggest
+
+# what `download` reads; the rest of a data set's entry concerns later stages
+SOURCE_FIELDS = (
+    "generator", "path", "encoding", "quoting", "hub", "config", "split", "revision", "rows",
+    "task", "columns", "label_names", "labels", "drop_empty", "drop_test_duplicates", "licence",
+    "test_fraction",
+)  # fmt: skip
+
+
+def check(params: Params) -> dict[str, dict[str, Any]]:
+    """Source and fingerprint of each data set and model that is used.
+
+    `forgetting_text` holds the source of that text; empty where none is set.
+
+    Raises:
+        ParameterError: with a line for every source that is not there or not usable.
+    """
+    held = params.evaluation.forgetting
+    datasets = dict.fromkeys([*params.grid.datasets, *([held.dataset] if held else [])])
+    found: dict[str, dict[str, Any]] = {}
+    faults: list[str] = []
+    looks: list[tuple[str, str, Callable[[Params, str], dict[str, Any]]]] = [
+        *(("datasets", name, _dataset) for name in datasets),
+        *(("models", name, _model) for name in params.grid.models),
+    ]
+    for section, name, look in looks:
+        try:
+            found[name] = look(params, name)
+        except SourceError as error:
+            faults.append(f"params.yaml: {section}.{name}.{error}")
+    faults += [*_unknown_metrics(params), *_launch_faults(params)]
+    if faults:
+        raise ParameterError(faults)
+    return found | {
+        "forgetting_text": found[held.dataset] | {"forgetting": held.model_dump()} if held else {}
+    }
+
+
+def _unknown_metrics(params: Params) -> Iterator[str]:
+    """Published metrics that are none of this project's, and so would have nothing beside them."""
+    for index, result in enumerate(params.published.results if params.published else []):
+        for name in result.metrics:
+            if name not in metrics.QUALITY:
+                place = f"params.yaml: published.results[{index}].{name}"
+                yield f"{place}: unknown metric; {suggest(name, metrics.QUALITY)}"
+
+
+def _launch_faults(params: Params) -> Iterator[str]:
+    """Files that `training.launch` names and that are not there."""
+    sections: dict[str, Options] = {"training": params.training}
+    for name in params.grid.datasets:
+        sections[f"datasets.{name}.training"] = params.datasets[name].training
+    for name in params.grid.tuning:
+        sections[f"methods.{name}.training"] = params.tuning_method(name).training
+    for place, settings in sections.items():
+        config = (settings.get("launch") or {}).get("config")
+        if config is not None and not Path(config).is_file():
+            known = map(str, Path(config).parent.glob("*.yaml"))
+            place = f"params.yaml: {place}.launch.config"
+            yield f"{place}: {config} is not there; {suggest(config, known)}"
+
+
+def _dataset(params: Params, name: str) -> dict[str, Any]:
+    dataset = params.datasets[name]
+    source = dataset.model_dump(mode="json", include=set(SOURCE_FIELDS), exclude_defaults=True)
+    return {"source": source, "fingerprint": source_of(dataset).fingerprint(dataset)}
+
+
+def _model(params: Params, name: str) -> dict[str, Any]:
+    model = params.models[name]
+    if model.hub is not None:
+        check_name(model.hub)
+        return {"source": model.model_dump(include={"hub", "revision"}, exclude_none=True)}
+    return {"source": {"path": model.path}, "files": pins.files(str(model.path))}

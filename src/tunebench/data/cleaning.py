@@ -1,0 +1,237 @@
+"""A source's rows to text rows: cells checked, labels named, what is missing counted."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from tunebench.config.data import Dataset
+from tunebench.data.sources.rows import Row
+from tunebench.data.sources.spelling import look_alikes, normal, shown, tidy
+from tunebench.data.tables import TextRow
+from tunebench.errors import SourceError, suggest
+
+LISTED_GROUPS = 50  # of labels that read alike, in one message
+
+
+@dataclass
+class Kept:
+    """What stays in memory of a split's rows, twelve bytes each.
+
+    `labels` holds each row's place in `Cleaner.labels` (summaries: 0); `inputs` holds 64 bits of a
+    hash of what a prompt can show of it. Among ten million rows two of different texts are alike in
+    it with a probability of 3 in a million.
+    """
+
+    labels: array[int] = field(default_factory=lambda: array("i"))
+    inputs: array[int] = field(default_factory=lambda: array("Q"))
+
+
+@dataclass
+class Cleaner:
+    """Turns rows of one data set into text rows, and counts what it leaves out.
+
+    `source_names` are the label names that the source itself has, for a data set that gives none;
+    `labels` numbers the labels as they come, `spellings` counts how each is written in the rows,
+    `dropped` counts rows by split and reason.
+    """
+
+    dataset: Dataset
+    source_names: Mapping[str, str] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+    spellings: dict[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        given = self.dataset.label_names
+        table = dict(enumerate(given)) if isinstance(given, list) else given
+        names = self.source_names if table is None else table
+        self.as_written = self.dataset.labels == "as_written"
+        self.names = _one_name(names, form=str)
+        self._by_form = {} if self.as_written else _one_name(names, form=normal)
+        self._known: dict[str, str] = {}  # spelling → label
+        self._first: dict[str, str] = {}  # normal form → label
+        columns = self.dataset.columns
+        self.columns = {"text": columns.text, "target": self.dataset.target, **columns.further}
+
+    def rows(self, split: str, source: Iterable[Row], kept: Kept) -> Iterator[TextRow]:
+        """The split's text rows, each noted in `kept`.
+
+        Raises:
+            SourceError: for a column that is not there, a cell that is empty or no text, a label
+                without a name, a split of which nothing is left.
+        """
+        number, labelled = -1, self.dataset.labelled
+        for number, (place, given) in enumerate(source):
+            row = {"id": f"{split}-{number}"}
+            for name, column in self.columns.items():
+                row[name] = self._cell(given, column, place)
+            missing = None if row["text"].strip() else "text"
+            if missing is None:
+                if labelled and row["target"]:
+                    row["target"] = self._label(given[self.dataset.target], place)
+                missing = None if row["target"].strip() else "target"
+            if missing:
+                self._drop(split, self.columns[missing], place)
+                continue
+            if labelled:
+                kept.labels.append(self.labels.setdefault(row["target"], len(self.labels)))
+            else:
+                kept.labels.append(0)
+            kept.inputs.append(_digest(row, place))
+            yield row
+        if not kept.labels:
+            why = f" left of {number + 1}: a text or an answer is empty in each" * (number >= 0)
+            raise SourceError(f"the {split} rows: there are none{why}")
+
+    def _drop(self, split: str, column: str, place: str) -> None:
+        if not self.dataset.drop_empty:
+            raise SourceError(
+                f"{place}: {column!r} is empty; fill it in, or leave such rows out with"
+                " drop_empty: true"
+            )
+        self.dropped[f"{split}: {column} empty"] += 1
+
+    def _cell(self, row: dict[str, Any], column: str, place: str) -> str:
+        try:
+            value = row[column]
+        except KeyError:
+            known = map(str, row)
+            raise SourceError(
+                f"{place}: there is no column {column!r}; {suggest(column, known)}"
+            ) from None
+        if isinstance(value, str):
+            return value
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return ""
+        if isinstance(value, (list, tuple, dict, bytes)):
+            kind = {dict: "a mapping", bytes: "bytes"}.get(type(value), "a list")
+            raise SourceError(
+                f"{place}: {column!r} holds {kind}, not a text; write it as one text, or name"
+                " another column"
+            )
+        return str(value)
+
+    def _label(self, value: Any, place: str) -> str:
+        """A cell's label, noted with its spelling; empty where nothing of it can be seen."""
+        text = type(value) is str
+        spelling = value if text else str(value).lower() if type(value) is bool else str(value)
+        label = self._known.get(spelling)
+        if label is None:
+            label = self._known[spelling] = self._named(spelling, place, not text)
+            self.spellings[spelling] = 0
+        self.spellings[spelling] += 1
+        return label
+
+    def _named(self, spelling: str, place: str, number: bool) -> str:
+        text, form = spelling.strip(), normal(spelling)
+        if not form:
+            return ""
+        if not self.names:
+            if self.as_written:
+                return text
+            # 1.0 that JSON holds as a number is 1; as text alone it stays as it is written
+            return self._first.setdefault(form, form if number else tidy(spelling))
+        if text in self.names:
+            return self.names[text]
+        for other in _forms(text) if self.as_written else (form, *_forms(form)):
+            name = self._by_form.get(other, self.names.get(other))
+            if name is not None:
+                return name
+        # the source may have the names themselves
+        own = {name: name for name in self.names.values()}
+        if not self.as_written:
+            own = {normal(name): name for name in own} | own
+        if (name := own.get(text, own.get(text if self.as_written else form))) is not None:
+            return name
+        raise SourceError(
+            f"{place}: label {text!r} has no label_names; {suggest(text, self.names)}"
+        )
+
+    def unified(self) -> dict[str, dict[str, int]]:
+        """Label → how often each of its spellings stands in the rows, where it has several."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for spelling, count in sorted(self.spellings.items()):
+            if not self._known[spelling]:
+                continue
+            form = spelling.strip() if self.as_written else normal(spelling)
+            found.setdefault((self._known[spelling], form), {})[spelling] = count
+        several: dict[str, dict[str, int]] = {}
+        for (label, _), counts in sorted(found.items()):
+            if len(counts) > 1:
+                several.setdefault(label, {}).update(counts)
+        return several
+
+    def check_look_alikes(self) -> None:
+        """Refuse labels that are written differently and read alike, where the entry names none.
+
+        Raises:
+            SourceError: with every group of them, and how many rows each label has.
+        """
+        if self.names or self.as_written:
+            return
+        groups = look_alikes(self.labels)
+        if not groups:
+            return
+        rows: Counter[str] = Counter()
+        for spelling, count in self.spellings.items():
+            rows[self._known[spelling]] += count
+        listed = "; ".join(
+            " and ".join(f"{shown(label, group)} ({rows[label]} rows)" for label in group)
+            for group in groups[:LISTED_GROUPS]
+        )
+        more = f"; and {len(groups) - LISTED_GROUPS} more" if len(groups) > LISTED_GROUPS else ""
+        label = self.dataset.target
+        raise SourceError(
+            f"labels of {label!r} read alike: {listed}{more}; if they are the same, mend the rows,"
+            " or give each label of the data set its name in label_names, these the same; if they"
+            " are not, write labels: as_written"
+        )
+
+
+def _one_name(names: Mapping[Any, str], form: Callable[[str], str]) -> dict[str, str]:
+    """A label's form → its name.
+
+    Raises:
+        SourceError: for two labels of one form that have different names.
+    """
+    keys: dict[str, Any] = {}
+    for key, name in names.items():
+        other = keys.setdefault(form(str(key)), key)
+        if names[other] != name:
+            raise SourceError(
+                f"label_names: {other!r} and {key!r} are one label, and have the names"
+                f" {names[other]!r} and {name!r}; keep one of them"
+                + ("" if form is str else ", or write labels: as_written")
+            )
+    return {spelled: names[key] for spelled, key in keys.items()}
+
+
+def _forms(label: str) -> Iterator[str]:
+    """Other ways to write the same label: what tools make of integers and of yes and no.
+
+    >>> list(_forms("1.0")), list(_forms("true"))
+    (['1'], ['true', 'True', 'TRUE', '1'])
+    """
+    if (whole := normal(label)) != label and label.isascii():
+        yield whole  # integers, some of them missing, as pandas writes them
+    if label.lower() in ("true", "false"):
+        yield from (label.lower(), label.capitalize(), label.upper())
+        yield str(int(label.lower() == "true"))
+
+
+def _digest(row: TextRow, place: str) -> int:
+    """64 bits of all that a prompt can show of a row."""
+    shown = "\0".join(value for name, value in row.items() if name not in ("id", "target"))
+    try:
+        row["target"].encode()
+        return int.from_bytes(blake2b(shown.encode(), digest_size=8).digest(), "little")
+    except UnicodeEncodeError as error:
+        raise SourceError(
+            f"{place}: holds half of a character, {error.object[error.start]!r}; write it whole"
+        ) from None

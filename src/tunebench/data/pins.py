@@ -1,0 +1,155 @@
+"""Which files a model's name stands for, and what can be told of it without loading it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tunebench.data.sources.fetching import fetch
+from tunebench.data.sources.fingerprints import digests
+from tunebench.data.sources.hub_faults import told
+from tunebench.data.sources.repository import Repository, licence, listing, resolve
+from tunebench.errors import SourceError
+
+CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+
+# one file or numbered shards: no variants (model.fp16.safetensors), no consolidated.*
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+# what else of a repository's top folder loading reads
+SETTINGS = re.compile(r"(?!pytorch_model)[^/]*\.(json|jinja|model)|(merges|vocab)\.txt")
+
+
+def pin(checked: dict[str, Any], *, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All that is known of a model: its source, its revision, its files, what they state.
+
+    Args:
+        checked: what the stage `check` found of it.
+        earlier: an earlier pin of that name, whose commit is kept while the source is the same.
+    """
+    source = checked["source"]
+    if "hub" in source:
+        same = earlier is not None and earlier["source"] == source
+        return _pin_hub(source, pinned=earlier["revision"] if earlier and same else None)
+    hashes = "".join(file["sha256"] for file in checked["files"].values())
+    revision = hashlib.sha256(hashes.encode()).hexdigest()
+    return checked | {"revision": revision} | describe(source["path"])
+
+
+def _pin_hub(source: dict[str, str], *, pinned: str | None) -> dict[str, Any]:
+    """Fetch what loading a model reads into the Hugging Face cache, and pin it."""
+    asked = Repository(source["hub"], "model", source.get("revision"), pinned)
+    with told(asked):
+        commit = resolve(asked)
+        listed = listing(asked, commit)
+        chosen = _chosen(asked, listed)
+        card = [name for name in ("README.md",) if name in listed]
+        got = fetch(asked, commit, {name: listed[name] for name in chosen + card})
+    return {
+        "source": source,
+        "files": {
+            name: {"bytes": (got.folder / name).stat().st_size, "sha256": got.sha256[name]}
+            for name in chosen
+        },
+        "revision": commit,
+        **describe(str(got.folder), weights=filter(WEIGHTS.fullmatch, chosen)),
+        "licence": licence(got.folder) or "not stated",
+    }
+
+
+def _chosen(asked: Repository, listed: Iterable[str]) -> list[str]:
+    """The files that loading reads, in order."""
+    names = sorted(listed)
+    weights = [name for name in names if WEIGHTS.fullmatch(name)]
+    if "model.safetensors" in weights:  # beside shards, it is the one that is loaded
+        weights = ["model.safetensors"]
+    if not weights:
+        raise SourceError(
+            f"hub: {asked.name} holds no weights (model*.safetensors in its top folder);"
+            f" {_instead_of_weights(names)}"
+        )
+    if "config.json" not in names:
+        raise SourceError(f"hub: {asked.name} holds no config.json; choose a transformers model")
+    return sorted([name for name in names if SETTINGS.fullmatch(name)] + weights)
+
+
+def _instead_of_weights(names: list[str]) -> str:
+    if "adapter_config.json" in names:
+        return "it is an adapter: name its base model"
+    if any(name.endswith((".bin", ".pt", ".pth", ".h5")) for name in names):
+        return (
+            "its weights could run code when read: choose a repository with safetensors, or convert"
+            " it and give path:"
+        )
+    return "choose a repository with safetensors"
+
+
+def files(folder: str) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of each file of a local model that loading it reads.
+
+    Raises:
+        SourceError: if the folder holds no model in the Hugging Face layout with safetensors.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise SourceError(f"path: {folder} is no folder; name one with config.json and weights")
+    if not (path / "config.json").exists():
+        raise SourceError(f"path: {folder} holds no config.json, so it is no Hugging Face model")
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        old = any(path.glob("*.bin"))
+        remedy = (
+            "convert its .bin weights, which could run code when read"
+            if old
+            else "copy the model's *.safetensors there"
+        )
+        raise SourceError(f"path: {folder} holds no weights (*.safetensors); {remedy}")
+    settings = [*path.glob("*.json"), *path.glob("*.jinja"), *path.glob("*.model")]
+    hashes = digests(sorted(settings) + weights)
+    return {
+        file.name: {"bytes": file.stat().st_size, "sha256": digest}
+        for file, digest in hashes.items()
+    }
+
+
+def describe(folder: str, *, weights: Iterable[str] | None = None) -> dict[str, Any]:
+    """Architecture, parameters, context length (tokens) and licence, as the files state them.
+
+    Args:
+        weights: names of the files that hold the weights; all safetensors where None.
+    """
+    path = Path(folder)
+    files = (
+        sorted(path.glob("*.safetensors")) if weights is None else [path / name for name in weights]
+    )
+    settings = json.loads((path / "config.json").read_text("utf-8"))
+    text = settings.get("text_config", settings)
+    return {
+        "architecture": (settings.get("architectures") or ["unknown"])[0],
+        "parameters": sum(_parameters(files)),
+        "vocabulary_size": text.get("vocab_size"),
+        "context_length": next((text[name] for name in CONTEXT_FIELDS if text.get(name)), None),
+        "licence": _licence(path),
+    }
+
+
+def _parameters(files: Iterable[Path]) -> Iterator[int]:
+    from safetensors import safe_open
+
+    for file in files:
+        with safe_open(file, framework="np") as weights:
+            names = weights.keys()  # it is no mapping, so it cannot be iterated itself
+            yield sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
+
+
+def _licence(path: Path) -> str:
+    """The `license:` of the model card's front matter."""
+    card = path / "README.md"
+    for line in card.read_text("utf-8").splitlines() if card.exists() else []:
+        if line.startswith("license:"):
+            return line.removeprefix("license:").strip()
+    return "not stated"

@@ -1,0 +1,145 @@
+"""Prompts and completions, and the tokens that they become.
+
+- `tokenization`: text to tokens, so that a row's text never becomes a control token
+- `control_tokens`: which of a tokenizer's tokens are control tokens
+- `encoding`: the tokens of a prompt and of each answer to it, for everything that runs a model
+- `batching`: prompts as tensors, padded, in batches of similar length
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tunebench import results
+from tunebench.errors import SourceError
+from tunebench.prompts.tokenization import Marked, Span
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One row as the model sees it.
+
+    `data` holds the character spans of `prompt` that came from rows, which no control token may
+    come out of. `completion` is what the model learns to write, the template's own text around the
+    answer included; `answer` is the answer's span in it, all of it where None. `label` is the
+    label's name, or None where the task is to write; `begin` is that of `tokenization.Marked`;
+    `tokens` counts the prompt's, and `cut` tells whether its text was shortened. `answer_tokens`
+    are kept free for the answer, the template's words around it and its end: of all prompts of a
+    file the same.
+    """
+
+    id: str
+    prompt: str
+    completion: str
+    label: str | None = None
+    split: str = "test"
+    data: list[Span] = field(default_factory=list)
+    answer: Span | None = None
+    begin: bool = True
+    tokens: int = 0
+    cut: bool = False
+    answer_tokens: int = 0
+
+    @property
+    def shown(self) -> Marked:
+        """The prompt, for the tokenizer."""
+        return Marked(self.prompt, self.data, self.begin)
+
+    @property
+    def learned(self) -> Marked:
+        """The completion, for the tokenizer."""
+        return Marked(self.completion, [self._answer_span])
+
+    @property
+    def gold(self) -> str:
+        """The right answer, a label's name or a text."""
+        start, end = self._answer_span
+        return self.completion[start:end]
+
+    @property
+    def lead(self) -> str:
+        """What the template writes before an answer."""
+        return self.completion[: self._answer_span[0]]
+
+    @property
+    def tail(self) -> str:
+        """What the template writes behind an answer, its end-of-turn token last."""
+        return self.completion[self._answer_span[1] :]
+
+    def answered(self, text: str) -> Marked:
+        """Another answer in the place of the right one, without what follows it."""
+        return Marked(self.lead) + Marked.from_row(text)
+
+    @property
+    def _answer_span(self) -> Span:
+        return (0, len(self.completion)) if self.answer is None else self.answer
+
+
+@dataclass(frozen=True)
+class DoesNotFit:
+    """A prompting method whose examples leave no room for the text: a result, not a fault."""
+
+    tokens_needed: int
+    tokens_available: int
+
+    def metrics(self) -> results.Metrics:
+        """What stands in the place of a score, or of a timing."""
+        return {"does_not_fit": True} | asdict(self)
+
+
+def summarize(prompts: Sequence[Prompt] | DoesNotFit) -> results.Metrics:
+    """Metrics of one file of prompts."""
+    if isinstance(prompts, DoesNotFit):
+        return prompts.metrics()
+    tokens = [prompt.tokens for prompt in prompts]
+    return {
+        "rows": len(prompts),
+        "rows_cut": sum(prompt.cut for prompt in prompts),
+        "prompt_tokens_mean": round(sum(tokens) / len(tokens), 2),
+        "prompt_tokens_max": max(tokens),
+    }
+
+
+def write(path: Path, prompts: Iterable[Prompt] | DoesNotFit) -> None:
+    """Write prompts as JSON lines, or the one line that says why there are none."""
+    if isinstance(prompts, DoesNotFit):
+        results.write_lines(path, [{"does_not_fit": asdict(prompts)}])
+    else:
+        results.write_lines(path, map(asdict, prompts))
+
+
+def read(path: Path) -> list[Prompt] | DoesNotFit:
+    """Read what `format_prompts` wrote.
+
+    Raises:
+        SourceError: if the file is not there, or holds nothing.
+    """
+    rows = results.read_lines(path)
+    if not rows:
+        raise SourceError(f"{path}: holds no prompts; remove it and run `dvc repro`")
+    if "does_not_fit" in rows[0]:
+        return DoesNotFit(**rows[0]["does_not_fit"])
+    for row in rows:
+        row["data"] = [(start, end) for start, end in row["data"]]
+        row["answer"] = tuple(row["answer"])
+    return [Prompt(**row) for row in rows]
+
+
+def read_subset(path: Path) -> list[Prompt]:
+    """Every row that a subset's `format_prompts` wrote, before which no solved examples stand.
+
+    Raises:
+        SourceError: if the file is not there, or holds nothing to train on.
+    """
+    rows = read(path)
+    if isinstance(rows, DoesNotFit):
+        raise SourceError(f"{path}: holds no training rows; remove it and run `dvc repro`")
+    return rows
+
+
+def read_split(path: Path, split: str) -> list[Prompt]:
+    """One split of the rows that a subset's `format_prompts` wrote."""
+    rows = read(path)
+    return [] if isinstance(rows, DoesNotFit) else [row for row in rows if row.split == split]

@@ -1,0 +1,60 @@
+"""One small file of metrics for each data set, method and size: what `dvc metrics show` compares.
+
+The keys are the same in every file of a study, and at most ten, so that DVC's table has one row for
+each file and fits a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tunebench import metrics, results
+from tunebench.report.summary import NO_ROWS, Record
+
+QUALITY = {
+    "classification": ("accuracy", "macro_f1"),
+    "summarization": ("rouge1", "rougeL"),
+}
+COSTS = ("train_s", "latency_p50_s", "usd_per_1k_requests")
+
+
+def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
+    """The files by their paths within `metrics/summary/`.
+
+    `plus_minus` is half the width of the 95% interval of the task's first metric. What a run does
+    not have is null: the other task's metrics, a method's training seconds where nothing is
+    trained, a price where the machine has none.
+    """
+    records = list(records)
+    several = len({record.model for record in records}) > 1
+    tasks = {record.task for record in records}
+    quality = [name for task, names in QUALITY.items() if task in tasks for name in names]
+    return {
+        _place(record, several=several): {
+            "status": record.status,
+            **{name: record.quality.get(name) for name in quality},
+            "plus_minus": _plus_minus(record),
+            **{name: (record.training | record.inference).get(name) for name in COSTS},
+        }
+        for record in records
+    }
+
+
+def write(folder: Path, files: dict[Path, dict[str, Any]]) -> None:
+    """Put the files in the place of an earlier study's."""
+    with results.replacing_folder(folder) as temporary:
+        for path, content in files.items():
+            results.write(temporary / path, content)
+
+
+def _place(record: Record, *, several: bool) -> Path:
+    size = "" if record.train_size == NO_ROWS else f"-{record.train_size}"
+    model = Path(record.model) if several else Path()
+    return model / record.dataset / f"{record.method}{size}.json"
+
+
+def _plus_minus(record: Record) -> float | None:
+    low, high = (record.quality.get(end) for end in metrics.interval(record.headline))
+    return None if low is None or high is None else results.rounded((high - low) / 2, 2)

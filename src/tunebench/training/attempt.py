@@ -1,0 +1,92 @@
+"""One training run in this process, from its last complete checkpoint if there is one."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from tunebench import paths
+from tunebench.errors import Diverged, TrainingError
+from tunebench.models import memory, outcomes
+from tunebench.training import recording, setup
+from tunebench.training.job import Ended, Job, Outcome
+
+if TYPE_CHECKING:
+    from tunebench.training.checkpoints import Checkpoints
+    from tunebench.training.trainer import Trainer
+
+
+def attempt(job: Job) -> Outcome:
+    """Train in this process, which may be one of several that all do the same.
+
+    Raises:
+        Ended: if memory ends, or the loss is no number any more.
+        TrainingError: if it can not start, or go on.
+    """
+    from accelerate import PartialState
+
+    from tunebench.training.checkpoints import Checkpoints, is_full_disk
+
+    started = perf_counter()
+    arguments = setup.arguments(job)  # first: they bring the processes together
+    kept = Checkpoints(job.checkpoints, job.identity())
+    with PartialState().main_process_first():  # which removes what is of no use
+        resumed = kept.last()
+    earlier_s = kept.seconds(resumed)
+    trainer = None
+    try:
+        trainer = setup.trainer(job, arguments, kept, lambda: earlier_s + perf_counter() - loaded)
+        loaded = perf_counter()
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        trained = perf_counter()
+        validated = recording.validation_loss(trainer)
+    except Diverged as error:
+        raise Ended(outcomes.diverged(error), _history(trainer)) from None
+    except Exception as error:
+        if memory.has_ended(error):
+            raise Ended(outcomes.out_of_memory(), _history(trainer)) from None
+        if is_full_disk(error):
+            raise _full(job, kept, trainer) from error
+        raise
+    saving = perf_counter()
+    _write(job, trainer, kept)
+    spans = {
+        "load_s": loaded - started,
+        "train_s": earlier_s + trained - loaded,
+        "save_s": perf_counter() - saving,
+    }
+    measured = recording.metrics(trainer, job.output, spans) | validated
+    return Outcome({"rows": job.rows} | measured, _history(trainer))
+
+
+def _write(job: Job, trainer: Trainer, kept: Checkpoints) -> None:
+    """What was trained, in the place of an older run's files, which would be loaded with ours."""
+    main = trainer.is_world_process_zero()
+    if main:
+        shutil.rmtree(job.output, ignore_errors=True)
+    setup.save(trainer, nullcontext(job.output))
+    if main and paths.epochs(job.checkpoints).exists():
+        # copied: a kill before the checkpoints are gone would otherwise leave none to go on with
+        shutil.copytree(paths.epochs(job.checkpoints), paths.epochs(job.output))
+    if main:
+        kept.remove()
+
+
+def _full(job: Job, kept: Checkpoints, trainer: Trainer | None) -> TrainingError:
+    kept.remove_unfinished()
+    weights = (
+        [weight for weight in trainer.model.parameters() if weight.requires_grad] if trainer else []
+    )
+    needed = 3 * sum(weight.nbytes for weight in weights)  # with Adam's two moments
+    free = shutil.disk_usage(job.checkpoints).free
+    return TrainingError(
+        f"{job.name}: the disk is full while saving: {free / 1e9:.2g} GB are free now at"
+        f" {job.checkpoints}, and a checkpoint takes about {needed / 1e9:.2g} GB. Free some and"
+        " run again: it goes on from the last whole checkpoint"
+    )
+
+
+def _history(trainer: Trainer | None) -> list[dict[str, Any]]:
+    return recording.history(trainer.state.log_history) if trainer else []
