@@ -18,9 +18,11 @@ from tiny_model import SENTENCES, write_llama, write_tokenizer
 from tunebench import models
 from tunebench.config import schema
 from tunebench.prompts import Prompt, tokenization
+from tunebench.quiet import show_own_lines
 from tunebench.training import Job
 
 sys.path.insert(0, str(ROOT))  # stages/ is no installed package
+show_own_lines()  # as in a stage
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker for each core: more threads would wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")

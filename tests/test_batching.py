@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tunebench.models import memory
 from tunebench.prompts import Prompt, batching, tokenization
 
 MakePrompts = Callable[..., list[Prompt]]
@@ -66,7 +67,7 @@ LENGTHS = [7, 1, 9, 9, 3, 5, 2, 8, 4, 6]
 
 @pytest.mark.parametrize("budget", [1, 9, 20, 1000])
 def test_batches_hold_each_row_once_the_longest_first(budget: int) -> None:
-    batches = [batch for batch, _ in batching.within_budget(LENGTHS, budget, len)]
+    batches = [batch for batch, _ in memory.within_budget(LENGTHS, budget, len)]
     flat = [index for batch in batches for index in batch]
     assert sorted(flat) == list(range(10))
     assert [LENGTHS[index] for index in flat] == sorted(LENGTHS, reverse=True)
@@ -88,7 +89,7 @@ def test_budget_is_halved_where_memory_ends() -> None:
             raise torch.OutOfMemoryError
         return len(batch)
 
-    done = list(batching.within_budget(LENGTHS, 1000, work))
+    done = list(memory.within_budget(LENGTHS, 1000, work))
     assert tried[:3] == [10, 5, 2]
     assert max(tried[2:]) <= 3 or 5 in tried[2:]
     assert sorted(index for batch, _ in done for index in batch) == list(range(10))
@@ -101,11 +102,11 @@ def test_one_row_that_does_not_fit_the_memory() -> None:
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
-        list(batching.within_budget(LENGTHS, 1000, work))
+        list(memory.within_budget(LENGTHS, 1000, work))
 
 
 def test_no_rows_make_no_batch() -> None:
-    assert list(batching.within_budget([], 4, len)) == []
+    assert list(memory.within_budget([], 4, len)) == []
 
 
 ROWS = [

@@ -83,7 +83,10 @@ def test_summaries_with_the_least_rouge_come_first() -> None:
     ("name", "message"),
     [
         ("tiny", "'tiny' names no run; write model/dataset/method[/size-seed]"),
-        ("tiny/reviews/lora/0.1-0", "lora/0.1-0.jsonl: is not there yet; run `dvc repro`"),
+        (
+            "tiny/reviews/lora/0.1-0",
+            "lora/0.1-0/predictions.jsonl: is not there yet; run `dvc repro`",
+        ),
     ],
 )
 def test_show_names_the_fault(name: str, message: str) -> None:

@@ -79,7 +79,9 @@ def test_prompting_methods_are_compared_once(
 
 def test_other_test_rows_are_refused(params: Any) -> None:
     write(Run("tiny", "reviews", "lora", 1.0, 0), [True] * ROWS, range(1, ROWS + 1))
-    with pytest.raises(EvaluationError, match=r"lora/1.0-0.jsonl: is of other test rows than"):
+    with pytest.raises(
+        EvaluationError, match=r"lora/1.0-0/predictions.jsonl: is of other test rows than"
+    ):
         comparisons.build(params)
 
 

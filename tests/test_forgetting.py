@@ -209,7 +209,8 @@ def test_other_errors_end_the_stage(tiny: models.Base, monkeypatch: pytest.Monke
 SCARCE = """
 import json, resource, sys
 from pathlib import Path
-from tunebench import forgetting, models
+from tunebench import models
+from tunebench.evaluation import forgetting
 from tunebench.config.schema import FullMethod, Model
 
 folder = Path(sys.argv[1])

@@ -325,26 +325,23 @@ def test_prompts_are_drawn_from_all_test_prompts(
 @pytest.mark.parametrize(
     ("seconds", "least", "expected"),
     [
-        ([1.0] * 40, 2, (6, True)),
-        ([1.0] * 40, 10, (10, True)),
-        ([9.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 1, (11, True)),
-        ([1.0, 9.0, 1.0, 1.0, 1.0, 9.0], 1, (6, True)),
-        ([2.0 ** -(index // 3) for index in range(90)], 1, (30, False)),
-        ([2.0 ** -(index // 3) for index in range(90)], 40, (40, False)),
+        ([1.0] * 40, 2, (6, True, 1.0)),
+        ([1.0] * 40, 10, (12, True, 1.0)),
+        ([9.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 1, (12, True, 1.0)),
+        ([1.0, 9.0, 1.0, 1.0, 1.0, 9.0], 1, (6, True, 1.0)),
+        ([2.0 ** -(index // 3) for index in range(90)], 1, (30, False, 2.0**-9)),
+        ([2.0 ** -(index // 3) for index in range(90)], 40, (42, False, 2.0**-13)),
     ],
 )
 def test_warm_up_ends_when_requests_are_steady(
-    seconds: list[float], least: int, expected: tuple[int, bool]
+    seconds: list[float], least: int, expected: tuple[int, bool, float]
 ) -> None:
     left = iter(seconds)
-    numbers: list[int] = []
 
-    def request(number: int) -> float:
-        numbers.append(number)
-        return next(left)
+    def window() -> list[float]:
+        return [next(left) for _ in range(3)]
 
-    assert clock.warm_up(request, least) == expected
-    assert numbers == [index % 3 for index in range(expected[0])]
+    assert clock.warm_up(window, least) == expected
 
 
 @pytest.mark.parametrize("enabled", [True, False])

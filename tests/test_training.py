@@ -201,7 +201,7 @@ def test_concatenated_sequences_leave_room_for_virtual_tokens(
     metrics = training.train(job).metrics
     tokens = sum(prompt.tokens for prompt in job.prompts)
     assert tokens / 100 < metrics["sequences"] < 16
-    said = "packing_length: the context has room for 100 tokens, not 512"
+    said = "packing_length: the context holds 100 tokens, not 512"
     assert said in capsys.readouterr().err
 
 
@@ -263,7 +263,7 @@ def test_rows_that_would_mix_are_not_packed(
     virtual = training.train(make_job("virtual", settings=SETTINGS | own, method=method)).metrics
     assert lora["rows"] == virtual["rows"] == virtual["sequences"] == 16
     assert lora["sequences"] < 8
-    said = "tiny/reviews/virtual: packing: this model mixes rows that share a sequence"
+    said = "tiny/reviews/virtual: packing: this model mixes rows of one sequence"
     assert capsys.readouterr().err.count(said) == 1
 
 
@@ -295,7 +295,7 @@ def test_plain_loss_is_said_and_the_same(
     rows = make_prompts(16) + make_prompts(5, split="validation", start=50)
     settings = SETTINGS | {"eval_strategy": "epoch", "save_strategy": "no"}
     ours = training.train(make_job("ours", prompts=rows, settings=settings))
-    message = "logits are computed for prompts too"
+    message = "logits of prompts are computed too"
     assert message not in capsys.readouterr().err
     monkeypatch.setattr(setup.logits, "labelled", lambda *_: None)
     plain = training.train(make_job("plain", prompts=rows, settings=settings))

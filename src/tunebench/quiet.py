@@ -1,10 +1,13 @@
-"""What the libraries say and show of themselves, turned off for a stage and for its processes."""
+"""What a stage prints: its own lines, above any progress bar, and nothing of its libraries."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
+
+from tqdm import tqdm
 
 
 def calm_libraries() -> None:
@@ -20,3 +23,20 @@ def calm_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # unset, it warns at every fork
     warnings.simplefilter("ignore")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+class _AboveBars(logging.Handler):
+    """Writes to standard error without tearing a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def show_own_lines() -> None:
+    """Print what this package logs, each record as one line."""
+    ours = logging.getLogger("tunebench")
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    if not ours.handlers:
+        ours.addHandler(_AboveBars())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from tunebench.errors import TunebenchError
 from tunebench.paths import Run, parse_size
-from tunebench.quiet import calm_libraries
+from tunebench.quiet import calm_libraries, show_own_lines
 
 
 def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bool = False) -> None:
@@ -23,6 +23,7 @@ def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bo
         downloads: whether it may fetch gigabytes, and so keeps the bar that shows them.
     """
     calm_libraries()
+    show_own_lines()
     if not downloads:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # before it exits the interpreter looks several times for cycles among all that the libraries

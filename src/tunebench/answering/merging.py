@@ -6,7 +6,7 @@ dequantized first, and the sum is not rounded to 4 bits again.
 
 from __future__ import annotations
 
-import sys
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from tunebench.models import adapters, memory
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
 
 
 def merge(base: models.Base, method: models.Method, trained: Path | None) -> PreTrainedModel | None:
@@ -53,7 +55,7 @@ def _dequantized(model: PreTrainedModel) -> PreTrainedModel | None:
     try:
         plain = model.dequantize()
     except NotImplementedError as error:  # a base that was published quantized, in another way
-        _say(str(error))
+        log.warning("not merged: %s", error)
         return None
     # transformers 5.23 takes away what `save_pretrained` reads, but leaves these
     for flag in ("is_loaded_in_4bit", "is_loaded_in_8bit"):
@@ -66,15 +68,16 @@ def _merged(attached: PeftModel) -> PreTrainedModel | None:
     tuner: Any = attached.base_model
     config = attached.active_peft_config
     if config.is_prompt_learning or not hasattr(tuner, "merge_and_unload"):
-        _say(f"{config.peft_type.value} adds what no weight of the model can hold")
+        kind = config.peft_type.value
+        log.warning("not merged: %s adds what no weight of the model can hold", kind)
         return None
     _untie(attached)
     try:
         merged: PreTrainedModel = tuner.merge_and_unload().eval()
     except (NotImplementedError, ValueError, RuntimeError) as error:  # as each tuner refuses
-        if memory.has_ended(error):
+        if memory.is_exhausted(error):
             raise
-        _say(str(error))
+        log.warning("not merged: %s", error)
         return None
     return merged
 
@@ -99,7 +102,3 @@ def _untie(attached: PeftModel) -> None:
     out.weight = Parameter(out.weight.detach().clone(), requires_grad=False)
     for config in (model.config, model.config.get_text_config()):
         config.tie_word_embeddings = False
-
-
-def _say(reason: str) -> None:
-    print(f"not merged: {reason}", file=sys.stderr)

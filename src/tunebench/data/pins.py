@@ -57,7 +57,6 @@ def _pin_hub(source: dict[str, str], *, pinned: str | None) -> dict[str, Any]:
         },
         "revision": commit,
         **describe(str(got.folder), weights=filter(WEIGHTS.fullmatch, chosen)),
-        "licence": licence(got.folder) or "not stated",
     }
 
 
@@ -133,7 +132,7 @@ def describe(folder: str, *, weights: Iterable[str] | None = None) -> dict[str, 
         "parameters": sum(_parameters(files)),
         "vocabulary_size": text.get("vocab_size"),
         "context_length": next((text[name] for name in CONTEXT_FIELDS if text.get(name)), None),
-        "licence": _licence(path),
+        "licence": licence(path) or "not stated",
     }
 
 
@@ -144,12 +143,3 @@ def _parameters(files: Iterable[Path]) -> Iterator[int]:
         with safe_open(file, framework="np") as weights:
             names = weights.keys()  # it is no mapping, so it cannot be iterated itself
             yield sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
-
-
-def _licence(path: Path) -> str:
-    """The `license:` of the model card's front matter."""
-    card = path / "README.md"
-    for line in card.read_text("utf-8").splitlines() if card.exists() else []:
-        if line.startswith("license:"):
-            return line.removeprefix("license:").strip()
-    return "not stated"

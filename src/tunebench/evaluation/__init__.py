@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from tunebench.prompts.tokenization import Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,8 @@ def evaluate(
         raise EvaluationError("there are no rows to answer; give the data set test rows")
     if failed := outcomes.failure(trained):
         return Outcome(failed, [], trained)
-    try:
-        return _evaluate(base, method, how, prompts, trained)
-    except Exception as error:
-        if not memory.has_ended(error):
-            raise
-    return Outcome(outcomes.out_of_memory(), [], trained)
+    outcome = memory.unless_exhausted(partial(_evaluate, base, method, how, prompts, trained))
+    return outcome or Outcome(outcomes.out_of_memory(), [], trained)
 
 
 def _evaluate(
@@ -250,9 +249,10 @@ def at_limit(predictions: Sequence[dict[str, Any]], how: Answering) -> results.M
     share = metrics.means({"answers_at_limit": [not row["ended"] for row in predictions]})
     most = how.generation.get("max_new_tokens")
     if share["answers_at_limit"] and not how.labels:
-        print(
-            f"{share['answers_at_limit']:.1%} of the answers were cut off at {most} new tokens;"
-            " generation.max_new_tokens sets another limit",
-            file=sys.stderr,
+        log.warning(
+            "%.1f%% of the answers were cut off at %s new tokens; generation.max_new_tokens sets"
+            " another limit",
+            100 * share["answers_at_limit"],
+            most,
         )
     return share | ({"max_new_tokens": most} if most else {})

@@ -6,9 +6,10 @@ whose adapter is disabled is not always that one, since PiSSA and OLoRA change t
 
 from __future__ import annotations
 
+import logging
 import math
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from tunebench.prompts.tokenization import Marked
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
 
 # logits of a batch, one for each of its tokens and each of the vocabulary: 1 GB in float32
 LOGITS = 2**28
@@ -59,16 +62,14 @@ def measure(
     Raises:
         EvaluationError: if a loss is not finite, or the texts hold no token to predict.
     """
-    try:
-        return _measure(
-            base, method, texts,
-            trained=trained, context_length=context_length, batch_tokens=batch_tokens,
-        )  # fmt: skip
-    except Exception as error:
-        if not memory.has_ended(error):
-            raise
+    work = partial(
+        _measure, base, method, texts,
+        trained=trained, context_length=context_length, batch_tokens=batch_tokens,
+    )  # fmt: skip
+    if (found := memory.unless_exhausted(work)) is not None:
+        return found
     failed = outcomes.out_of_memory()
-    print(f"forgetting: {outcomes.note(failed)}; {REMEDY}. The evaluation stands.", file=sys.stderr)
+    log.warning("forgetting: %s; %s. The evaluation stands.", outcomes.note(failed), REMEDY)
     return {"forgetting_failed": failed}
 
 
@@ -127,7 +128,7 @@ def mean_loss(
             return _losses(model, padding, [rows[asked[place]] for place in places])
 
     with bar(total=len(asked), unit="text") as progress:
-        for places, found in batching.within_budget(lengths, batch_tokens, work):
+        for places, found in memory.within_budget(lengths, batch_tokens, work):
             losses |= zip([asked[place] for place in places], found, strict=True)
             progress.update(len(places))
     for index, loss in sorted(losses.items()):

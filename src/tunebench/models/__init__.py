@@ -3,6 +3,7 @@
 - `adapters`: what PEFT attaches, and what it asks of the model
 - `deployment`: whether an adapter can be merged, or served beside its base
 - `memory`: peak memory, and running out of it
+- `shortcuts`: faster ways to the same numbers, used where they give the same
 - `outcomes`: runs that end without a score, which is a result too
 """
 

@@ -1,9 +1,15 @@
-"""Peak memory, and its end: the accelerator's where there is one, else this process's."""
+"""Memory, the accelerator's or else this process's: its peak, and what to do if it runs out."""
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def reset_peak() -> None:
@@ -31,11 +37,58 @@ def reserved_bytes() -> int | None:
     return int(torch.cuda.max_memory_reserved()) if torch.cuda.is_available() else None
 
 
-def has_ended(error: BaseException) -> bool:
-    """Whether an error says that memory ended: a GPU's, or this process's."""
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: a GPU's, or this process's."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # torch's own words on a CPU, which has no class for it
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def unless_exhausted(work: Callable[[], T]) -> T | None:
+    """What `work` returns, which is never None; None if memory ran out, and is free again."""
+    try:
+        return work()
+    except Exception as error:
+        if not is_exhausted(error):
+            raise
+    # past the except clause, whose traceback holds the tensors of every frame
+    release()
+    return None
+
+
+def release() -> None:
+    """Free what is not used any more, on the device too."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def within_budget(
+    lengths: Sequence[int], budget: int, work: Callable[[list[int]], T]
+) -> Iterator[tuple[list[int], T]]:
+    """Do work in batches of similar length, the longest first: their indices, and the result.
+
+    Args:
+        lengths: tokens of each piece of work.
+        budget: tokens that a batch may hold, padding included; one piece alone may be more. If
+            memory runs out it is halved, for good, and the batch tried again.
+
+    Raises:
+        torch.OutOfMemoryError: if one piece alone is too large.
+    """
+    pending = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    while pending:
+        longest = max(1, lengths[pending[0]])
+        batch = pending[: max(1, budget // longest)]
+        alone = len(batch) == 1
+        result = work(batch) if alone else unless_exhausted(partial(work, batch))
+        if result is None:
+            budget = longest * len(batch) // 2
+            continue
+        pending = pending[len(batch) :]
+        yield batch, result

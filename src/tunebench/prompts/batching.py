@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tunebench.prompts import Prompt, encoding
 from tunebench.prompts.tokenization import Tokenizer
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-T = TypeVar("T")
 Example = dict[str, list[int]]  # `input_ids` and `labels`; of a pack also its rows' `lengths`
 
 # on a CPU larger batches fall out of its cache, and each operation maps its memory anew: a model of
@@ -150,31 +149,3 @@ def pad(
 def at_once(model: PreTrainedModel, tokens: int) -> int:
     """How many of so many tokens to read at once: on a CPU fewer are faster."""
     return min(tokens, CPU_BATCH_TOKENS) if model.device.type == "cpu" else tokens
-
-
-def within_budget(
-    lengths: Sequence[int], budget: int, work: Callable[[list[int]], T]
-) -> Iterator[tuple[list[int], T]]:
-    """Do work in batches of like length, the longest first: their indices, and what came of it.
-
-    Args:
-        lengths: tokens of each piece of work.
-        budget: tokens that a batch may hold, padding included; one piece alone may be more. Where
-            memory ends it is halved, for good, and the batch tried again.
-    """
-    import torch
-
-    pending = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    while pending:
-        longest = max(1, lengths[pending[0]])
-        batch = pending[: max(1, budget // longest)]
-        try:
-            result = work(batch)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            budget = longest * len(batch) // 2
-            torch.cuda.empty_cache()
-            continue
-        pending = pending[len(batch) :]
-        yield batch, result

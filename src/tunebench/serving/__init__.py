@@ -14,13 +14,12 @@ load is judged like any prediction.
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from tunebench import models, results
@@ -34,11 +33,11 @@ from tunebench.serving import artifact, measures, quality, servers
 from tunebench.serving.load import Generator, Load, generator
 from tunebench.serving.payloads import Sent, payloads
 from tunebench.serving.search import Found, highest_rate, requests_at
+from tunebench.timing.clock import warm_up
 
-# a round of requests, one after the other, until a round is not faster than the one before
-WARM_UP = 5
-WARM_UP_ROUNDS = 8
-STEADY = 0.95
+log = logging.getLogger(__name__)
+
+WARM_UP = 5  # requests of one window
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,8 @@ def load_test(
     ) as served:
         if served is None:
             return Outcome(outcomes.not_servable(settings.server), [])
-        log = folder / "server.log"
-        with servers.running(settings.server, server, served, log) as endpoint:
+        server_log = folder / "server.log"
+        with servers.running(settings.server, server, served, server_log) as endpoint:
             sent = payloads(endpoint, tokenizer, prompts, timeout_s=settings.timeout_s)
             found = _search(endpoint, sent, how, settings, folder / "guidellm.log")
     answered = [request for load in (found.nearest, *found.tried) for request in load.requests]
@@ -113,12 +112,12 @@ def _search(
     sent: Sent,
     how: Answering,
     settings: Serving,
-    log: Path,
+    log_file: Path,
 ) -> Found:
     seeds = count()
     body = _body(how.generation)
     with generator(
-        endpoint, sent.payloads, body=body, timeout_s=settings.timeout_s, log=log
+        endpoint, sent.payloads, body=body, timeout_s=settings.timeout_s, log=log_file
     ) as source:
 
         def measure(rate: float) -> Load:
@@ -126,7 +125,7 @@ def _search(
                 rate, requests_at(rate, settings), seed=next(seeds), objective=settings.objective
             )
             endpoint.check()
-            print(measures.line(load, settings.objective), file=sys.stderr, flush=True)
+            log.info(measures.line(load, settings.objective))
             return load
 
         return highest_rate(measure, 1 / _warm_up(source, endpoint), settings)
@@ -144,23 +143,21 @@ def _body(options: Options) -> dict[str, Any]:
 
 
 def _warm_up(source: Generator, endpoint: servers.Endpoint) -> float:
-    """Seconds that a request takes where it is the only one, once they do not fall any more.
+    """Seconds that a request takes where it is the only one, once they are steady.
 
     Raises:
         ServingError: if the server answers none.
     """
-    earlier = float("inf")
-    for round_ in range(WARM_UP_ROUNDS):
-        load = source.load(None, WARM_UP, seed=round_)
+    seeds = count()
+
+    def window() -> list[float]:
+        load = source.load(None, WARM_UP, seed=next(seeds))
         endpoint.check()
         if not load.successful:
             errors = Counter(request.error for request in load.requests)
             said = errors.most_common(1)[0][0] if errors else "it took none"
             raise ServingError(f"{endpoint.place}: answers no request: {said}")
-        seconds = median(
-            each.seconds("latency") - each.seconds("client_lag") for each in load.successful
-        )
-        if seconds >= STEADY * earlier:
-            break
-        earlier = seconds
+        return [each.seconds("latency") - each.seconds("client_lag") for each in load.successful]
+
+    _, _, seconds = warm_up(window)
     return seconds

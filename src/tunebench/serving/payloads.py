@@ -9,7 +9,7 @@ the same tokens, and are asked to count them first.
 from __future__ import annotations
 
 import json
-import sys
+import logging
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ from tunebench.errors import ServingError
 from tunebench.prompts import Prompt, encoding
 from tunebench.prompts.tokenization import Ids, Tokenizer
 from tunebench.serving.servers import Endpoint
+
+log = logging.getLogger(__name__)
 
 Payload = str | list[int]
 COUNTED = 3  # texts whose tokens a server is asked to count
@@ -67,10 +69,12 @@ def payloads(
         if taken and counted is not None:
             _compare(endpoint, counted, len(row), "text")
     if len(sent) < len(prompts):
-        print(
-            f"{endpoint.place}: takes texts only; {len(prompts) - len(sent)} of {len(prompts)}"
-            " prompts hold what it would turn into other tokens, and are not sent",
-            file=sys.stderr,
+        log.warning(
+            "%s: takes texts only; %d of %d prompts hold what it would turn into other tokens, and"
+            " are not sent",
+            endpoint.place,
+            len(prompts) - len(sent),
+            len(prompts),
         )
     return Sent([prompt for prompt, _, _ in sent], [text for _, text, _ in sent], as_text=True)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from tunebench.answering.scoring import LabelEnd
 from tunebench.config.inference import Timing
 from tunebench.models import memory, outcomes
 from tunebench.prompts import DoesNotFit, Prompt
-from tunebench.timing.clock import tidy, timed, undisturbed
+from tunebench.timing.clock import timed, undisturbed
 from tunebench.timing.requests import Subject
 from tunebench.timing.rounds import Measured, measure
 
@@ -78,12 +79,10 @@ def time_inference(
         return failed
     drawn = random.Random(SEED).sample(prompts, len(prompts))
     work = _Work(base, method, trained, drawn, labels, label_end, settings)
-    try:
-        found, attached = _time_attached(work)
-    except Exception as error:
-        if not memory.has_ended(error):
-            raise
+    timed_attached = memory.unless_exhausted(partial(_time_attached, work))
+    if timed_attached is None:
         return outcomes.out_of_memory()
+    found, attached = timed_attached
     if merging.has_adapter(trained):
         found |= _time_merged(work, attached)
     return found
@@ -111,17 +110,13 @@ def _time_attached(work: _Work) -> tuple[results.Metrics, Measured]:
 
 def _time_merged(work: _Work, attached: Measured) -> results.Metrics:
     """The same of the merged model, and whether it answers alike; why not, where it cannot be."""
-    tidy()
-    try:
-        merge_s, model = timed(lambda: merging.merge(work.base, work.method, work.trained))
-        if model is None:
-            return {"mergeable": False}
-        with undisturbed():
-            measured = work.measure(model)
-    except Exception as error:
-        if not memory.has_ended(error):
-            raise
+    memory.release()
+    timed_merged = memory.unless_exhausted(partial(_merge_and_measure, work))
+    if timed_merged is None:
         return {"mergeable": True, "merged_out_of_memory": True}
+    merge_s, measured = timed_merged
+    if measured is None:
+        return {"mergeable": False}
     pairs = list(zip(attached.answers, measured.answers, strict=True))
     differing = sum(ours != theirs for ours, theirs in pairs) / len(pairs)
     # a process's own peak is that of the attached model before it
@@ -134,6 +129,15 @@ def _time_merged(work: _Work, attached: Measured) -> results.Metrics:
     kept["answers_that_differ"] = results.rounded(differing, 4)
     merged = {f"merged_{name}": value for name, value in kept.items()}
     return {"mergeable": True, "merge_s": results.rounded(merge_s, 4)} | merged
+
+
+def _merge_and_measure(work: _Work) -> tuple[float, Measured | None]:
+    """Seconds of merging, and what was measured; None where PEFT cannot merge."""
+    merge_s, model = timed(lambda: merging.merge(work.base, work.method, work.trained))
+    if model is None:
+        return merge_s, None
+    with undisturbed():
+        return merge_s, work.measure(model)
 
 
 def _named(quantization: object) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
+from math import inf
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# a window holds the same few prompts as the one before it, so that their lengths do not count
-WINDOW = 3
+WINDOW = 3  # requests
 STEADY = 0.05
 # a device that is not steady after so many has other work, or grows hot: the metrics say so
 MOST_WARMUPS = 30
@@ -38,29 +37,31 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     return now() - started, found
 
 
-def warm_up(request: Callable[[int], float], least: int) -> tuple[int, bool]:
-    """Send requests until they take as long as those before: how many, and whether they came to it.
+def warm_up(window: Callable[[], Sequence[float]], least: int = 0) -> tuple[int, bool, float]:
+    """Send windows of requests until one takes as long as the one before.
 
-    They have where the median of the last three seconds lies within 5% of that of the three before.
+    It does where their medians lie within 5% of each other.
 
     Args:
-        request: sends the prompt of a number below `WINDOW`; the seconds that it took.
+        window: sends the same few requests, so that their lengths do not count; their seconds.
         least: so many requests are sent, however steady they are.
+
+    Returns:
+        how many requests were sent, whether they became steady, and the last window's median.
     """
-    seconds: list[float] = []
-    for number in count():
-        if number >= max(least, 2 * WINDOW):
-            before, after = median(seconds[-2 * WINDOW : -WINDOW]), median(seconds[-WINDOW:])
-            steady = abs(after - before) <= STEADY * before
-            if steady or number >= max(least, MOST_WARMUPS):
-                break
-        seconds.append(request(number % WINDOW))
-    return len(seconds), steady
+    before, sent = inf, 0
+    while True:
+        seconds = window()
+        sent, after = sent + len(seconds), median(seconds)
+        steady = abs(after - before) <= STEADY * before if before < inf else False
+        if sent >= least and (steady or sent >= MOST_WARMUPS):
+            return sent, steady, after
+        before = after
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """No garbage is collected meanwhile, but where `tidy` asks for it."""
+    """No garbage is collected meanwhile, but where `memory.release` asks for it."""
     enabled = gc.isenabled()
     gc.collect()
     gc.freeze()  # what is there already need not be looked through again
@@ -71,15 +72,6 @@ def undisturbed() -> Iterator[None]:
         gc.unfreeze()
         if enabled:
             gc.enable()
-
-
-def tidy() -> None:
-    """Free what is not used any more, on the device too."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 class TokenClock:

@@ -15,7 +15,7 @@ from tunebench.metrics import statistics
 from tunebench.models import memory
 from tunebench.progress import bar
 from tunebench.prompts import Prompt
-from tunebench.timing.clock import tidy, timed, warm_up
+from tunebench.timing.clock import WINDOW, timed, warm_up
 from tunebench.timing.requests import Single, Subject
 
 PERCENTS = (50, 90, 99)
@@ -40,9 +40,11 @@ def measure(subject: Subject, prompts: Sequence[Prompt], settings: Timing) -> Me
             one, larger batches take more of them, and begin again where these end.
     """
     asked = prompts[: settings.prompts]
-    count, steady = warm_up(
-        lambda number: subject.single(asked[number % len(asked)]).latency, settings.warmup
-    )
+
+    def window() -> list[float]:
+        return [subject.single(asked[number % len(asked)]).latency for number in range(WINDOW)]
+
+    count, steady, _ = warm_up(window, settings.warmup)
     memory.reset_peak()
     rounds = list(_rounds(subject, asked, settings.repeats))
     peak = memory.peak_bytes()
@@ -72,7 +74,7 @@ def _rounds(subject: Subject, prompts: Sequence[Prompt], repeats: int) -> Iterat
     """Each prompt by itself, in each round in another order; in the prompts' order here."""
     with bar(total=repeats * len(prompts), unit="request") as progress:
         for number in range(repeats):
-            tidy()
+            memory.release()
             singles: dict[int, Single] = {}
             for index in random.Random(number).sample(range(len(prompts)), len(prompts)):
                 singles[index] = subject.single(prompts[index])
@@ -93,17 +95,15 @@ def _throughput(
     found: dict[str, float] = {}
     best = 0.0
     for size in settings.batch_sizes or _growing():
-        try:
-            if size == 1:
-                rate = 1 / median(sum(each) / len(each) for each in latencies)
-            else:
-                memory.reset_peak()
-                rate = _rate(subject, prompts, size, settings)
-                found[f"peak_memory_bytes_batch_{size}"] = memory.peak_bytes()
-        except Exception as error:
-            if not memory.has_ended(error):
-                raise
-            return found | {"memory_ended_at_batch_size": size}
+        if size == 1:
+            rate = 1 / median(sum(each) / len(each) for each in latencies)
+        else:
+            memory.reset_peak()
+            measured = memory.unless_exhausted(partial(_rate, subject, prompts, size, settings))
+            if measured is None:
+                return found | {"memory_ended_at_batch_size": size}
+            rate = measured
+            found[f"peak_memory_bytes_batch_{size}"] = memory.peak_bytes()
         found[f"requests_per_s_batch_{size}"] = rate
         if subject.score is None:
             found[f"tokens_per_s_batch_{size}"] = rate * settings.new_tokens
@@ -129,7 +129,7 @@ def _rate(subject: Subject, prompts: Sequence[Prompt], size: int, settings: Timi
     subject.batch(batches[0])  # the first of its size is slower, and not counted
     seconds = []
     for number in range(settings.repeats):
-        tidy()
+        memory.release()
         order = random.Random(number).sample(batches, count)
         seconds.append(sum(timed(partial(subject.batch, batch))[0] for batch in order))
     return len(drawn) / median(seconds)

@@ -15,8 +15,8 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,8 @@ from tunebench.models import outcomes
 from tunebench.training import batch_size, launch, search
 from tunebench.training.attempt import attempt
 from tunebench.training.job import Ended, Job, Outcome
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Job", "Outcome", "train", "write_history"]
 
@@ -60,7 +62,7 @@ def _train_once(job: Job) -> Outcome:
     shutil.rmtree(job.output, ignore_errors=True)
     results.write(paths.failure(job.output), metrics)
     shutil.rmtree(job.checkpoints, ignore_errors=True)
-    print(f"{job.name}: {outcomes.message(metrics)}. Other runs go on.", file=sys.stderr)
+    log.warning("%s: %s. Other runs go on.", job.name, outcomes.message(metrics))
     return Outcome({"rows": job.rows} | metrics, history)
 
 

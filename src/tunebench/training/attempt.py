@@ -31,13 +31,15 @@ def attempt(job: Job) -> Outcome:
 
     started = perf_counter()
     arguments = setup.arguments(job)  # first: they bring the processes together
-    kept = Checkpoints(job.checkpoints, job.identity())
+    checkpoints = Checkpoints(job.checkpoints, job.identity())
     with PartialState().main_process_first():  # which removes what is of no use
-        resumed = kept.last()
-    earlier_s = kept.seconds(resumed)
+        resumed = checkpoints.last()
+    earlier_s = checkpoints.seconds(resumed)
     trainer = None
     try:
-        trainer = setup.trainer(job, arguments, kept, lambda: earlier_s + perf_counter() - loaded)
+        trainer = setup.trainer(
+            job, arguments, checkpoints, lambda: earlier_s + perf_counter() - loaded
+        )
         loaded = perf_counter()
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         trained = perf_counter()
@@ -45,13 +47,13 @@ def attempt(job: Job) -> Outcome:
     except Diverged as error:
         raise Ended(outcomes.diverged(error), _history(trainer)) from None
     except Exception as error:
-        if memory.has_ended(error):
+        if memory.is_exhausted(error):
             raise Ended(outcomes.out_of_memory(), _history(trainer)) from None
         if is_full_disk(error):
-            raise _full(job, kept, trainer) from error
+            raise _full(job, checkpoints, trainer) from error
         raise
     saving = perf_counter()
-    _write(job, trainer, kept)
+    _write(job, trainer, checkpoints)
     spans = {
         "load_s": loaded - started,
         "train_s": earlier_s + trained - loaded,
@@ -61,7 +63,7 @@ def attempt(job: Job) -> Outcome:
     return Outcome({"rows": job.rows} | measured, _history(trainer))
 
 
-def _write(job: Job, trainer: Trainer, kept: Checkpoints) -> None:
+def _write(job: Job, trainer: Trainer, checkpoints: Checkpoints) -> None:
     """What was trained, in the place of an older run's files, which would be loaded with ours."""
     main = trainer.is_world_process_zero()
     if main:
@@ -71,11 +73,11 @@ def _write(job: Job, trainer: Trainer, kept: Checkpoints) -> None:
         # copied: a kill before the checkpoints are gone would otherwise leave none to go on with
         shutil.copytree(paths.epochs(job.checkpoints), paths.epochs(job.output))
     if main:
-        kept.remove()
+        checkpoints.remove()
 
 
-def _full(job: Job, kept: Checkpoints, trainer: Trainer | None) -> TrainingError:
-    kept.remove_unfinished()
+def _full(job: Job, checkpoints: Checkpoints, trainer: Trainer | None) -> TrainingError:
+    checkpoints.remove_unfinished()
     weights = (
         [weight for weight in trainer.model.parameters() if weight.requires_grad] if trainer else []
     )

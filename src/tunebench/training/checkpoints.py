@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from tunebench import results
+
+log = logging.getLogger(__name__)
 
 JOB = "job.json"
 WHOLE = "whole.json"
@@ -36,14 +38,16 @@ class Checkpoints:
         """The newest whole checkpoint of this very run; all others are removed."""
         if _read(self.folder / JOB) != self.identity:
             if any(self.folder.glob("checkpoint-*")):
-                _say(f"{self.folder}: checkpoints of other settings, rows or versions; removed")
+                log.warning(
+                    "%s: checkpoints of other settings, rows or versions; removed", self.folder
+                )
             self.remove()
             results.write(self.folder / JOB, self.identity)
         for checkpoint in self._newest_first():
             fault = _fault(checkpoint)
             if fault is None:
                 return checkpoint
-            _say(f"{checkpoint}: {fault}; removed")
+            log.warning("%s: %s; removed", checkpoint, fault)
             shutil.rmtree(checkpoint)
         return None
 
@@ -138,7 +142,3 @@ def _fault(checkpoint: Path) -> str | None:
 def _sizes(folder: Path) -> dict[str, int]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != WHOLE)
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr)

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tunebench.models import memory
+from tunebench.models import shortcuts
 from tunebench.prompts.batching import IGNORED
-from tunebench.training.trial import REFUSALS, tolerance, untrained
 
 if TYPE_CHECKING:
     import torch
@@ -124,19 +123,22 @@ def labelled(model: PreTrainedModel, batch: Batch) -> LabelledLogits | None:
     if head is None:
         return None
     ours = LabelledLogits(model, head)
-    try:
-        with untrained(model):
+
+    def losses() -> tuple[float, float, float]:
+        """The model's own, that of all its logits, and that of the labelled ones."""
+        with shortcuts.inference(model):
             outputs = model(**batch)
-            plain = float(outputs.loss)
-            if abs(_of_logits(outputs, batch["labels"]) - plain) > SAME_LOGITS * abs(plain):
-                return None  # it adds what logits do not tell: AdaLoRA's regularization, say
+            of_all = _of_logits(outputs, batch["labels"])
             ours.bare = _is_bare(ours, batch)
-            found = _loss(ours, batch)
-    except REFUSALS as error:
-        if memory.has_ended(error):
-            raise
+            return float(outputs.loss), of_all, _loss(ours, batch)
+
+    found = shortcuts.unless_refused(losses)
+    if found is None:
         return None
-    return ours if abs(found - plain) <= tolerance(model) * abs(plain) else None
+    plain, of_all, of_labelled = found
+    if abs(of_all - plain) > SAME_LOGITS * abs(plain):
+        return None  # it adds what logits do not tell: AdaLoRA's regularization, say
+    return ours if abs(of_labelled - plain) <= shortcuts.tolerance(model) * abs(plain) else None
 
 
 def _loss(ours: LabelledLogits, batch: Batch) -> float:

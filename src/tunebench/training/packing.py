@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from tunebench.models import memory
+from tunebench.models import shortcuts
 from tunebench.prompts.batching import IGNORED, Collator, Example
-from tunebench.training.trial import REFUSALS, tolerance, untrained
 
 if TYPE_CHECKING:
     import torch
@@ -80,16 +79,18 @@ def keeps_rows_apart(model: PreTrainedModel, rows: Sequence[Example], pad_id: in
 
     trial = sorted(rows, key=lambda row: len(row["input_ids"]))[:2]
     together = Collator(pad_id, flat=is_flat(model))([_pack(trial)])
-    try:
-        with untrained(model):
+
+    def logits() -> tuple[torch.Tensor, torch.Tensor]:
+        with shortcuts.inference(model):
             alone = [_logits(model, Collator(pad_id)([row]))[0] for row in trial]
-            (found,) = _logits(model, together)
-    except REFUSALS as error:
-        if memory.has_ended(error):
-            raise
+            return _logits(model, together)[0], torch.cat(alone)
+
+    found = shortcuts.unless_refused(logits)
+    if found is None:
         return False
-    right = torch.cat(alone)
-    return bool((found - right).abs().max() <= tolerance(model) * right.abs().max())
+    packed_logits, right = found
+    furthest = (packed_logits - right).abs().max()
+    return bool(furthest <= shortcuts.tolerance(model) * right.abs().max())
 
 
 def _logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -43,8 +43,8 @@ def train(job: Job, once: Callable[[Job], Outcome]) -> Outcome:
     """
     from tunebench.training.checkpoints import Checkpoints
 
-    kept = Checkpoints(job.checkpoints, job.identity())
-    kept.last()
+    checkpoints = Checkpoints(job.checkpoints, job.identity())
+    checkpoints.last()
     settings = trials(job.method.search)
     found = [_trial(job, number, chosen, once) for number, chosen in enumerate(settings, start=1)]
     losses = [outcome.metrics.get("validation_loss", float("inf")) for outcome in found]
@@ -52,7 +52,7 @@ def train(job: Job, once: Callable[[Job], Outcome]) -> Outcome:
     shutil.rmtree(job.output, ignore_errors=True)
     # copied: a kill before the trials are gone would otherwise leave none to choose from
     shutil.copytree(_folder(job, best + 1) / "trained", job.output)
-    kept.remove()
+    checkpoints.remove()
     further = {
         "search": {
             str(number): chosen | _told(outcome)

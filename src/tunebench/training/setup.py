@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tunebench.training.checkpoints import Checkpoints
     from tunebench.training.trainer import Trainer
 
+log = logging.getLogger(__name__)
+
 
 def arguments(job: Job) -> TrainingArguments:
     """TrainingArguments of one of the processes that train together.
@@ -38,7 +40,9 @@ def arguments(job: Job) -> TrainingArguments:
     device = "cpu" if given.get("use_cpu") else models.device()
     mixed = precision.chosen(job.base.settings.dtype, given, device)
     if device == "cpu" and job.base.settings.dtype == "float16" and mixed:
-        _say(job, "a CPU has no loss scaler for float16: the model trains in bfloat16")
+        log.warning(
+            "%s: a CPU has no loss scaler for float16: the model trains in bfloat16", job.name
+        )
     # several processes would else train alone, and bfloat16 be refused
     needs_cpu = processes > 1 or (given | mixed).get("bf16", False)
     defaults = {
@@ -72,7 +76,7 @@ def arguments(job: Job) -> TrainingArguments:
 
 
 def trainer(
-    job: Job, arguments: TrainingArguments, kept: Checkpoints, seconds: Callable[[], float]
+    job: Job, arguments: TrainingArguments, checkpoints: Checkpoints, seconds: Callable[[], float]
 ) -> Trainer:
     """The model with its adapter, the rows as batches, and what is told meanwhile.
 
@@ -132,7 +136,7 @@ def trainer(
     own_callbacks = [
         LogAtCheckpoints(),
         TrainingBar(),
-        CompleteCheckpoints(kept, seconds, limit),
+        CompleteCheckpoints(checkpoints, seconds, limit),
     ]
     if allocates_ranks(model):
         own_callbacks.insert(0, AllocateRanks(job.name, model))
@@ -163,7 +167,7 @@ def _blamed_on(place: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, ImportError, LookupError, RuntimeError) as error:
-        if memory.has_ended(error):
+        if memory.is_exhausted(error):
             raise
         raise TrainingError(f"{place}: {error}") from error
 
@@ -187,7 +191,9 @@ def _sequences(
     if not own.packing:
         return rows
     if not packing.keeps_rows_apart(model, rows, pad_id):
-        _say(job, "packing: this model mixes rows that share a sequence, so each has its own")
+        log.warning(
+            "%s: packing: this model mixes rows of one sequence; each gets its own", job.name
+        )
         return rows
     return packing.packed(rows, own.packing_length, seed=job.seed)
 
@@ -198,7 +204,7 @@ def _concatenated_length(job: Job, model: PreTrainedModel, asked: int) -> int:
     if context is None or asked + virtual_tokens(model) <= context:
         return asked
     room = int(context) - virtual_tokens(model)
-    _say(job, f"packing_length: the context has room for {room} tokens, not {asked}")
+    log.warning("%s: packing_length: the context holds %d tokens, not %d", job.name, room, asked)
     return room
 
 
@@ -217,12 +223,10 @@ def _labelled(
         model, {name: tensor.to(model.device) for name, tensor in batch.items()}
     )
     if found is None:
-        _say(job, "logits are computed for prompts too: without them this model's loss is another")
+        log.warning(
+            "%s: logits of prompts are computed too: this model's loss needs them", job.name
+        )
     return found
-
-
-def _say(job: Job, message: str) -> None:
-    print(f"{job.name}: {message}", file=sys.stderr)
 
 
 def save(trainer: Trainer, into: AbstractContextManager[Path]) -> None:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tunebench.quiet import calm_libraries
+from tunebench.quiet import calm_libraries, show_own_lines
 from tunebench.training import process
 from tunebench.training.attempt import attempt
 from tunebench.training.job import Ended, Outcome
@@ -71,4 +71,5 @@ if __name__ == "__main__":
     _end_with(int(os.environ[process.PARENT]))
     signal.signal(signal.SIGTERM, _answer)  # so that no temporary file stays
     calm_libraries()
+    show_own_lines()
     main(Path(os.environ[process.FOLDER]))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from tunebench.answering.generation.greedy import Writer
 from tunebench.answering.prefix_cache import Context, PrefixCache, tensor
 from tunebench.config.options import Options
+from tunebench.models import memory, shortcuts
 from tunebench.progress import bar
-from tunebench.prompts import Prompt, batching, encoding, tokenization
+from tunebench.prompts import Prompt, encoding, tokenization
 from tunebench.prompts.tokenization import Tokenizer
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def generate(
         return write([ids[index] for index in indices])
 
     with bar(total=len(prompts), unit="prompt") as progress:
-        for indices, written in batching.within_budget(lengths, batch_tokens, work):
+        for indices, written in memory.within_budget(lengths, batch_tokens, work):
             for index, row in zip(indices, written, strict=True):
                 texts[index] = _decode(row, tokenizer, ends)
             progress.update(len(indices))
@@ -112,14 +113,16 @@ def fastest_writer(
     trial.max_new_tokens = min(most, TRIED_TOKENS)
     trial.min_new_tokens = trial.max_new_tokens if forced else None
     short = sorted(contexts, key=len)[:2]
-    try:
+
+    def attempt() -> tuple[PrefixCache, list[list[int]]]:
         with torch.inference_mode():
             prefix = PrefixCache.of(model, contexts, share=share)
-            found = Writer(prefix, padding, ends, trial.max_new_tokens).write(short)
-    except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
-        return plain  # this architecture does not take what the faster loop hands it
-    if found != [_up_to_end(row, ends) for row in plain(short, trial)]:
+            return prefix, Writer(prefix, padding, ends, trial.max_new_tokens).write(short)
+
+    made = shortcuts.unless_refused(attempt)
+    if made is None or made[1] != [_up_to_end(row, ends) for row in plain(short, trial)]:
         return plain
+    prefix, _ = made
 
     def fast(batch: Sequence[Context]) -> list[list[int]]:
         with torch.inference_mode():

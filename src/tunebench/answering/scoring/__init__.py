@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunebench.answering.prefix_cache import PrefixCache
@@ -21,6 +22,7 @@ from tunebench.answering.scoring import passes
 from tunebench.answering.scoring.passes import Question
 from tunebench.answering.scoring.tree import LabelTree
 from tunebench.errors import EvaluationError
+from tunebench.models import memory, shortcuts
 from tunebench.progress import bar
 from tunebench.prompts import Prompt, batching, encoding, tokenization
 from tunebench.prompts.tokenization import Ids, Tokenizer
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+Way = Callable[[Any, int, Sequence[Question]], "torch.Tensor"]
 Scores = list[list[float]]  # prompts × labels: sums of log-probabilities (nats)
 LabelEnd = Literal["where_needed", "always", "never"]
 
@@ -41,7 +44,7 @@ TRIED_LABELS = 3
 class Pass:
     """One of the ways in `passes`, with the model that it is to run."""
 
-    way: Callable[[Any, int, Sequence[Question]], torch.Tensor]
+    way: Way
     subject: PreTrainedModel | PrefixCache
     padding: int
 
@@ -95,7 +98,7 @@ def score(
         return run([asked[index] for index in indices])
 
     with bar(total=len(prompts), unit="prompt") as progress:
-        for indices, found in batching.within_budget(sizes, batch_tokens, work):
+        for indices, found in memory.within_budget(sizes, batch_tokens, work):
             for index, row in zip(indices, found, strict=True):
                 scores[index] = row
             progress.update(len(indices))
@@ -126,16 +129,20 @@ def fastest_pass(
     contexts = [question.context for question in asked]
     trial = [_shortened(max(asked, key=lambda question: question.length))]
     (right,) = plain(trial)
+    tolerance = TOLERANCE[str(model.dtype).removeprefix("torch.")]
+
+    def attempt(way: Way) -> tuple[Pass, Scores]:
+        with torch.inference_mode():
+            run = Pass(way, PrefixCache.of(model, contexts, share=share), padding)
+        return run, run(trial)
+
     for way in (passes.as_tree, passes.with_cache):
-        try:
-            with torch.inference_mode():
-                run = Pass(way, PrefixCache.of(model, contexts, share=share), padding)
-            (found,) = run(trial)
-        except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError):
-            continue  # this architecture does not take what the faster way hands it
-        tolerance = TOLERANCE[str(model.dtype).removeprefix("torch.")]
-        if all(abs(ours - theirs) <= tolerance for ours, theirs in zip(found, right, strict=True)):
-            return run
+        made = shortcuts.unless_refused(partial(attempt, way))
+        if made is not None:
+            run, (found,) = made
+            pairs = zip(found, right, strict=True)
+            if all(abs(ours - theirs) <= tolerance for ours, theirs in pairs):
+                return run
     return plain
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from tunebench.errors import SourceError
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile
+
+log = logging.getLogger(__name__)
 
 WAITS_S = (1, 4, 16)
 # smaller fetches end before they are read of
@@ -82,7 +84,7 @@ def _again(download: Callable[[], str]) -> str:
             reason = f"the Hub answers {status}"
         except httpx2.NetworkError:
             reason = "the connection was cut"
-        print(f"{reason}; trying again in {wait} s", file=sys.stderr)
+        log.warning("%s; trying again in %d s", reason, wait)
         time.sleep(wait)
     return download()
 
@@ -117,10 +119,8 @@ def _announced(repository: Repository, commit: str, files: Iterable[RepoFile]) -
         )
     if size < TOLD_BYTES:
         return False
-    print(
-        f"fetching {repository.name} at {commit[:12]}: {len(missing)} files, {_readable(size)}",
-        file=sys.stderr,
-    )
+    what = f"{repository.name} at {commit[:12]}: {len(missing)} files, {_readable(size)}"
+    log.info("fetching %s", what)
     return True
 
 
