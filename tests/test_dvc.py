@@ -145,15 +145,38 @@ def test_git_sees_only_results(project: Path) -> None:
     assert changed == {"dvc.lock", "metrics"}
 
 
-def test_summary_and_page_hold_every_run(project: Path) -> None:
-    summary = json.loads((project / "metrics/summary.json").read_text())
+def test_results_and_page_hold_every_run(project: Path) -> None:
+    found = json.loads((project / "metrics/results.json").read_text())
     assert {
         dataset: {method: list(sizes) for method, sizes in methods.items()}
-        for dataset, methods in summary["tiny"].items()
+        for dataset, methods in found["tiny"].items()
     } == {name: {"zero_shot": ["0"], "lora": ["8"]} for name in ("reviews", "mine")}
     page = (project / "report/index.html").read_text()
     assert {">zero_shot<", ">lora<", ">reviews<", ">mine<"} <= set(re.findall(r">\w+<", page))
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_metrics_show_is_one_table_of_methods(project: Path) -> None:
+    header, rule, *rows = dvc(project, "metrics", "show").stdout.splitlines()
+    assert header.split()[:3] == ["Path", "status", "accuracy"]
+    assert len(header.split()) <= 11
+    assert [row.split()[0] for row in rows if row.strip()] == [
+        f"metrics/summary/{dataset}/{name}.json"
+        for dataset in ("mine", "reviews")
+        for name in ("lora-8", "zero_shot")
+    ]
+    assert max(map(len, [header, rule, *rows])) <= 160
+
+
+def test_compiled_code_reruns_nothing(project: Path) -> None:
+    """A room's folder is a dependency, and Python writes its caches there."""
+    compiled = environment() | {"PYTHONPATH": "src"}
+    compiled.pop("PYTHONDONTWRITEBYTECODE", None)
+    code = "import tunebench.data.download, tunebench.data.sources.files"
+    subprocess.run([sys.executable, "-c", code], cwd=project, env=compiled, check=True)
+    assert list((project / "src/tunebench/data").rglob("__pycache__/*.pyc"))
+    changed = dvc(project, "status", "--json").stdout
+    assert set(json.loads(changed)) <= {"check"}
 
 
 def test_runs_on_another_data_set_tell_what_they_have_forgotten(project: Path) -> None:
@@ -165,7 +188,7 @@ def test_runs_on_another_data_set_tell_what_they_have_forgotten(project: Path) -
     assert 0 < abs(found["mine"]) < 1
 
 
-def test_other_held_out_rows_are_read_again(project: Path) -> None:
+def test_other_forgetting_rows_are_read_again(project: Path) -> None:
     texts = project / "data/forgetting_text.jsonl"
     edit(project, "evaluation", "forgetting", "rows", 4)
     assert repro(project, "forgetting_text") == ["forgetting_text"]
@@ -307,6 +330,8 @@ def test_experiments_and_comparison(project: Path) -> None:
     }
     shown = dvc(project, "exp", "show", "--csv", "--only-changed")
     assert "rank" in shown.stdout
-    changed = dvc(project, "metrics", "diff", "--json")
-    metrics = json.loads(changed.stdout)["metrics/train/tiny/mine/lora/8-0.json"]
-    assert metrics["trainable_parameters"]["diff"] < 0
+    changed = json.loads(dvc(project, "metrics", "diff", "--json").stdout)
+    assert set(changed) <= {f"metrics/summary/{name}/lora-8.json" for name in ("reviews", "mine")}
+    assert all(values["train_s"]["diff"] for values in changed.values())
+    rows = json.loads(dvc(project, "params", "diff", "--json").stdout)
+    assert rows == {"params.yaml": {"methods.lora.adapter.r": {"old": 8, "new": 4}}}
