@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test lint study real install
+.PHONY: repro test lint docs study real install
 .DEFAULT_GOAL := repro
 
 repro: install  ## the whole pipeline, from rows to report
@@ -16,6 +16,12 @@ lint: install  ## style and types
 	ruff check
 	ruff format --check
 	mypy
+
+docs: install .venv-docs/installed  ## the manual, in site/: open site/index.html
+	python -m tunebench.config.reference > .venv-docs/params.md
+	cp .venv-docs/params.md docs/params.md
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	@echo "The manual: site/index.html"
 
 study: install  ## one published table: make study NAME=demo_full
 	@test -f "studies/$(NAME).yaml" || { echo "studies/$(NAME).yaml is not there; choose from: $(basename $(notdir $(wildcard studies/*.yaml)))" >&2; exit 2; }
@@ -32,4 +38,9 @@ install: .venv/installed
 	@echo "Installing the pinned requirements into .venv; this takes some minutes once"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt --editable .
+	@touch $@
+
+.venv-docs/installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
 	@touch $@

@@ -1,6 +1,7 @@
 """params.yaml, read and checked: `load` returns it as frozen objects or reports every fault.
 
 - `schema`, `data`, `inference`: the sections
+- `reference`: `docs/params.md`, written from them
 - `base`, `options`, `quantization`, `types`: the kinds of value
 - `references`, `combinations`: names that must exist, settings that exclude each other
 - `library`, `source`, `trainer_fields`, `generation_options`, `adapter_options`: what the installed

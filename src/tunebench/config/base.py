@@ -25,9 +25,14 @@ TrainSize = Annotated[int | float, PlainValidator(_train_size)]
 
 
 class Settings(BaseModel):
-    """Base of every section: frozen, no unknown key, no silent conversion."""
+    """Base of every section: frozen, no unknown key, no silent conversion.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    The text below a field is its description, from which `reference` makes docs/params.md.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
 def one_of(section: BaseModel, *keys: str) -> None:

@@ -32,15 +32,18 @@ def placeholders(text: str) -> list[str]:
 class Columns(Settings):
     """Which of the source's columns hold the text and its answer.
 
-    Any further name is a field that templates can use: `premise: sentence1`.
+    Any further key is a field that templates can use: `premise: sentence1`.
     """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str]
 
     text: str = "text"
+    """The column with the text."""
     label: str | None = None
+    """The column with the label; classification needs it."""
     summary: str | None = None
+    """The column with the summary; summarization needs it."""
 
     @property
     def further(self) -> dict[str, str]:
@@ -58,33 +61,61 @@ class Columns(Settings):
 
 
 class Dataset(Settings):
-    """Rows, the task they pose, and how they become prompts."""
+    """Rows, the task they pose, and how they become prompts.
+
+    Exactly one of `path`, `hub` and `generator` is given.
+    """
 
     generator: str | None = None
+    """A Python module with `generate(rows, *, seed)`."""
     path: str | dict[Split, str] | None = None
+    """A CSV, TSV, JSON, JSON Lines or Parquet file, a folder of them, or a file for each split."""
     hub: str | None = None
+    """A data set repository on the Hugging Face Hub: `owner/name`."""
     config: str | None = None
+    """The repository's config (subset), where it has several."""
     split: dict[Split, str] | None = None
+    """Which of the repository's splits, as `{train: "train[:5000]", test: test}`."""
     revision: str | None = None
+    """Branch, tag or commit of the repository; `main` where it is left out."""
     encoding: str | None = None
+    """The encoding of local text files, as Python names it: `cp1252`; UTF-8 where left out."""
     quoting: Literal["auto", "minimal", "none"] = "auto"
+    """Whether quotes in CSV and TSV enclose fields (`minimal`) or are text (`none`)."""
     rows: dict[Split, Count] | None = None
+    """How many rows a generator makes for each split."""
     task: Literal["classification", "summarization"]
+    """Choose a label, or write a text."""
     columns: Columns
+    """Which columns hold what."""
     label_names: dict[int | str, str] | list[str] | None = None
+    """The name of each label in the file; a list names 0, 1, …"""
     labels: Literal["as_written"] | None = None
+    """`as_written` keeps labels apart that only read alike, as `Spam` and `spam`."""
     drop_empty: bool = False
+    """Leave out rows with an empty text or answer, which are an error otherwise."""
     drop_test_duplicates: bool = False
+    """Leave out training rows that stand in the test rows too."""
     licence: str | None = None
+    """The licence of the rows, for the data card; the Hub's own where it is left out."""
     template: Name
+    """A name under `templates`."""
     instruction: str = ""
+    """What `{instruction}` in the template stands for."""
     test_rows: Count | None = None
+    """How many test rows are asked, a stratified sample; all where left out."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The stratified part of the rows that is kept for testing where there is no test file."""
     validation_rows: Annotated[int, Field(ge=0)] = 0
+    """How many rows choose an epoch or a setting; from training rows where there is no file."""
     max_length: Count | None = None
+    """The most tokens of prompt and answer together; the model's context where left out."""
     truncation_side: Literal["left", "right"] | None = None
+    """From which side a text that does not fit is cut; the tokenizer's own where left out."""
     training: Training
+    """Training settings of this data set; they override `training`. `{}` changes none."""
     generation: Generation = {}
+    """Generation settings of this data set; they override `evaluation.generation`."""
 
     @property
     def labelled(self) -> bool:
@@ -137,23 +168,28 @@ class Message(Settings):
     """One turn of a chat, its content a pattern like a template's `prompt`."""
 
     role: Literal["system", "user", "assistant"]
+    """Whose turn it is; the last is the user's."""
     content: str
+    """The pattern."""
 
 
 class Template(Settings):
     """How a row is shown: text around `{text}`, or turns for the tokenizer's own chat template.
 
-    Patterns may hold `{text}`, `{instruction}`, `{labels}` (the names of all labels) and the
-    further columns of the data set. `prompt` shows solved examples at `{shots}`, each a `shot`;
-    `messages` shows each as an earlier turn. `completion` is what the model learns to write.
-    `variables` are handed to the chat template.
+    Exactly one of `prompt` and `messages` is given. Patterns may hold `{text}`, `{instruction}`,
+    `{labels}` (the names of all labels) and the further columns of the data set.
     """
 
     prompt: str | None = None
+    """Text around a row, with `{text}`; solved examples stand at `{shots}`."""
     shot: str | None = None
+    """How each solved example is shown in a `prompt`, with `{text}` and `{completion}`."""
     messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    """Turns for the tokenizer's chat template; solved examples become earlier turns."""
     variables: Options = {}
+    """Variables that are handed to the chat template, as `enable_thinking: false`."""
     completion: str = "{completion}"
+    """What the model learns to write: text around `{completion}`."""
 
     @property
     def fields(self) -> set[str]:

@@ -19,41 +19,52 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Timing(Settings):
-    """What is timed, for the runs of one train size: `prompts` test prompts, in `repeats` rounds.
-
-    `warmup` requests at least go before. `batch_sizes` left out are 1, 4, 16, …, until more brings
-    nothing or memory ends. `new_tokens` are written, always that many.
-    """
+    """What is timed."""
 
     train_size: TrainSize | None = None
+    """The runs of this one of `grid.train_sizes` are timed and load-tested."""
     prompts: Count = 16
+    """How many test prompts are asked, one at a time."""
     warmup: Count = 2
+    """At least so many requests are made before the first that counts."""
     repeats: Count = 3
+    """In how many rounds the prompts are asked."""
     batch_sizes: Annotated[list[Count], Field(min_length=1)] | None = None
+    """Batch sizes of the throughput; left out: 1, 4, 16, … until throughput rises by less than 5%
+    or memory runs out."""
     new_tokens: Count = 32
+    """How many tokens each request writes, always that many."""
 
 
 class Server(Settings):
     """A program that serves a model by the OpenAI API, or a URL where one already runs.
 
-    `command` holds `{model}`, the folder with the weights, `{port}`, and if wanted `{dtype}`;
-    `adapter_arguments` are added where the server takes the adapter beside the untouched model, at
-    `{adapter}`, and `adapter_name` is then what requests ask for. Without them adapters are merged.
-    `api_key_env` names the environment variable with the key. `prefix_cache` is recorded: with it a
-    prompt's beginning that was seen before costs less.
+    Exactly one of `command` and `url` is given.
     """
 
     command: str | None = None
+    """What starts the server, with `{model}` (a folder), `{port}` and, if wanted, `{dtype}`."""
     adapter_arguments: str | None = None
+    """Added to `command` to serve an adapter beside the base, with `{adapter}` (a folder); left
+    out, adapters are merged."""
     adapter_name: str | None = None
+    """The name by which requests ask for that adapter."""
     url: str | None = None
+    """The address of a server that runs already."""
     model: str | None = None
+    """The name by which the server at `url` knows the model."""
     api_key_env: str | None = None
+    """The environment variable that holds the server's API key."""
     ready: str = "/health"
+    """The path that answers 200 when the server is ready."""
     port: Literal["auto"] | Annotated[int, Field(ge=1, le=65535)] = "auto"
+    """The port to start the server on; `auto` takes a free one."""
     ready_within_s: Seconds = 600.0
+    """How many seconds the server has to get ready."""
     prefix_cache: Literal["on", "off", "unknown"] = "unknown"
+    """Whether the server reuses the start of earlier prompts; it is recorded, not set."""
     install: str | None = None
+    """How the program is installed, for the message when it is missing."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Server:
@@ -75,26 +86,37 @@ class LoadTest(Settings):
     """The methods that are put behind a server, named as under grid."""
 
     tuning: list[Name] = []
+    """Names from `grid.tuning`."""
     prompting: list[Name] = []
+    """Names from `grid.prompting`."""
 
 
 class Serving(Settings):
     """How load is put on a server, and what it must reach.
 
     A rate holds if the objective's percentiles of latency stay below their limits, failed requests
-    counted as late, over at least `min_requests` and `hold_s` seconds. `rate_precision` ends the
-    search: how far, as a fraction, the first rate that does not hold lies above the last that does.
+    counted as late.
     """
 
     load_test: LoadTest = LoadTest()
+    """The methods that are put behind a server."""
     server: Name = "transformers"
+    """Which of `servers` is used."""
     servers: dict[Name, Server] = {}
+    """Servers by name."""
     objective: dict[str, Seconds] = {"latency_p99_s": 2.0}
+    """Limits in seconds: `latency_pN_s` and `time_to_first_token_pN_s`, N one of 50, 90, 95, 99."""
     min_requests: Annotated[int, Field(ge=20)] = 100
+    """At least so many requests at each rate."""
     hold_s: Seconds = 30.0
+    """At least so many seconds at each rate."""
     timeout_s: Seconds = 60.0
+    """How long a client waits for the next token."""
     rate_precision: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The search ends when the lowest rate that fails is at most this fraction above the highest
+    that holds."""
     max_rates: Count = 16
+    """The most rates that are tried."""
 
     @model_validator(mode="after")
     def _limits(self) -> Serving:
@@ -110,14 +132,12 @@ class Serving(Settings):
 
 
 class Inference(Timing, Serving):
-    """All of the section; stages depend on the part that can change their numbers.
-
-    `demand_rps` are the requests a second to plan machines for, with `demand_margin` (a fraction)
-    to spare.
-    """
+    """What is timed, what is load-tested, and the demand to plan machines for."""
 
     demand_rps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The requests a second to plan machines for; left out, the table `demand` is not made."""
     demand_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
+    """How much more than the demand the machines must stand, as a fraction."""
 
     @property
     def timing(self) -> Timing:

@@ -19,28 +19,26 @@ Options = dict[str, Any]
 
 
 class Launch(Settings):
-    """In how many processes a run trains.
-
-    `config` is a file of `accelerate launch`; without one the processes are torchrun's.
-    """
+    """In how many processes a run trains."""
 
     num_processes: Count = 1
+    """How many processes train one run, one on each GPU."""
     config: str | None = None
+    """A file of `accelerate launch`; left out, torchrun starts the processes."""
 
 
 class OwnTraining(Settings):
-    """What this project adds to TrainingArguments.
-
-    `loss_on` tells which tokens count. `packing: true` puts several whole rows into one sequence of
-    up to `packing_length` tokens, each keeping its attention and its positions to itself.
-    `packing: concat` strings rows together into sequences of just that many, through which
-    attention runs freely, as TRL's packing did when the published studies used it.
-    """
+    """What this project adds to TrainingArguments."""
 
     loss_on: Literal["completion", "all"] = "completion"
+    """The loss counts the tokens of the answer, or those of the prompt too."""
     packing: Literal[False, True, "concat"] = False
+    """`true` puts several whole rows into one sequence, each with its own attention and positions;
+    `concat` strings rows together and attends across them, as TRL did for the published studies."""
     packing_length: Count = 512
+    """The most tokens in a packed sequence; with `concat`, just that many."""
     launch: Launch | None = None
+    """How several processes train one run."""
 
     @classmethod
     def part(cls, settings: Options) -> tuple[OwnTraining, Options]:

@@ -21,11 +21,17 @@ class Grid(Settings):
     """What runs: names defined in the other sections, sizes and seeds."""
 
     models: Annotated[list[Name], Field(min_length=1)]
+    """Names from `models`."""
     datasets: Annotated[list[Name], Field(min_length=1)]
+    """Names from `datasets`."""
     prompting: list[Name] = []
+    """Names of `kind: prompting` from `methods`."""
     tuning: list[Name] = []
+    """Names of `kind: peft` or `kind: full` from `methods`."""
     train_sizes: list[TrainSize] = []
+    """How many training rows; smaller subsets of a seed are parts of its larger ones."""
     seeds: list[Annotated[int, Field(ge=0)]] = []
+    """Seeds of the subset, the initial weights and the order of the batches."""
 
     @model_validator(mode="after")
     def _something_runs(self) -> Grid:
@@ -39,15 +45,21 @@ class Grid(Settings):
 class Model(Settings):
     """A base model: a repository on the Hub, or a local folder in the same layout.
 
-    `dtype`, `attn_implementation` and `device_map` are arguments of `from_pretrained`.
+    Exactly one of `path` and `hub` is given.
     """
 
     path: str | None = None
+    """A local folder in the Hugging Face layout, with safetensors weights."""
     hub: str | None = None
+    """A model repository on the Hugging Face Hub: `owner/name`."""
     revision: str | None = None
+    """Branch, tag or commit of the repository; `main` where it is left out."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """The precision that the model runs in, in training too; weights that train are float32."""
     attn_implementation: str | None = None
+    """Argument of `from_pretrained`: `sdpa`, `eager`, `flash_attention_2`, …"""
     device_map: str | None = None
+    """Argument of `from_pretrained`: `auto` spreads one model over all GPUs."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
@@ -57,32 +69,39 @@ class Model(Settings):
 
 
 class PromptingMethod(Settings):
-    """Ask the untouched model, after `shots` solved examples from the training rows."""
+    """Ask the untouched model."""
 
     kind: Literal["prompting"]
+    """What the method does: it asks, and trains nothing."""
     shots: Annotated[int, Field(ge=0)] = 0
+    """How many solved examples, from the training rows, stand before the question."""
     shots_order: Literal["stratified", "source"] = "stratified"
+    """Draw the examples at random, balanced over the labels, or take the source's first rows."""
     template: Name | None = None
+    """A template for this method in place of the data set's."""
     instruction: str | None = None
+    """An instruction for this method in place of the data set's."""
 
 
 class TuningMethod(Settings):
-    """What every trained method has.
-
-    `search` lists values of training settings: each combination is trained, and the one with the
-    lowest loss on validation rows is kept.
-    """
+    """What every trained method has."""
 
     quantization: Quantization = None
+    """How the base's weights are quantized by bitsandbytes; left out, they are not."""
     training: Training = {}
+    """Training settings of this method; they override `training` and `datasets.<d>.training`."""
     search: Search = {}
+    """Training settings, each with a list of values: every combination is trained, and the one
+    with the lowest loss on validation rows is kept."""
 
 
 class PeftMethod(TuningMethod):
-    """Train what a PEFT configuration adds; `adapter` is that configuration's own keys."""
+    """Train what a PEFT configuration adds to the model."""
 
     kind: Literal["peft"]
+    """What the method does: it trains an adapter."""
     adapter: Adapter
+    """The PEFT configuration, with `peft_type`, as `adapter_config.json` would hold it."""
 
 
 def virtual_tokens(adapter: Options) -> int:
@@ -95,7 +114,9 @@ class FullMethod(TuningMethod):
     """Train every weight of the model."""
 
     kind: Literal["full"]
+    """What the method does: it trains all weights."""
     quantization: None = None
+    """Weights that all train cannot be quantized: leave it out."""
 
 
 Method = Annotated[PromptingMethod | PeftMethod | FullMethod, Field(discriminator="kind")]
@@ -105,53 +126,61 @@ class Forgetting(Settings):
     """Text of another domain, on which tuning may raise the loss: test rows of a data set."""
 
     dataset: Name
+    """The data set, defined under `datasets`; it need not stand in the grid."""
     rows: Count = 100
+    """How many of its test rows."""
 
 
 class Evaluation(Settings):
-    """How answers are read from the model; `generation` holds GenerationConfig fields.
-
-    `mode: score` takes the likeliest label, its log-likelihood divided by its tokens or its bytes
-    where `label_normalization` says so. `label_end` tells whether a label is scored with the end of
-    the answer behind it: where one label begins another it must be. `mode: generate` writes text
-    and looks whether it is a label. `batch_tokens` go through the model at once, padding included;
-    halved where memory ends. `select` tells which epoch of a tuned run is tested, where
-    `save_strategy: epoch` kept them all; `best_test` peeks at the test rows, as some published
-    tables did, and its result says so.
-    """
+    """How answers are read from the model."""
 
     mode: Literal["score", "generate"] = "score"
+    """Classification: take the label of the highest log-likelihood, or write text and match it."""
     select: Literal["last", "best_validation", "best_test"] = "last"
+    """Which epoch of a tuned run is tested, where `save_strategy: epoch` kept all; `best_test`
+    chooses on the test rows, as some published tables did, and its result is marked optimistic."""
     label_normalization: Literal["none", "tokens", "bytes"] = "none"
+    """Divide a label's log-likelihood by its number of tokens or bytes."""
     label_end: Literal["where_needed", "always", "never"] = "where_needed"
+    """Score labels with the end of the answer: where one label begins another, always or never."""
     batch_tokens: Count = 16384
+    """Tokens in one batch, padding included; halved when memory runs out."""
     forgetting: Forgetting | None = None
+    """Text of another data set, on which the loss before and after tuning is compared."""
     generation: Generation = {}
+    """How text is written; greedy by default."""
 
 
 class Hardware(Settings):
     """The machine's name in the report and its price."""
 
     name: str = "this machine"
+    """What the report calls the machine."""
     usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    """The price of an hour in dollars; at 0 the tables hold no dollars."""
 
 
 class Cost(Settings):
     """Prices beside the machine's: of a label, or a summary, that a person writes."""
 
     usd_per_label: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """The price in dollars of one label, or of one written summary."""
 
 
 class PublishedResult(Settings):
-    """One run's published metrics, each a fraction as this project's own: `accuracy: 0.749`."""
+    """One run's published metrics: any further key is one, as a fraction: `accuracy: 0.749`."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float]
 
     model: Name
+    """Name under `models`."""
     dataset: Name
+    """Name under `datasets`."""
     method: Name
+    """Name under `methods`."""
     train_size: TrainSize | None = None
+    """The train size of a tuning method; prompting methods have none."""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -172,24 +201,38 @@ class Published(Settings):
     """Numbers that somebody else reported, shown beside the measured ones."""
 
     source: str
+    """Where the numbers were published."""
     results: Annotated[list[PublishedResult], Field(min_length=1)]
+    """One entry for each run, with its metrics."""
 
 
 class Params(Settings):
     """The whole of params.yaml."""
 
     study: str
+    """The title of the report."""
     grid: Grid
+    """What runs."""
     models: dict[Name, Model]
+    """Base models by name."""
     datasets: dict[Name, Dataset]
+    """Data sets by name."""
     templates: dict[Name, Template]
+    """Prompt formats by name."""
     methods: dict[Name, Method]
+    """Prompting and tuning methods by name."""
     training: Training
+    """Training settings of all runs; data sets and methods override them key by key."""
     evaluation: Evaluation
+    """How answers are read from the model."""
     inference: Inference
+    """What is timed and load-tested, and the demand to plan for."""
     hardware: Hardware
+    """The machine and its price."""
     published: Published | None = None
+    """Published numbers, shown beside the measured ones."""
     cost: Cost | None = None
+    """Prices beside the machine's."""
 
     def model(self, name: str) -> Model:
         """The model that `--model` names."""
