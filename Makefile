@@ -2,15 +2,18 @@ PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test lint docs study real install
+.PHONY: repro test test-slow lint docs study real install
 .DEFAULT_GOAL := repro
 
 repro: install  ## the whole pipeline, from rows to report
 	dvc repro
 	@echo "The report: report/index.html. The numbers: dvc metrics show, metrics/tables/*.csv"
 
-test: install  ## every test
+test: install  ## the quick tests: everything but those marked slow
 	pytest
+
+test-slow: install  ## the slow ones: kills, whole studies, real models, loads on a clock
+	pytest -m slow
 
 lint: install  ## style and types
 	ruff check
