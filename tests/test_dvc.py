@@ -159,15 +159,16 @@ def test_results_and_page_hold_every_run(project: Path) -> None:
 
 
 def test_metrics_show_is_one_table_of_methods(project: Path) -> None:
-    header, rule, *rows = dvc(project, "metrics", "show").stdout.splitlines()
-    assert header.split()[:3] == ["Path", "status", "accuracy"]
+    header, *rows = dvc(project, "metrics", "show").stdout.splitlines()
+    assert header.split()[:2] == ["Path", "accuracy"]
+    assert "status" in header.split()
     assert len(header.split()) <= 11
     assert [row.split()[0] for row in rows if row.strip()] == [
         f"metrics/summary/{dataset}/{name}.json"
         for dataset in ("mine", "reviews")
         for name in ("lora-8", "zero_shot")
     ]
-    assert max(map(len, [header, rule, *rows])) <= 160
+    assert max(map(len, [header, *rows])) <= 160
 
 
 def test_compiled_code_reruns_nothing(project: Path) -> None:
@@ -276,6 +277,7 @@ def test_load_tests_rerun_nothing_else(project: Path) -> None:
         "min_requests": 20,
         "hold_s": 0.1,
         "max_rates": 1,
+        "objective": {"latency_p99_s": 30.0},  # which a busy machine meets too
     }
     yaml().dump(params, project / "params.yaml")
     tested = [f"load_test@tiny-{dataset}-lora" for dataset in ("mine", "reviews")]
@@ -336,4 +338,4 @@ def test_experiments_and_comparison(project: Path) -> None:
     assert set(changed) <= {f"metrics/summary/{name}/lora-8.json" for name in ("reviews", "mine")}
     assert all(values["train_s"]["diff"] for values in changed.values())
     rows = json.loads(dvc(project, "params", "diff", "--json").stdout)
-    assert rows == {"params.yaml": {"methods.lora.adapter.r": {"old": 8, "new": 4}}}
+    assert rows == {"params.yaml": {"methods.lora.adapter.r": {"old": 8, "new": 4, "diff": -4}}}

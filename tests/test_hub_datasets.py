@@ -175,7 +175,7 @@ def test_commit_that_is_gone(place: Place) -> None:
 def test_outputs_that_hold_a_commit_stay_between_runs(project: Project) -> None:
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     for stage in ("download", "fetch_model"):
-        (out,) = stages[stage]["outs"]
+        out, *_ = stages[stage]["outs"]
         assert next(iter(out.values())) == {"persist": True}
 
     stale = project.folder / "data/raw/reviews/validation.parquet"
