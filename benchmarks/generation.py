@@ -99,7 +99,7 @@ def make_prompts(tokenizer: Any, model: Any, given: Any) -> list[Prompt]:
         for index, text in enumerate(texts[: given.count])
     ]
     style = PromptFormat(
-        layout=templates.lay_out(TEMPLATE, tokenizer),
+        layout=templates.build_layout(TEMPLATE, tokenizer),
         tokenizer=tokenizer,
         max_length=model.config.max_position_embeddings,
         answer_tokens=given.new_tokens,

@@ -31,8 +31,8 @@ from transformers import GenerationConfig, logging
 from tunebench import models
 from tunebench.config.schema import Model, PromptingMethod
 from tunebench.prompts import Prompt
-from tunebench.timing.clock import undisturbed
-from tunebench.timing.requests import Subject
+from tunebench.timing.clock import garbage_collection_off
+from tunebench.timing.requests import TimedModel
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 def measure(model: Any, tokenizer: Any, prompts: Sequence[Prompt], given: Any) -> dict[str, Any]:
     """Seconds of one request by each side, the sides in turn for each prompt."""
-    subject = Subject.of(model, tokenizer, prompts, labels=[], new_tokens=given.new_tokens)
+    timed_model = TimedModel.of(model, tokenizer, prompts, labels=[], new_tokens=given.new_tokens)
     config = GenerationConfig(
         do_sample=False, max_new_tokens=given.new_tokens, pad_token_id=tokenizer.pad_token_id
     )
@@ -80,17 +80,17 @@ def measure(model: Any, tokenizer: Any, prompts: Sequence[Prompt], given: Any) -
         ids = tokenizer(prompt.prompt, add_special_tokens=prompt.begin)["input_ids"]
         return str(tokenizer.decode(generate(ids), skip_special_tokens=True))
 
-    around = replace(subject, write=lambda batch: [generate(list(ids)) for ids in batch])
+    around = replace(timed_model, write=lambda batch: [generate(list(ids)) for ids in batch])
     sides: dict[str, Callable[[Prompt], Any]] = {
         "bare_generate": bare,
-        "harness": subject.single,
+        "harness": timed_model.single,
         "generate_timed": around.single,
     }
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     told: list[float] = []
     same = 0
     dice = random.Random(0)
-    with undisturbed():
+    with garbage_collection_off():
         for number in range(given.repeats + 1):
             for prompt in dice.sample(prompts, len(prompts)):
                 answers = {}

@@ -39,7 +39,7 @@ from transformers.integrations.bitsandbytes import dequantize_and_replace
 
 from tunebench.answering import generation
 from tunebench.models import memory
-from tunebench.timing.clock import TokenClock, now, timed, undisturbed
+from tunebench.timing.clock import TokenClock, garbage_collection_off, now, timed
 
 NF4 = BitsAndBytesConfig(
     load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
@@ -173,7 +173,7 @@ def measure(
     for size in shape.batch_sizes:
         memory.reset_peak()
         found = []
-        with undisturbed(), clock:
+        with garbage_collection_off(), clock:
             for _ in range(repeats + 1):  # the first warms up
                 clock.moments = []
                 started = now()

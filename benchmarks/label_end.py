@@ -117,14 +117,14 @@ def measure(
 ) -> dict[str, Any]:
     """Both accuracies; nothing where the tokenizer has no such template."""
     try:
-        layout = templates.lay_out(
+        layout = templates.build_layout(
             template, tokenizer, instruction=LABELS[labels], shots=len(examples)
         )
     except PromptError:
         return {}
 
     def named(row: TextRow) -> TextRow:
-        ids = tokenization.encode(tokenizer, tokenization.Marked(row["text"], begin=False))
+        ids = tokenization.encode(tokenizer, tokenization.MarkedText(row["text"], begin=False))
         return row | {
             "target": labels[int(row["target"])],
             "text": tokenizer.decode(ids[-TEXT_TOKENS:]).strip(),

@@ -8,16 +8,16 @@ from tunebench.paths import Run
 def main(_: Run) -> None:
     """Write the source and the fingerprint of each data set and model of the grid."""
     params = config.load()
-    for name, found in checking.check(params).items():
-        results.write(paths.check(name), found)
-    # params.yaml may lack these keys, and DVC tracks none that is missing: the report tracks these
+    for name, source in checking.check(params).items():
+        results.write(paths.check(name), source)
+    # DVC cannot track keys that params.yaml lacks, so the report tracks these files
     results.write(paths.PUBLISHED, params.model_dump(include={"published"}))
     results.write(paths.COST, params.model_dump(include={"cost"}))
     timing = params.inference.timing.model_dump() | {"label_end": params.evaluation.label_end}
     results.write(paths.TIMING, timing)
     results.write(paths.SERVING, params.inference.serving.model_dump())
     results.write(paths.VIRTUAL_TOKENS, {"virtual_tokens": params.virtual_tokens})
-    for folder in paths.METRIC_FOLDERS:  # the report reads all of them, also of an empty branch
+    for folder in paths.METRIC_FOLDERS:  # the report reads all of them, empty ones too
         folder.mkdir(parents=True, exist_ok=True)
 
 

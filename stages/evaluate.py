@@ -1,4 +1,4 @@
-"""Answer the test prompts, tuned or only prompted, and judge the answers:
+"""Answer the test prompts with a tuned or a prompted model, and judge the answers:
 python -m stages.evaluate --model tiny --dataset posts --method qlora --train-size 0.1 --seed 0.
 """
 
@@ -15,24 +15,24 @@ def main(run: Run) -> None:
     pin = results.read(paths.pin(run.model))
     base = models.Base.pinned(params.model(run.model), pin)
     dataset, method = params.dataset(run.dataset), params.method(run.method)
-    how = evaluation.Answering(
+    answering = evaluation.Answering(
         labels=results.read(paths.card(run.dataset))["labels"],
         settings=params.evaluation,
         generation=params.generation_for(dataset),
     )
-    answer = partial(evaluation.evaluate, base, method, how)
+    answer = partial(evaluation.evaluate, base, method, answering)
     outcome = selection.evaluate(
         answer,
-        how,
+        answering,
         paths.trained(run),
         test=prompts.read(paths.test_prompts(run)),
         validation=prompts.read_split(paths.prompts(run), "validation"),
     )
-    measured = outcome.metrics
+    metrics = outcome.metrics
     if outcome.trained:
         results.write(paths.selected(run), {"trained": outcome.trained.as_posix()})
         if outcome.predictions and params.forgetting_for(run.dataset):
-            measured |= forgetting.measure(
+            metrics |= forgetting.measure(
                 base,
                 method,
                 [row["text"] for row in results.read_lines(paths.FORGETTING_TEXT)],
@@ -40,11 +40,11 @@ def main(run: Run) -> None:
                 context_length=pin["context_length"],
                 batch_tokens=params.evaluation.batch_tokens,
             )
-    settings = {"model": base.described(), "method": method, "evaluation": how}
+    settings = {"model": base.described(), "method": method, "evaluation": answering}
     provenance = results.provenance(run, settings, models.device_name())
     results.write_lines(paths.predictions(run), outcome.predictions)
     results.write(paths.predictions_provenance(run), provenance)
-    results.write(paths.evaluation(run), measured)
+    results.write(paths.evaluation(run), metrics)
 
 
 if __name__ == "__main__":

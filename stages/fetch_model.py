@@ -1,4 +1,4 @@
-"""Pin which files a model's name stands for: python -m stages.fetch_model --model tiny."""
+"""Pin the revision and files of a model: python -m stages.fetch_model --model tiny."""
 
 from tunebench import paths, results, stage
 from tunebench.data import pins

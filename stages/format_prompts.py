@@ -1,8 +1,8 @@
 """Turn rows into prompts that fit the model's context:
 python -m stages.format_prompts --model tiny --dataset posts --train-size 0.1 --seed 0.
 
-With a size and a seed the rows of that subset, with a method the test rows as that prompting
-method shows them, with neither the test rows as every tuned method sees them.
+With a size and a seed: the rows of that training subset. With a method: the test rows as that
+prompting method shows them. With neither: the test rows as every tuned method sees them.
 """
 
 from tunebench import config, formatting, paths, prompts, results, stage

@@ -1,4 +1,4 @@
-"""Put one method behind a real server and search what it can stand:
+"""Serve one method's model and search the highest request rate that meets the objective:
 python -m stages.load_test --model tiny --dataset posts --method few_shot.
 """
 
@@ -9,12 +9,12 @@ from tunebench.paths import Run
 
 
 def main(run: Run) -> None:
-    """Write the rate that meets the objective and what it costs, with what was answered."""
+    """Write the rate that meets the objective with its latencies, and the answers."""
     params = config.load()
     base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
     dataset, method = params.dataset(run.dataset), params.method(run.method)
     selected = results.read(paths.selected(run)) if paths.trained(run) else None
-    how = evaluation.Answering(
+    answering = evaluation.Answering(
         labels=results.read(paths.card(run.dataset))["labels"],
         settings=params.evaluation,
         generation=params.generation_for(dataset),
@@ -22,7 +22,7 @@ def main(run: Run) -> None:
     outcome = serving.load_test(
         base,
         method,
-        how,
+        answering,
         params.inference.serving,
         prompts.read(paths.test_prompts(run)),
         trained=Path(selected["trained"]) if selected else None,

@@ -18,12 +18,12 @@ from tunebench.report import (
 
 
 def main(_: Run) -> None:
-    """Write the headline metrics, everything in one nest, tables, plots and the page."""
+    """Write the headline metrics, all results as nested JSON, tables, plots and the page."""
     params = config.load()
     records = summary.collect(params)
     headlines.write(paths.HEADLINES, headlines.build(records))
     results.write(paths.RESULTS, summary.nest(records))
-    built = (
+    built_tables = (
         tables.build(records)
         | comparisons.build(params)
         | tables.searches(params)
@@ -33,16 +33,16 @@ def main(_: Run) -> None:
         | demand.build(records, params)
         | deployment.build(params)
     )
-    for name, rows in built.items():
+    for name, rows in built_tables.items():
         tables.write(paths.TABLES / f"{name}.csv", rows)
-    drawn = (
+    plots = (
         tables.plots(records, params)
         | {"confusion": confusion.build(params)}
         | costs.plot(records, params)
     )
-    for name, rows in drawn.items():
+    for name, rows in plots.items():
         tables.write(paths.PLOTS / f"{name}.csv", rows)
-    page.write(paths.PAGE, params, built)
+    page.write(paths.PAGE, params, built_tables)
 
 
 if __name__ == "__main__":

@@ -8,20 +8,20 @@ from tunebench.paths import Run
 
 
 def main(run: Run) -> None:
-    """Write nested, stratified training rows, and validation rows that no subset holds."""
+    """Write nested, stratified training rows, and validation rows that are in no subset."""
     dataset = config.load().dataset(run.dataset)
     train_size, seed = run.sized
-    given = paths.split(run.dataset, "validation")
+    validation = paths.split(run.dataset, "validation")
     subset = sampling.subset(
         sampling.labels_of(paths.split(run.dataset, "train"), stratify=dataset.labelled),
-        sampling.labels_of(given, stratify=dataset.labelled) if given.exists() else None,
+        sampling.labels_of(validation, stratify=dataset.labelled) if validation.exists() else None,
         train_size=train_size,
         validation_rows=dataset.validation_rows,
         seed=seed,
     )
     for split, (source, indices) in subset.items():
-        to = paths.subset(run) / f"{split}.parquet"
-        tables.copy(paths.split(run.dataset, source), indices, to=to)
+        target = paths.subset(run) / f"{split}.parquet"
+        tables.copy(paths.split(run.dataset, source), indices, to=target)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def test_training_and_scoring_see_the_same_tokens(
 ) -> None:
     (prompt,) = make_prompts(1)
     (row,) = batching.examples([prompt], tokenizer, loss_on="completion")
-    context, answer = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
+    context, answer = tokenization.encode_pair(
+        tokenizer, prompt.marked_prompt, prompt.marked_completion
+    )
     assert row["input_ids"] == [*context, *answer, tokenizer.eos_token_id]
 
 

@@ -10,7 +10,7 @@ from tokenizers import AddedToken
 from vocabularies import KINDS, trained
 
 from tunebench.prompts import Prompt, control_tokens, encoding, tokenization
-from tunebench.prompts.tokenization import Marked
+from tunebench.prompts.tokenization import MarkedText
 
 # as DeepSeek-R1's distilled models have them: role tokens that are not marked special
 ROLES = ["<｜User｜>", "<｜Assistant｜>", "<think>", "</think>", "<h1>", "[MASK]"]
@@ -80,9 +80,9 @@ PIECES = [
 def test_rows_write_none(kind: str, parts: list[tuple[str, str]]) -> None:
     """What a template writes is all that comes out, in its order, and no letter is lost."""
     tokenizer = with_roles(kind)
-    text = Marked("")
+    text = MarkedText("")
     for words, row in parts:
-        text += Marked(words) + Marked.from_row(row)
+        text += MarkedText(words) + MarkedText.from_row(row)
     ids = tokenization.encode(tokenizer, text)
     written = [token for words, _ in parts for token in ("<｜User｜>", "<|im_end|>", "<think>")
                if token in words]  # fmt: skip
@@ -100,14 +100,18 @@ def _bare(text: str) -> str:
 @pytest.mark.parametrize("kind", ["gpt2", "llama3", "llama2", "mistral", "gemma"])
 def test_text_that_names_none_is_as_before(kind: str) -> None:
     tokenizer, text = with_roles(kind), "It was    good,\n\n\nhello world. <b>yes</b>"
-    assert tokenization.encode(tokenizer, Marked.from_row(text)) == tokenizer(text)["input_ids"]
+    assert tokenization.encode(tokenizer, MarkedText.from_row(text)) == tokenizer(text)["input_ids"]
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama3", "llama2", "mistral", "gemma"])
 def test_text_around_a_name_is_as_it_would_be_without(kind: str) -> None:
     """All else has the tokens that `split_special_tokens` gives, where that works."""
     tokenizer = trained(kind)
-    text = Marked("<|im_end|>\nText: ") + Marked.from_row("It was </s> good") + Marked("\nAnswer:")
+    text = (
+        MarkedText("<|im_end|>\nText: ")
+        + MarkedText.from_row("It was </s> good")
+        + MarkedText("\nAnswer:")
+    )
     whole = text.text.replace("<|im_end|>", "")
     ids = tokenization.encode(tokenizer, text)
     right = tokenizer(whole, split_special_tokens=True)["input_ids"]
@@ -119,7 +123,7 @@ def test_tokenizer_written_in_python() -> None:
     from transformers import ByT5Tokenizer
 
     tokenizer = ByT5Tokenizer()
-    text = Marked("Text: ") + Marked.from_row("a</s>b<extra_id_3>") + Marked("</s>go")
+    text = MarkedText("Text: ") + MarkedText.from_row("a</s>b<extra_id_3>") + MarkedText("</s>go")
     ids = tokenization.encode(tokenizer, text)
     assert ids.count(tokenizer.eos_token_id) == 1
     assert not any(index >= len(tokenizer) - 125 for index in ids)
@@ -131,4 +135,4 @@ def test_end_of_a_text_template_may_be_no_special_token() -> None:
     prompt = Prompt("x", "a:", "yes<｜User｜>", answer=(0, 3))
     [(_, learned)] = encoding.completions(tokenizer, [prompt])
     assert tokenizer.convert_ids_to_tokens(learned)[-1] == "<｜User｜>"
-    assert encoding.ends(tokenizer, prompt.tail) == (learned[-1],)
+    assert encoding.end_token_ids(tokenizer, prompt.tail) == (learned[-1],)

@@ -11,7 +11,7 @@ import pytest
 from toys import dataset, fault, get, write_csv, write_parquet
 
 from tunebench.data import download, tables
-from tunebench.data.sources.rows import Opened
+from tunebench.data.sources.rows import OpenedSource
 
 
 def split_files(folder: Path) -> Path:
@@ -43,7 +43,7 @@ def test_card_of_a_folder(tmp_path: Path) -> None:
 
 def test_what_the_source_says_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(f"row {n}", {"text": f"t{n}", "label": n % 2}) for n in range(4)]
-    opened = Opened(
+    opened = OpenedSource(
         {"train": rows, "test": rows[:2]},
         revision="0a1b",
         label_names={"1": "good", "0": "bad", "2": "never"},
@@ -298,7 +298,9 @@ def test_memory_does_not_grow_with_the_rows(
             yield "here", {"text": f"{index} " + "x" * 2_000, "label": index % 2}
 
     def peak_bytes(count: int) -> int:
-        source = SimpleNamespace(open_rows=lambda dataset, pinned: Opened({"train": rows(count)}))
+        source = SimpleNamespace(
+            open_rows=lambda dataset, pinned: OpenedSource({"train": rows(count)})
+        )
         monkeypatch.setattr(download, "source_of", lambda dataset: source)
         tracemalloc.start()
         download.download(dataset("rows"), {}, tmp_path)

@@ -13,7 +13,7 @@ from tunebench import config, paths, results
 from tunebench.config.schema import Forgetting
 from tunebench.data import checking, download
 from tunebench.data.forgetting_text import read
-from tunebench.data.sources.rows import Opened
+from tunebench.data.sources.rows import OpenedSource
 from tunebench.errors import ParameterError
 from tunebench.paths import Run
 
@@ -114,10 +114,10 @@ def test_a_revision_is_kept_between_readings(
 ) -> None:
     asked: list[str | None] = []
 
-    def open_rows(_: Any, pinned: str | None) -> Opened:
+    def open_rows(_: Any, pinned: str | None) -> OpenedSource:
         asked.append(pinned)
         rows = [(f"row {n}", {"text": f"text {n}", "label": "ab"[n % 2]}) for n in range(4)]
-        return Opened({"train": rows, "test": rows}, revision="0a1b")
+        return OpenedSource({"train": rows, "test": rows}, revision="0a1b")
 
     monkeypatch.setattr(download, "source_of", lambda _: SimpleNamespace(open_rows=open_rows))
     monkeypatch.setattr(paths, "DATA", tmp_path)

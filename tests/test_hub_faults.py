@@ -155,7 +155,7 @@ def test_full_disk_is_told_as_one() -> None:
     asked = Repository("org/tiny", "model")
     with (
         pytest.raises(SourceError, match=r"the disk of .* is full; make room, or set HF_HOME"),
-        hub_faults.told(asked),
+        hub_faults.explained(asked),
     ):
         raise OSError(ENOSPC, "No space left on device")
 

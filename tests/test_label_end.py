@@ -191,15 +191,15 @@ def test_label_lengths_count_the_end(
     ],
 )
 def test_words_around_an_answer_are_taken_off(lead: str, tail: str, text: str, answer: str) -> None:
-    around = encoding.Around.of(trained("llama3"), prompt("x", lead, tail))
-    assert around.take_off(text) == answer
+    around = encoding.AnswerFormat.of(trained("llama3"), prompt("x", lead, tail))
+    assert around.extract_answer(text) == answer
 
 
 def test_thoughts_that_the_prompt_begins_are_taken_off() -> None:
     asked = Prompt("x", "Is it?<|assistant|><think>\n", "positive")
-    around = encoding.Around.of(trained("gpt2"), asked)
-    assert around.take_off("It says so.\n</think>\n\npositive") == "positive"
-    assert around.take_off("positive") == "positive"
+    around = encoding.AnswerFormat.of(trained("gpt2"), asked)
+    assert around.extract_answer("It says so.\n</think>\n\npositive") == "positive"
+    assert around.extract_answer("positive") == "positive"
 
 
 @pytest.mark.parametrize("labels", [["positive", "negative"], []])
@@ -215,7 +215,7 @@ def test_what_is_written_is_judged_without_the_templates_words(
     )
     asked = [prompt(word, "Label: ", ".") for word in ("positive", "negative", "positive")]
     how = Answering(labels, Evaluation(mode="generate"), {"max_new_tokens": 4})
-    found = evaluation._write(model, tokenizer, asked, how)
+    found = evaluation._generate(model, tokenizer, asked, how)
     assert [row["answer"] for row in found][:2] == ["positive", "negative"]
     gold = [one.gold for one in asked]
     if labels:

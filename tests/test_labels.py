@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toys import dataset, fault, get, write_csv, write_parquet
 
 from tunebench.data import download
-from tunebench.data.cleaning import Cleaner, Kept
+from tunebench.data.cleaning import Cleaner, SplitIndex
 from tunebench.data.sources.spelling import look_alikes, normal, tidy
 from tunebench.errors import SourceError
 
@@ -270,9 +270,9 @@ def labels_of(spellings: list[str]) -> list[str]:
     """What `download` makes of them, without a file."""
     cleaner = Cleaner(dataset("r.csv"))
     rows = [("here", {"text": f"t{n}", "label": label}) for n, label in enumerate(spellings)]
-    found = [row["target"] for row in cleaner.rows("train", rows, Kept())]
+    found = [row["target"] for row in cleaner.rows("train", rows, SplitIndex())]
     cleaner.check_look_alikes()
-    total = sum(sum(counts.values()) for counts in cleaner.unified().values())
+    total = sum(sum(counts.values()) for counts in cleaner.spellings_by_label().values())
     assert total <= len(spellings)
     return found
 

@@ -103,7 +103,7 @@ def test_schedules_take_what_their_functions_do() -> None:
     from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 
     for kind, make in TYPE_TO_SCHEDULER_FUNCTION.items():
-        given = set(inspect.signature(make).parameters) - trainer_fields.GIVEN_TO_SCHEDULES
+        given = set(inspect.signature(make).parameters) - trainer_fields.SET_BY_TRAINER
         if given != {"kwargs"}:
             assert set(trainer_fields.schedule(kind.value)) == given, kind
     assert "patience" in trainer_fields.schedule("reduce_lr_on_plateau")

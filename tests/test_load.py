@@ -91,7 +91,7 @@ def test_a_hopeless_rate_ends_early(tmp_path: Path) -> None:
         load = source.load(20.0, 200, seed=0, objective={"latency_p90_s": 0.5})
     assert len(load.requests) < 150
     assert {request.error for request in load.requests if not request.cancelled} == {""}
-    assert not load.holds({"latency_p90_s": 0.5})
+    assert not load.meets({"latency_p90_s": 0.5})
 
 
 def test_errors_are_counted(tmp_path: Path) -> None:

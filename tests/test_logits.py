@@ -48,12 +48,12 @@ def check(model: Any, batch: dict[str, Any]) -> logits.LabelledLogits:
 @pytest.mark.parametrize("loss_on", ["completion", "all"])
 def test_gradients_of_a_whole_model(architecture: tuple[str, Any], loss_on: str) -> None:
     _, model = architecture
-    assert check(model, batch_of(LENGTHS, loss_on=loss_on)).bare
+    assert check(model, batch_of(LENGTHS, loss_on=loss_on)).head_gives_logits
 
 
 @pytest.mark.parametrize("loss_on", ["completion", "all"])
 def test_gradients_of_an_adapter(answering: Any, loss_on: str) -> None:
-    assert check(answering, batch_of(LENGTHS, loss_on=loss_on)).bare
+    assert check(answering, batch_of(LENGTHS, loss_on=loss_on)).head_gives_logits
 
 
 def test_gradients_of_an_adapter_on_the_head(tiny: models.Base) -> None:
@@ -67,7 +67,7 @@ def test_gradients_of_an_adapter_on_the_head(tiny: models.Base) -> None:
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 weight.normal_(0, 0.3)
-    assert check(model, batch_of(LENGTHS)).bare
+    assert check(model, batch_of(LENGTHS)).head_gives_logits
 
 
 # what happens to logits behind the head
@@ -89,14 +89,14 @@ def test_what_an_architecture_does_to_its_logits_stays(name: str) -> None:
         name, vocab_size=300, pad_token_id=3, intermediate_size=64, **shape | FINISHED[name]
     )
     model = AutoModelForCausalLM.from_config(config).eval()
-    assert not check(model, batch_of(LENGTHS)).bare
+    assert not check(model, batch_of(LENGTHS)).head_gives_logits
 
 
 def test_loss_is_taken_a_part_at_a_time(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = batch_of([30, 40], loss_on="all")
     labels = int((batch["labels"] != batching.IGNORED).sum())
     assert labels == 68
-    monkeypatch.setattr(logits, "MOST_LOGITS", model.config.vocab_size * 10)
+    monkeypatch.setattr(logits, "MAX_LOGITS", model.config.vocab_size * 10)
     ours = check(model, batch)
     sizes = []
     part = ours._part

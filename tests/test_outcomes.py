@@ -46,7 +46,7 @@ def test_run_that_diverges_stops_and_is_a_result(
     assert [entry["step"] for entry in outcome.history] == list(range(1, step))
     assert capsys.readouterr().err.endswith(
         f"tiny/reviews/lora: diverged at step {step}, learning rate 3e+37; lower learning_rate or"
-        " max_grad_norm. Other runs go on.\n"
+        " max_grad_norm. Other runs continue.\n"
     )
     assert not job.checkpoints.exists()
     assert [path.name for path in job.output.iterdir()] == ["failed.json"]
@@ -122,20 +122,20 @@ def test_memory_that_ends(auto: bool, tmp_path: Path, model_folder: Path) -> Non
 
 def test_parts_of_a_batch_train_as_the_whole(make_job: MakeJob) -> None:
     whole = make_job(settings=SETTINGS | {"auto_find_batch_size": True})
-    parts = training._in_smaller_parts(whole)
+    parts = training._with_smaller_batches(whole)
     assert parts is not None
     assert parts.settings["per_device_train_batch_size"] == 2
     assert parts.settings["gradient_accumulation_steps"] == 2
     losses = [[entry["loss"] for entry in training.train(job).history] for job in (whole, parts)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
-    third = training._in_smaller_parts(
+    third = training._with_smaller_batches(
         make_job(settings={"per_device_train_batch_size": 9, "auto_find_batch_size": True})
     )
     assert third is not None
     assert third.settings["per_device_train_batch_size"] == 3
     one = {"per_device_train_batch_size": 1, "auto_find_batch_size": True}
-    assert training._in_smaller_parts(make_job(settings=one)) is None
-    assert training._in_smaller_parts(make_job()) is None
+    assert training._with_smaller_batches(make_job(settings=one)) is None
+    assert training._with_smaller_batches(make_job()) is None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

@@ -96,5 +96,5 @@ def test_beginning_that_a_chat_template_writes_is_left_to_the_server(kind: str) 
     assert texts == ["user: It was.\nassistant:", "Was it good?\nAnswer:", None]
     for prompt, text in zip([chat, plain], texts, strict=False):
         served = tokenizer(text)["input_ids"]
-        assert served == tokenization.encode(tokenizer, prompt.shown.without_last_blanks())
+        assert served == tokenization.encode(tokenizer, prompt.marked_prompt.without_last_blanks())
         assert served.count(tokenizer.bos_token_id) == 1

@@ -221,7 +221,7 @@ def test_float32_is_left_alone(make: MakeTyped) -> None:
 def test_a_model_runs_in_its_dtype_unless_settings_say_otherwise(
     dtype: str, given: dict[str, bool], device: str, chosen: tuple[bool, bool]
 ) -> None:
-    made = given | precision.chosen(dtype, given, device)
+    made = given | precision.mixed_precision(dtype, given, device)
     assert (made.get("bf16", False), made.get("fp16", False)) == chosen
 
 

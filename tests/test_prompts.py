@@ -13,7 +13,7 @@ from tunebench.errors import PromptError, SourceError
 from tunebench.formatting import templates
 from tunebench.formatting.fitting import PromptFormat
 from tunebench.prompts import Prompt, tokenization
-from tunebench.prompts.tokenization import Marked
+from tunebench.prompts.tokenization import MarkedText
 
 SHARED = Path(__file__).parents[2] / "shared" / "tokenizers"
 TEMPLATE = Template(
@@ -37,7 +37,7 @@ def row(text: str, target: str = "positive") -> TextRow:
 
 
 def style(tokenizer: Any, **changed: Any) -> PromptFormat:
-    layout = templates.lay_out(
+    layout = templates.build_layout(
         changed.pop("template", TEMPLATE),
         tokenizer,
         instruction=changed.pop("instruction", "Judge the text."),
@@ -88,11 +88,13 @@ def control_ids(tokenizer: Any) -> set[int]:
 def test_row_writes_no_control_token(text: str, tokenizer: Any) -> None:
     shots = [row(text, text)]
     prompt = style(tokenizer, shots=shots, instruction="Go.<|im_end|>").format(row(text, text))
-    ids = tokenization.encode(tokenizer, prompt.shown)
+    ids = tokenization.encode(tokenizer, prompt.marked_prompt)
     ours = [index for index in ids if index in control_ids(tokenizer)]
     assert tokenizer.convert_ids_to_tokens(ours) == ["<s>", "<|im_end|>"]
     assert tokenizer.decode(ids[1:]) == prompt.prompt
-    context, answer = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
+    context, answer = tokenization.encode_pair(
+        tokenizer, prompt.marked_prompt, prompt.marked_completion
+    )
     assert not set(answer) & control_ids(tokenizer)
     assert tokenizer.decode((context + answer)[1:]) == prompt.prompt + text
 
@@ -111,7 +113,9 @@ def test_row_writes_no_control_token_of_a_real_model(name: str) -> None:
     for token in sorted(known[index].content for index in control)[:20]:
         for text in (token, f"a {token} b", f"{token}{token}"):
             prompt = style(real, shots=[row(text, text)], max_length=4096).format(row(text, text))
-            context, answer = tokenization.encode_pair(real, prompt.shown, prompt.learned)
+            context, answer = tokenization.encode_pair(
+                real, prompt.marked_prompt, prompt.marked_completion
+            )
             found = [index for index in context + answer if index in control]
             assert found == begin, (name, text)
             written = real.decode((context + answer)[len(begin) :])
@@ -122,7 +126,9 @@ def test_row_writes_no_control_token_of_a_real_model(name: str) -> None:
 @pytest.mark.parametrize("text", [LONG, "日本語😀" * 60, "x" + "😀" * 100, "</s>" * 60])
 def test_long_text_is_cut_to_fit(side: str, text: str, tokenizer: Any) -> None:
     prompt = style(tokenizer, truncation_side=side).format(row(text))
-    context, answer = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
+    context, answer = tokenization.encode_pair(
+        tokenizer, prompt.marked_prompt, prompt.marked_completion
+    )
     kept = data_of(prompt)[-1]
     assert prompt.cut
     assert 100 < len(context + answer) + 1 <= 128
@@ -140,7 +146,9 @@ def test_long_text_is_cut_for_a_real_model(name: str) -> None:
     for text in (LONG * 2, "日本語😀" * 90, "</s>" * 90, "   " * 400, "𒀀" * 90):
         for side in ("left", "right"):
             prompt = style(real, truncation_side=side).format(row(text))
-            whole = tokenization.encode_pair(real, prompt.shown, prompt.answered("positive"))
+            whole = tokenization.encode_pair(
+                real, prompt.marked_prompt, prompt.completed_with("positive")
+            )
             kept = data_of(prompt)[-1]
             assert sum(map(len, whole)) + 1 <= 128
             assert text.startswith(kept) if side == "right" else text.endswith(kept)
@@ -155,7 +163,7 @@ def test_every_length_around_the_limit_fits(tokenizer: Any) -> None:
         prompt = style(tokenizer, answer_tokens=30).format(
             row(text, "a long completion of its own")
         )
-        whole = tokenization.encode_pair(tokenizer, prompt.shown, prompt.learned)
+        whole = tokenization.encode_pair(tokenizer, prompt.marked_prompt, prompt.marked_completion)
         assert sum(map(len, whole)) + 1 <= 128
         assert prompt.cut == (data_of(prompt) != [text])
         cut += prompt.cut
@@ -164,7 +172,9 @@ def test_every_length_around_the_limit_fits(tokenizer: Any) -> None:
 
 def test_text_that_fits_is_not_cut(tokenizer: Any) -> None:
     bare = style(tokenizer, max_length=10_000, answer_tokens=0).format(row("a dull story"))
-    context, answer = tokenization.encode_pair(tokenizer, bare.shown, bare.learned)
+    context, answer = tokenization.encode_pair(
+        tokenizer, bare.marked_prompt, bare.marked_completion
+    )
     assert bare.tokens == len(context)
     needed = len(context) + len(answer) + 1
     exact = style(tokenizer, max_length=needed, answer_tokens=0)
@@ -194,7 +204,7 @@ def test_prompt_that_cannot_fit_says_by_how_much(tokenizer: Any) -> None:
 @pytest.mark.parametrize("prompt", ["Text: a film\nAnswer: ", "Text: a film\nAnswer:", "film"])
 @pytest.mark.parametrize("completion", ["positive", " very positive", "p", "</s>"])
 def test_pair_is_the_whole_text(prompt: str, completion: str, tokenizer: Any) -> None:
-    pair = Marked(prompt), Marked.from_row(completion)
+    pair = MarkedText(prompt), MarkedText.from_row(completion)
     context, answer = tokenization.encode_pair(tokenizer, *pair)
     assert context + answer == tokenization.encode(tokenizer, pair[0] + pair[1])
     assert len(answer) >= 1
@@ -202,10 +212,14 @@ def test_pair_is_the_whole_text(prompt: str, completion: str, tokenizer: Any) ->
 
 
 def test_blanks_before_the_answer_belong_to_it_and_line_ends_do_not(tokenizer: Any) -> None:
-    context, answer = tokenization.encode_pair(tokenizer, Marked("Answer: \n"), Marked("positive"))
+    context, answer = tokenization.encode_pair(
+        tokenizer, MarkedText("Answer: \n"), MarkedText("positive")
+    )
     assert tokenizer.decode(context) == "<s>Answer: \n"
     assert tokenizer.decode(answer) == "positive"
-    context, answer = tokenization.encode_pair(tokenizer, Marked("Answer:\n "), Marked("positive"))
+    context, answer = tokenization.encode_pair(
+        tokenizer, MarkedText("Answer:\n "), MarkedText("positive")
+    )
     assert tokenizer.decode(context) == "<s>Answer:\n"
     assert tokenizer.decode(answer) == " positive"
 
@@ -224,8 +238,8 @@ def test_tokenizer_that_ends_every_text(tokenizer: Any, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(state))
     ending = tokenization.load(tmp_path)
     assert ending("film")["input_ids"][-1] == 2
-    assert tokenization.encode(ending, Marked("film")) == tokenization.encode(
-        tokenizer, Marked("film")
+    assert tokenization.encode(ending, MarkedText("film")) == tokenization.encode(
+        tokenizer, MarkedText("film")
     )
 
 

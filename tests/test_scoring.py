@@ -31,7 +31,9 @@ LABELS = [
 def reference(model: Any, tokenizer: Any, prompt: Prompt, label: str) -> float:
     import torch
 
-    context, answer = tokenization.encode_pair(tokenizer, prompt.shown, prompt.answered(label))
+    context, answer = tokenization.encode_pair(
+        tokenizer, prompt.marked_prompt, prompt.completed_with(label)
+    )
     with torch.inference_mode():
         ids = torch.tensor([context + answer])
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]

@@ -10,8 +10,8 @@ from tunebench.config.inference import Server, Serving
 from tunebench.config.schema import Evaluation
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
-from tunebench.prompts.encoding import Around
-from tunebench.serving import _body, measures, quality
+from tunebench.prompts.encoding import AnswerFormat
+from tunebench.serving import _request_body, measures, quality
 from tunebench.serving.load import NO_COMPLETION, Load, Request
 from tunebench.serving.search import highest_rate, requests_at
 
@@ -49,7 +49,7 @@ def test_the_rate_is_found_as_precisely_as_asked(first: float, most: float) -> N
 def test_no_rate_holds() -> None:
     found = highest_rate(stands(0), 8.0, settings(max_rates=5))
     assert found.best is None
-    assert [load.rate for load in found.tried] == [8, 4, 2, 1, 0.5]
+    assert [load.rate for load in found.loads] == [8, 4, 2, 1, 0.5]
     assert found.nearest.rate == 0.5
     told = measures.of_search(found, OBJECTIVE)
     assert told["objective_met"] is False
@@ -68,17 +68,17 @@ def test_every_rate_holds() -> None:
 
 def test_failed_requests_and_those_never_sent_are_late() -> None:
     good, bad = answered(0.1), Request(0, 0.0, 0.0, None, None, error="ReadTimeout('')")
-    assert Load(1.0, 10, [good] * 9 + [bad]).holds(OBJECTIVE)
-    assert not Load(1.0, 10, [good] * 8 + [bad] * 2).holds(OBJECTIVE)
-    assert not Load(1.0, 10, [good] * 8).holds(OBJECTIVE)
+    assert Load(1.0, 10, [good] * 9 + [bad]).meets(OBJECTIVE)
+    assert not Load(1.0, 10, [good] * 8 + [bad] * 2).meets(OBJECTIVE)
+    assert not Load(1.0, 10, [good] * 8).meets(OBJECTIVE)
     told = measures.of_load(Load(1.0, 10, [good] * 8 + [bad] * 2))
     assert (told["requests"], told["errors"], told["timeouts"]) == (10, 0, 2)
 
 
 def test_all_limits_must_hold() -> None:
     both = {"latency_p90_s": 1.0, "time_to_first_token_p50_s": 0.2}
-    assert load(1.0, *[0.3] * 10).holds(both)
-    assert not load(1.0, *[0.6] * 10).holds(both)
+    assert load(1.0, *[0.3] * 10).meets(both)
+    assert not load(1.0, *[0.6] * 10).meets(both)
 
 
 def test_percentiles_and_rates_are_those_of_the_requests() -> None:
@@ -113,8 +113,8 @@ def test_tokens_that_a_server_does_not_count_are_absent() -> None:
 def test_an_answer_without_text_and_count_is_none() -> None:
     record = dict.fromkeys(("sent", "first_token", "end"), 1.0) | {"prompt": 0, "due": 0.5}
     empty = {"text": "", "tokens_in": None, "tokens_out": None, "error": None}
-    assert Request.told(record | empty).error == NO_COMPLETION
-    assert not Request.told(record | empty | {"tokens_out": 1}).error
+    assert Request.from_record(record | empty).error == NO_COMPLETION
+    assert not Request.from_record(record | empty | {"tokens_out": 1}).error
 
 
 def test_lines_say_what_was_tried() -> None:
@@ -134,9 +134,9 @@ def test_rates_are_held_for_their_percentiles_and_for_a_while() -> None:
 
 def test_requests_say_how_text_is_to_be_written() -> None:
     greedy = {"do_sample": False, "max_new_tokens": 7, "top_p": 0.5}
-    assert _body(greedy) == {"max_tokens": 7, "temperature": 0}
+    assert _request_body(greedy) == {"max_tokens": 7, "temperature": 0}
     drawn = {"do_sample": True, "max_new_tokens": 9, "temperature": 0.7}
-    assert _body(drawn) == {"max_tokens": 9, "temperature": 0.7}
+    assert _request_body(drawn) == {"max_tokens": 9, "temperature": 0.7}
 
 
 def prompt(id_: str, label: str) -> Prompt:
@@ -153,7 +153,7 @@ def test_answers_under_load_are_judged_and_compared() -> None:
     ]
     how = Answering(["yes", "no"], Evaluation(), {})
     told, rows = quality.judge(
-        requests, prompts, how, Around(), {"a": "yes", "b": "yes", "c": None}
+        requests, prompts, how, AnswerFormat(), {"a": "yes", "b": "yes", "c": None}
     )
     assert (told["rows"], told["accuracy"]) == (3, pytest.approx(2 / 3, rel=1e-5))
     assert told["answers_that_differ"] == pytest.approx(1 / 3, rel=1e-5)
@@ -164,7 +164,7 @@ def test_answers_under_load_are_judged_and_compared() -> None:
 def test_nothing_answered_has_no_quality() -> None:
     failed = Request(0, 0.0, 0.0, None, None, error="x")
     how = Answering([], Evaluation(), {})
-    assert quality.judge([failed], [prompt("a", "yes")], how, Around(), {}) == ({}, [])
+    assert quality.judge([failed], [prompt("a", "yes")], how, AnswerFormat(), {}) == ({}, [])
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,9 @@ def check_training(params: Params, run: Run) -> None:
 
 def packed_tokens(params: Params, run: Run, trained: list[prompts.Prompt]) -> int:
     tokenizer = tokenization.load(Path(str(params.model(run.model).path)))
-    pairs = tokenization.encode_pairs(tokenizer, [(row.shown, row.learned) for row in trained])
+    pairs = tokenization.encode_pairs(
+        tokenizer, [(row.marked_prompt, row.marked_completion) for row in trained]
+    )
     return sum(len(context) + len(answer) + 1 for context, answer in pairs)
 
 

@@ -58,7 +58,7 @@ CHATS = {
 
 def made(template: Template, tokenizer: Any, row: dict[str, str] = ROW, **changed: Any) -> Prompt:
     shots = changed.get("shots", [])
-    layout = templates.lay_out(template, tokenizer, instruction="Judge.", shots=len(shots))
+    layout = templates.build_layout(template, tokenizer, instruction="Judge.", shots=len(shots))
     settings: dict[str, Any] = {
         "layout": layout,
         "tokenizer": tokenizer,
@@ -102,7 +102,7 @@ class TestRealTokenizers:
             {"role": "user", "content": f"Review: {ROW['text']}"},
         ]
         own = tokenizer.apply_chat_template(turns, add_generation_prompt=True)["input_ids"]
-        assert tokenization.encode(tokenizer, prompt.shown) == own
+        assert tokenization.encode(tokenizer, prompt.marked_prompt) == own
         turns.append({"role": "assistant", "content": "positive"})
         whole = tokenizer.apply_chat_template(turns)["input_ids"]
         (trained,) = batching.examples([prompt], tokenizer, loss_on="all")
@@ -208,7 +208,7 @@ def test_what_comes_before_the_answer_is_learned(tokenizer: Any) -> None:
     assert prompt.prompt.endswith("</s><assistant>")
     assert prompt.completion == "<think></think>positive</s>"
     assert prompt.gold == "positive"
-    assert prompt.answered("negative").text == "<think></think>negative"
+    assert prompt.completed_with("negative").text == "<think></think>negative"
 
 
 def test_date_is_not_todays(tokenizer: Any) -> None:

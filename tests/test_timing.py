@@ -15,7 +15,7 @@ from tunebench.config.schema import PeftMethod, PromptingMethod
 from tunebench.errors import EvaluationError
 from tunebench.prompts import Prompt, encoding
 from tunebench.timing import clock, rounds
-from tunebench.timing.requests import Single, Subject
+from tunebench.timing.requests import RequestTimes, TimedModel
 
 MakePrompts = Callable[..., list[Prompt]]
 ASKED = PromptingMethod(kind="prompting")
@@ -148,8 +148,8 @@ def test_memory_that_ends_with_merged_weights_leaves_the_rest(
 # requests and their tokens ----------------------------------------------------------------------
 
 
-def subject_of(model: Any, tokenizer: Any, prompts: Sequence[Prompt], tokens: int) -> Subject:
-    return Subject.of(model, tokenizer, prompts, labels=[], new_tokens=tokens)
+def subject_of(model: Any, tokenizer: Any, prompts: Sequence[Prompt], tokens: int) -> TimedModel:
+    return TimedModel.of(model, tokenizer, prompts, labels=[], new_tokens=tokens)
 
 
 def test_each_token_is_timed_whatever_writes_it(
@@ -186,7 +186,7 @@ def test_text_goes_on_behind_its_end(model: Any, tokenizer: Any, make_prompts: M
     ending = copy.deepcopy(tokenizer)
     ending.eos_token = tokenizer.convert_ids_to_tokens(ids[2])
     ended = subject_of(model, ending, prompts, 8)
-    assert ids[2] in ended.ends
+    assert ids[2] in ended.eos_ids
     answer = ended.single(prompts[0]).answer
     assert len(ended.clock.moments) == 8
     assert answer == tokenizer.decode(ids[: ids.index(ids[2])], skip_special_tokens=True)
@@ -215,9 +215,9 @@ class Fake:
         self.asked: list[str] = []
         self.sizes: list[int] = []
 
-    def single(self, prompt: Prompt) -> Single:
+    def single(self, prompt: Prompt) -> RequestTimes:
         self.asked.append(prompt.id)
-        return Single(1.0, 0.5, 0.1, prompt.id)
+        return RequestTimes(1.0, 0.5, 0.1, prompt.id)
 
     def batch(self, prompts: Sequence[Prompt]) -> list[str]:
         self.sizes.append(len(prompts))
@@ -309,7 +309,7 @@ def test_prompts_are_drawn_from_all_test_prompts(
 
     def look(_: Any, prompts: list[Prompt], settings: Timing) -> Any:
         seen.append(prompts[: settings.prompts])
-        return rounds.Measured({}, [""])
+        return rounds.Measurement({}, [""])
 
     monkeypatch.setattr(timing, "measure", look)
     prompts = make_prompts(40)
@@ -348,7 +348,7 @@ def test_warm_up_ends_when_requests_are_steady(
 def test_garbage_is_collected_again_afterwards(enabled: bool) -> None:
     (gc.enable if enabled else gc.disable)()
     try:
-        with pytest.raises(KeyError), clock.undisturbed():
+        with pytest.raises(KeyError), clock.garbage_collection_off():
             assert not gc.isenabled()
             raise KeyError
         assert gc.isenabled() is enabled

@@ -15,7 +15,7 @@ from vocabularies import KINDS, trained
 
 from tunebench.answering import scoring
 from tunebench.prompts import Prompt, batching, control_tokens, encoding, tokenization
-from tunebench.prompts.tokenization import Marked
+from tunebench.prompts.tokenization import MarkedText
 
 LABELS = ["positive", "negative", "very positive", "pos"]
 PROJECT = Path(__file__).parents[1]
@@ -23,8 +23,8 @@ SHARED = PROJECT.parent / "shared" / "tokenizers"
 
 
 def asked(prompts: list[Prompt], labels: Sequence[str] = LABELS) -> tuple[Any, Any]:
-    shown = [prompt.shown for prompt in prompts]
-    return shown, [[prompt.answered(label) for label in labels] for prompt in prompts]
+    shown = [prompt.marked_prompt for prompt in prompts]
+    return shown, [[prompt.completed_with(label) for label in labels] for prompt in prompts]
 
 
 def behind_each(tokenizer: Any, shown: Any, choices: Any) -> list[Any]:
@@ -41,7 +41,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
     encode_all = tokenization.encode_all
 
-    def counted(tokenizer: Any, some: Sequence[Marked]) -> Any:
+    def counted(tokenizer: Any, some: Sequence[MarkedText]) -> Any:
         texts.extend(text.text for text in some)
         return encode_all(tokenizer, some)
 
@@ -70,7 +70,7 @@ def test_prompt_that_differs_after_all_is_encoded_whole(
     shown, choices = asked(prompts, ["12", "3"])
     behind = tokenization.encode_all
 
-    def far_sighted(tokenizer: Any, some: Sequence[Marked]) -> list[list[int]]:
+    def far_sighted(tokenizer: Any, some: Sequence[MarkedText]) -> list[list[int]]:
         """Like a tokenizer that parts an answer by how the prompt began."""
         return [
             [*ids, 7] if text.text.startswith("the") and not text.text.endswith(":") else ids
@@ -151,7 +151,9 @@ def test_no_token_spans_a_prompt_and_its_answer(data: Any) -> None:
     prompt = Prompt(
         id="x", prompt=words + ending, completion=answer, data=[(0, len(words))], answer=None
     )
-    assume(tokenizer.decode(tokenization.encode(tokenizer, Marked.from_row(answer))[1:]).strip())
+    assume(
+        tokenizer.decode(tokenization.encode(tokenizer, MarkedText.from_row(answer))[1:]).strip()
+    )
     [context] = encoding.contexts(tokenizer, [prompt])
     [example] = batching.examples([prompt], tokenizer, loss_on="completion")
     [question] = scoring.questions(tokenizer, [prompt], [answer, "alpha"], label_end="never")
@@ -164,7 +166,7 @@ def test_no_token_spans_a_prompt_and_its_answer(data: Any) -> None:
         text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         return str(text if spells else text.replace(" ", ""))
 
-    whole = tokenization.encode(tokenizer, prompt.shown + prompt.learned)
+    whole = tokenization.encode(tokenizer, prompt.marked_prompt + prompt.marked_completion)
     assert read([*context, *learned[:-1]]) == read(whole)
     control = set(control_tokens.vocabulary(tokenizer).values()) - {tokenizer.unk_token_id}
     assert [token for token in learned if token in control] == [tokenizer.eos_token_id]
@@ -172,7 +174,7 @@ def test_no_token_spans_a_prompt_and_its_answer(data: Any) -> None:
 
 def test_line_end_that_llama3_joins_to_a_mark_stays_with_the_prompt() -> None:
     tokenizer = trained("llama3")
-    prompt, answer = Marked("### Response:\n"), Marked.from_row("alpha")
+    prompt, answer = MarkedText("### Response:\n"), MarkedText.from_row("alpha")
     context, ids = tokenization.encode_pair(tokenizer, prompt, answer)
     assert tokenizer.convert_ids_to_tokens(context)[-1] == ":Ċ"
     assert tokenizer.decode(ids) == "alpha"
@@ -180,7 +182,7 @@ def test_line_end_that_llama3_joins_to_a_mark_stays_with_the_prompt() -> None:
 
 def test_token_of_the_whole_that_spans_both_is_parted() -> None:
     tokenizer = trained("llama3")
-    prompt, answer = Marked("Judge the text.\n"), Marked.from_row("\n### Response")
+    prompt, answer = MarkedText("Judge the text.\n"), MarkedText.from_row("\n### Response")
     whole = tokenization.encode(tokenizer, prompt + answer)
     context, ids = tokenization.encode_pair(tokenizer, prompt, answer)
     assert ".ĊĊ" in tokenizer.convert_ids_to_tokens(whole)
@@ -192,6 +194,8 @@ def test_token_of_the_whole_that_spans_both_is_parted() -> None:
 @pytest.mark.parametrize("kind", ["llama2", "mistral", "gemma", "unigram", "gpt2"])
 def test_blank_before_an_answer_is_the_answers(kind: str) -> None:
     tokenizer = trained(kind)
-    context, ids = tokenization.encode_pair(tokenizer, Marked("Answer: "), Marked.from_row("yes"))
-    assert context == tokenization.encode(tokenizer, Marked("Answer:"))
-    assert context + ids == tokenization.encode(tokenizer, Marked("Answer: yes"))
+    context, ids = tokenization.encode_pair(
+        tokenizer, MarkedText("Answer: "), MarkedText.from_row("yes")
+    )
+    assert context == tokenization.encode(tokenizer, MarkedText("Answer:"))
+    assert context + ids == tokenization.encode(tokenizer, MarkedText("Answer: yes"))

@@ -1,4 +1,4 @@
-"""The `tunebench` command, for what DVC has no command for."""
+"""The `tunebench` command, for tasks that DVC has no command for."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""What can go wrong, as one tree.
+"""The exceptions, as one tree.
 
-TunebenchError            anything that a user can mend; a stage prints it and exits with 1
+TunebenchError            anything that a user can fix; a stage prints it and exits with 1
 ├── ParameterError        params.yaml or a command's options: every fault at once
 ├── SourceError           rows or model files that cannot be read as they are
 ├── PromptError           a prompt that cannot be made by this template, for this tokenizer
-│   └── ContextError      or that no cut of its text makes fit the context
-├── TrainingError         a run that cannot go on, with the setting to change
-│   └── Diverged          since its loss is no number any more: a result, which others outlive
+│   └── ContextError      or that does not fit the context, however its text is cut
+├── TrainingError         a run that cannot continue, with the setting to change
+│   └── Diverged          since its loss is NaN: a result, after which other runs continue
 ├── EvaluationError       answers that are no result
 └── ServingError          a server that does not start, does not get ready, or ends under load
 """
@@ -18,7 +18,7 @@ from difflib import get_close_matches
 
 
 class TunebenchError(Exception):
-    """A fault with a remedy: the message names the place, the culprit and what to do."""
+    """An error with a remedy: the message names the place, the culprit and what to do."""
 
 
 class ParameterError(TunebenchError):
@@ -38,7 +38,7 @@ class PromptError(TunebenchError):
 
 
 class ContextError(PromptError):
-    """A prompt longer than the context, whatever its text is cut to: both counted in tokens."""
+    """A prompt that does not fit the context, however its text is cut; both lengths in tokens."""
 
     def __init__(self, row: str, needed: int, available: int) -> None:
         self.needed, self.available = needed, available
@@ -50,11 +50,11 @@ class ContextError(PromptError):
 
 
 class TrainingError(TunebenchError):
-    """A training run that cannot start or go on."""
+    """A training run that cannot start or continue."""
 
 
 class Diverged(TrainingError):  # noqa: N818 - an outcome, as its place in the tree says
-    """A loss or weights that are no number any more."""
+    """A loss or weights that are NaN or infinite."""
 
     def __init__(self, step: int, learning_rate: float) -> None:
         self.step, self.learning_rate = step, learning_rate
@@ -62,23 +62,23 @@ class Diverged(TrainingError):  # noqa: N818 - an outcome, as its place in the t
 
 
 class EvaluationError(TunebenchError):
-    """Answers that are no result: not finite, or not those that were asked for."""
+    """Answers or losses that cannot be used: not finite, missing, or of other rows."""
 
 
 class ServingError(TunebenchError):
-    """A server, or the load on it, that cannot start or go on."""
+    """A server, or the load on it, that cannot start or continue."""
 
 
 def suggest(name: object, choices: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest choice, or all of them.
+    """The remedy in a message about an unknown name: the nearest choice, or all of them.
 
     >>> suggest("qlra", ["qlora", "full"])
     "did you mean 'qlora'?"
     >>> suggest("x", ["qlora", "full"])
     'choose from: full, qlora'
     """
-    known = sorted(choices)
-    near = get_close_matches(str(name), known, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"choose from: {', '.join(known)}" if known else "there are none"
+    names = sorted(choices)
+    matches = get_close_matches(str(name), names, n=1)
+    if matches:
+        return f"did you mean {matches[0]!r}?"
+    return f"choose from: {', '.join(names)}" if names else "there are none"

@@ -1,7 +1,7 @@
-"""Where every file of a run lies, relative to the repository's root.
+"""The paths of all files, relative to the repository's root.
 
-The one place in Python that spells a path; `dvc.yaml` spells the same ones for DVC, and
-`tests/test_graph.py` holds the two equal.
+The only place in Python that defines paths; `dvc.yaml` defines the same ones for DVC, and
+`tests/test_graph.py` checks that they agree.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ METRIC_FOLDERS = tuple(METRICS / stage for stage in STAGES_WITH_METRICS)
 
 
 def parse_size(text: str) -> int | float:
-    """`50` is fifty rows, `0.5` half of them, `1.0` all."""
+    """A train size: `50` is fifty rows, `0.5` half of them, `1.0` all."""
     return int(text) if text.isdecimal() else float(text)
 
 
 @dataclass(frozen=True)
 class Run:
-    """The options that name one stage's work; empty or None where the stage has no such axis.
+    """The options of one stage's run; empty or None if the stage has no such axis.
 
-    `train_size` is a fraction of the training rows when a float, a number of rows when an int.
+    `train_size` is a fraction of the training rows if a float, a number of rows if an int.
     """
 
     model: str = ""
@@ -97,7 +97,7 @@ def _of(kind: Path, run: Run, suffix: str) -> Path:
 
 
 def check(name: str) -> Path:
-    """Source and fingerprint of one data set or model, as `check` found it."""
+    """Source and fingerprint of one data set or model, by the stage `check`."""
     return CHECK / f"{name}.json"
 
 
@@ -112,17 +112,17 @@ def split(dataset: str, name: str) -> Path:
 
 
 def card(dataset: str) -> Path:
-    """What the data set is and what was done to it."""
+    """The data card: the data set's source, labels, licence and row counts."""
     return raw(dataset) / "card.json"
 
 
 def download(dataset: str) -> Path:
-    """How many rows there are, and how many stand more than once."""
+    """Metrics of `download`: rows, duplicates."""
     return METRICS / "download" / f"{dataset}.json"
 
 
 def pin(model: str) -> Path:
-    """Which files a model's name stands for."""
+    """The revision and files of a model."""
     return DATA / "models" / f"{model}.json"
 
 
@@ -137,7 +137,7 @@ def _prompts_name(run: Run) -> str:
 
 
 def prompts(run: Run) -> Path:
-    """Formatted rows: of one subset, of one prompting method, or (neither given) of the test."""
+    """Formatted rows: of one training subset, of one prompting method, or else of the test rows."""
     return DATA / "prompts" / run.model / run.dataset / f"{_prompts_name(run)}.jsonl"
 
 
@@ -148,38 +148,38 @@ def prompts_metrics(run: Run) -> Path:
 
 
 def test_prompts(run: Run) -> Path:
-    """The prompts that a run is evaluated on: its own if it prompts, the shared ones if tuned."""
+    """A run's test prompts: a prompting method's own, or those shared by tuning methods."""
     method = run.method if run.train_size is None else ""
     return prompts(Run(run.model, run.dataset, method))
 
 
 def adapter(run: Run) -> Path:
-    """Folder of what training made: adapter or whole model, with `run.json`."""
+    """Folder of a trained adapter or full model, with `run.json`."""
     return _of(DATA / "adapters", run, "")
 
 
 def trained(run: Run) -> Path | None:
-    """What an evaluation loads on top of the base model; None for a prompting run."""
+    """The folder of a run's tuned model; None for a prompting run."""
     return adapter(run) if run.size_and_seed else None
 
 
 def epochs(trained: Path) -> Path:
-    """Folder of what each epoch left, by its number, within what training made."""
+    """Folder of each epoch's adapter, by its number, within the trained one's."""
     return trained / "epochs"
 
 
 def failure(trained: Path) -> Path:
-    """Why a training ended without a result, within the folder where that would lie."""
+    """Why a training run ended without a model, in the folder where that would be."""
     return trained / "failed.json"
 
 
 def checkpoints(run: Run) -> Path:
-    """Where a training run keeps what it needs to go on after a kill; removed when it ends."""
+    """Checkpoints from which a killed training run resumes; removed when it ends."""
     return _of(DATA / "checkpoints", run, "")
 
 
 def history(run: Run) -> Path:
-    """Folder of loss and learning rate at each logged step, as dvclive lays them out."""
+    """Folder of loss and learning rate at each logged step, in dvclive's layout."""
     return _of(METRICS / "history", run, "")
 
 
@@ -194,7 +194,7 @@ def train(run: Run) -> Path:
 
 
 def answers(run: Run) -> Path:
-    """Folder of what an evaluation wrote: predictions, provenance, the epoch that was tested."""
+    """Folder of an evaluation's predictions, provenance and selected epoch."""
     return _of(DATA / "predictions", run, "")
 
 
@@ -226,24 +226,24 @@ def timing(run: Run) -> Path:
 def timing_provenance(run: Run) -> Path:
     """Settings, versions and machine behind the timing.
 
-    DVC caches this file, unlike the metrics, which come with a clone: so a clone times anew instead
-    of showing another machine's seconds.
+    DVC caches this file, while the metrics are in Git. So a clone is timed again instead of showing
+    another machine's seconds.
     """
     return _of(DATA / "timings", Run(run.model, run.dataset, run.method), "") / "run.json"
 
 
 def load_test(run: Run) -> Path:
-    """What one method stands behind a server."""
+    """Metrics of one method's load test."""
     return _of(METRICS / "load_test", Run(run.model, run.dataset, run.method), ".json")
 
 
 def served_folder(run: Run) -> Path:
-    """Folder of what a server answered under load."""
+    """Folder of a server's answers under load."""
     return _of(DATA / "served", Run(run.model, run.dataset, run.method), "")
 
 
 def served(run: Run) -> Path:
-    """What the server answered, one JSON line for each prompt."""
+    """A server's answers under load, one JSON line for each prompt."""
     return served_folder(run) / "predictions.jsonl"
 
 
@@ -253,5 +253,5 @@ def served_provenance(run: Run) -> Path:
 
 
 def load_test_folder(run: Run) -> Path:
-    """What a server loads while it is tested, and what it printed, which stays."""
+    """Folder of the served model during a load test, and of the logs, which are kept."""
     return _of(DATA / "load_tests", Run(run.model, run.dataset, run.method), "")

@@ -1,4 +1,4 @@
-"""Progress bars: one look everywhere, nothing at all for work that ends at once."""
+"""Progress bars that all look the same, and are not shown for short work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bar(*, total: int, unit: str) -> tqdm[Any]:
 
 
 def over(items: Iterable[T], *, unit: str) -> Iterable[T]:
-    """The items, counted on a bar; nobody need know how many there are."""
+    """The items, counted on a bar; their number need not be known."""
     counted: Iterable[T] = tqdm(
         items, unit=unit, unit_scale=True, delay=DELAY_S, mininterval=0.5, leave=False
     )

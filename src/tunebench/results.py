@@ -1,4 +1,4 @@
-"""JSON that is written whole or not at all, and the provenance that goes beside it."""
+"""JSON files, written atomically, and their provenance."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tok
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place when the block ends without error.
+    """A temporary path, which replaces `path` atomically when the block ends without error.
 
-    A kill in the middle leaves the earlier file as it was.
+    If the process is killed, the earlier file is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -39,12 +39,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A temporary, empty folder, which takes `path`'s place when the block ends without error.
+    """A temporary, empty folder, which replaces `path` when the block ends without error.
 
-    A kill in the middle leaves the earlier folder as it was, or none between the two renames.
+    If the process is killed, the earlier folder is unchanged, or missing between the two renames.
     """
     temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)  # what a killed process of that number left
+    shutil.rmtree(temporary, ignore_errors=True)  # left over from a killed process of that id
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -100,7 +100,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def rounded(value: float, digits: int = 6) -> float:
-    """A measured number with as many significant digits as mean something.
+    """A measured number, rounded to significant digits.
 
     >>> rounded(0.123456789)
     0.123457
@@ -111,7 +111,7 @@ def rounded(value: float, digits: int = 6) -> float:
 
 
 def rounded_all(values: Mapping[str, Any]) -> Metrics:
-    """A mapping whose numbers are all `rounded`, nested ones too; whole numbers stay whole."""
+    """A mapping whose floats are all `rounded`, nested ones too."""
     return {
         name: rounded_all(value)
         if isinstance(value, Mapping)
@@ -123,12 +123,12 @@ def rounded_all(values: Mapping[str, Any]) -> Metrics:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions that decide what a computation gives."""
+    """The versions of Python and of the libraries that results depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 def provenance(run: object, settings: Mapping[str, Any], device: str) -> Metrics:
-    """What a result came from: run, resolved settings, library versions, machine."""
+    """Where a result comes from: run, resolved settings, library versions, machine."""
     return {
         "run": str(run),
         "settings": to_jsonable_python(dict(settings)),

@@ -1,4 +1,4 @@
-"""What every stage script does around its work: options, one line for an error, quiet libraries."""
+"""What all stage scripts share: options, error messages, quiet libraries."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tunebench.quiet import calm_libraries, show_own_lines
 
 
 def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bool = False) -> None:
-    """Parse a stage's options and do its work; exit with 1 and one clear message on a fault.
+    """Parse a stage's options and run it; exit with 1 and a clear message on an error.
 
     Args:
-        needs: the options that this stage cannot do without, as fields of `Run`.
-        downloads: whether it may fetch gigabytes, and so keeps the bar that shows them.
+        needs: the required options, as fields of `Run`.
+        downloads: whether the stage may download gigabytes, and shows a progress bar for it.
     """
     calm_libraries()
     show_own_lines()
     if not downloads:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    # before it exits the interpreter looks several times for cycles among all that the libraries
-    # have made: 1.7 s after a training that ends in 0.2 s without
+    # at exit the interpreter collects garbage several times: 1.7 s after training, 0.2 s with
+    # frozen objects
     atexit.register(gc.freeze)
     stopped: list[int] = []
 
@@ -35,12 +35,12 @@ def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bo
         stopped.append(number)
         raise KeyboardInterrupt
 
-    # killed by DVC or the shell, a stage unwinds as on Ctrl-C, so that no temporary file stays
+    # when killed by DVC or the shell, unwind as on Ctrl-C, so that temporary files are removed
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
         work(parse(needs=needs))
-        if stopped:  # while a library was imported that swallows whatever is raised
+        if stopped:  # a library that was being imported swallowed the exception
             raise KeyboardInterrupt
     except TunebenchError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
@@ -49,14 +49,14 @@ def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bo
 
 
 def parse(arguments: list[str] | None = None, *, needs: Sequence[str] = ()) -> Run:
-    """The run that the command line names; every stage takes the same options."""
+    """The run given on the command line; all stages take the same options."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="", required="model" in needs)
     parser.add_argument("--dataset", default="", required="dataset" in needs)
     parser.add_argument("--method", default="", required="method" in needs)
     parser.add_argument(
         "--train-size",
-        "--train_size",  # as DVC writes an item of a matrix
+        "--train_size",  # as DVC spells the key of a matrix item
         type=parse_size,
         required="train_size" in needs,
         help="1.0: all rows, 0.1: a tenth, 50: fifty rows",

@@ -1,7 +1,7 @@
-"""How a model answers: the likeliest label, or text that it writes.
+"""How a model answers: the likeliest label, or generated text.
 
 - `scoring`: the log-likelihood of every label
 - `generation`: text in batches
-- `prefix_cache`: keys and values of the tokens that all prompts share
+- `prefix_cache`: keys and values of the shared prefix
 - `merging`: an adapter merged into plain weights
 """

@@ -1,7 +1,7 @@
-"""A tuned model as plain weights: what was quantized dequantized, the adapter merged in.
+"""A tuned model as plain weights: dequantized, with the adapter merged.
 
-The merged model computes with the very weights that its adapter was trained on: a quantized base is
-dequantized first, and the sum is not rounded to 4 bits again.
+The adapter is merged into the weights that it was trained on: a quantized base is dequantized
+first, and the sum is not quantized again.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ log = logging.getLogger(__name__)
 
 
 def merge(base: models.Base, method: models.Method, trained: Path | None) -> PreTrainedModel | None:
-    """The model that a method's training left, as weights that `save_pretrained` writes plainly.
+    """The tuned model as plain weights, which `save_pretrained` can write.
 
-    They load everywhere: no PEFT, no quantization, the dtype of `base`. Without an adapter it is
-    the model itself, dequantized.
+    They load without PEFT and without quantization, in the dtype of `base`. Without an adapter it
+    is the model itself, dequantized.
 
     Args:
-        trained: the folder that `training.train` wrote; None for an untouched model.
+        trained: the folder that `training.train` wrote; None for the base model.
 
     Returns:
-        None where PEFT cannot merge the adapter (virtual tokens, an adaptation that depends on the
-        input), or transformers cannot dequantize the base; stderr says why.
+        None if PEFT cannot merge the adapter (virtual tokens, or an adaptation that depends on the
+        input), or transformers cannot dequantize the base; a warning says why.
 
     Raises:
-        SourceError: if the adapter there was trained on another model.
+        SourceError: if the adapter was trained on another model.
     """
     adapter = trained if has_adapter(trained) else None
     plain = _dequantized(models.load(base, method, trained=None if adapter else trained))
@@ -44,7 +44,7 @@ def merge(base: models.Base, method: models.Method, trained: Path | None) -> Pre
 
 
 def has_adapter(trained: Path | None) -> bool:
-    """Whether training left an adapter, not a whole model or nothing."""
+    """Whether `trained` has an adapter, rather than a full model."""
     return trained is not None and (trained / "adapter_config.json").exists()
 
 
@@ -54,10 +54,10 @@ def _dequantized(model: PreTrainedModel) -> PreTrainedModel | None:
         return model
     try:
         plain = model.dequantize()
-    except NotImplementedError as error:  # a base that was published quantized, in another way
+    except NotImplementedError as error:  # a base that was published in another quantization
         log.warning("not merged: %s", error)
         return None
-    # transformers 5.23 takes away what `save_pretrained` reads, but leaves these
+    # transformers 5.23 removes the quantization config, but leaves these flags
     for flag in ("is_loaded_in_4bit", "is_loaded_in_8bit"):
         if hasattr(plain, flag):
             setattr(plain, flag, False)
@@ -74,7 +74,7 @@ def _merged(attached: PeftModel) -> PreTrainedModel | None:
     _untie(attached)
     try:
         merged: PreTrainedModel = tuner.merge_and_unload().eval()
-    except (NotImplementedError, ValueError, RuntimeError) as error:  # as each tuner refuses
+    except (NotImplementedError, ValueError, RuntimeError) as error:  # tuners refuse differently
         if memory.is_exhausted(error):
             raise
         log.warning("not merged: %s", error)
@@ -83,9 +83,9 @@ def _merged(attached: PeftModel) -> PreTrainedModel | None:
 
 
 def _untie(attached: PeftModel) -> None:
-    """Part the weight that input and output embeddings share, where one of them is adapted.
+    """Untie input and output embeddings if one of them is adapted.
 
-    Merged into the shared weight, what was learned for one would change the other too.
+    Merging into a tied weight would change the other one too.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from torch.nn import Parameter

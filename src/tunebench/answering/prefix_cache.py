@@ -1,4 +1,4 @@
-"""The prefix cache: keys and values of what all prompts of a run begin with."""
+"""The prefix cache: keys and values of the shared prefix of a run's prompts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 
 Context = Sequence[int]  # a prompt's token ids
 
-# a shorter prefix is not worth a cache that is copied for every batch
-LEAST_SHARED_TOKENS = 16
+# a shorter prefix is not worth copying a cache for every batch
+MIN_SHARED_TOKENS = 16
 
 
 @dataclass(frozen=True)
 class PrefixCache:
-    """What all prompts begin with, already run.
+    """The shared prefix of all prompts, already run.
 
-    `tokens` of each context are covered; `positions` counts virtual tokens too, those that prompt
-    tuning puts in front. `cache` holds keys and values of one sequence, None where there is nothing
-    to share.
+    `tokens` is its length; `positions` also counts the virtual tokens that prompt tuning puts in
+    front. `cache` has keys and values of one sequence; None if nothing is shared.
     """
 
     model: PreTrainedModel
@@ -35,7 +34,7 @@ class PrefixCache:
 
     @classmethod
     def of(cls, model: PreTrainedModel, contexts: Sequence[Context], *, share: bool) -> PrefixCache:
-        """Run virtual tokens, and what the contexts share: an instruction, solved examples."""
+        """Run the virtual tokens and the contexts' shared prefix: instruction, solved examples."""
         shared = shared_tokens(contexts) if share else 0
         ids = list(contexts[0][:shared])
         virtual = _is_prompt_learning(model)
@@ -50,7 +49,7 @@ class PrefixCache:
         return cls(inner, shared, positions, cache)
 
     def for_batch(self, size: int) -> Cache | None:
-        """A copy of the cache, once for each sequence of a batch."""
+        """A copy of the cache, repeated for each sequence of a batch."""
         if self.cache is None:
             return None
         cache = copy.deepcopy(self.cache)
@@ -58,22 +57,22 @@ class PrefixCache:
         return cache
 
     def rest(self, context: Context) -> Context:
-        """A context's own tokens."""
+        """A context without the shared prefix."""
         return context[self.tokens :]
 
 
 def shared_tokens(contexts: Sequence[Context]) -> int:
-    """How many tokens all contexts begin with; 0 where that is too few to be worth a cache."""
+    """Length of the contexts' shared prefix in tokens; 0 if it is too short to be worth a cache."""
     if len(contexts) < 2:
         return 0
-    # what the first and the last in order share, all share
+    # the prefix shared by the first and the last in sorted order is shared by all
     first, last = min(map(tuple, contexts)), max(map(tuple, contexts))
-    same = sum(
+    shared = sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
     )
-    # one token at least is each prompt's own: its logits come with its own pass
-    same = min(same, *(len(context) - 1 for context in contexts))
-    return same if same >= LEAST_SHARED_TOKENS else 0
+    # at least one token of each prompt must be run for its logits
+    shared = min(shared, *(len(context) - 1 for context in contexts))
+    return shared if shared >= MIN_SHARED_TOKENS else 0
 
 
 def _is_prompt_learning(model: Any) -> bool:
@@ -81,7 +80,7 @@ def _is_prompt_learning(model: Any) -> bool:
 
 
 def tensor(ids: Sequence[Sequence[int]], model: Any) -> torch.Tensor:
-    """Integers as a tensor where the model is."""
+    """Integers as a tensor on the model's device."""
     import torch
 
     return torch.tensor(ids, dtype=torch.long, device=model.device)
@@ -94,7 +93,7 @@ def _run(model: Any, ids: Sequence[int]) -> Cache:
 
 
 def _run_virtual(model: Any, ids: Sequence[int]) -> tuple[Cache, int]:
-    """Virtual tokens, as embeddings or (in prefix tuning) as keys and values, then real ones."""
+    """Run virtual tokens (embeddings; keys and values in prefix tuning), then real ones."""
     import torch
 
     inner, positions = model.base_model, model.active_peft_config.num_virtual_tokens + len(ids)
@@ -107,12 +106,12 @@ def _run_virtual(model: Any, ids: Sequence[int]) -> tuple[Cache, int]:
     if ids:
         words = model.word_embeddings(tensor([ids], model))
         embedded = torch.cat((embedded.to(words.dtype), words), dim=1)
-    answer = inner(inputs_embeds=embedded, use_cache=True, **logits_to_keep(inner, 1))
-    return answer.past_key_values, positions
+    output = inner(inputs_embeds=embedded, use_cache=True, **logits_to_keep(inner, 1))
+    return output.past_key_values, positions
 
 
 def logits_to_keep(model: Any, positions: int) -> dict[str, int]:
-    """Ask for the last positions' logits only, where the architecture can: the rest is unused."""
+    """The option to compute only the last positions' logits, if the architecture supports it."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     known = "logits_to_keep" in inspect.signature(inner.forward).parameters
     return {"logits_to_keep": positions} if known else {}

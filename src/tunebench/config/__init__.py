@@ -1,11 +1,11 @@
-"""params.yaml, read and checked: `load` returns it as frozen objects or reports every fault.
+"""params.yaml, validated: `load` returns it as frozen objects or reports every fault.
 
 - `schema`, `data`, `inference`: the sections
-- `reference`: `docs/params.md`, written from them
-- `base`, `options`, `quantization`, `types`: the kinds of value
+- `reference`: `docs/params.md`, generated from them
+- `base`, `options`, `quantization`, `types`: the types of values
 - `references`, `combinations`: names that must exist, settings that exclude each other
-- `library`, `source`, `trainer_fields`, `generation_options`, `adapter_options`: what the installed
-  libraries take, read from their source so that nothing heavy is imported
+- `library`, `source`, `trainer_fields`, `generation_options`, `adapter_options`: fields that the
+  installed libraries accept, read from their source to avoid slow imports
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def load(path: Path = paths.PARAMS) -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        own = [line for detail in error.errors() for line in _describe(detail, raw)]
-        raise _error(path, own + faults) from None
-    if found := faults or list(combinations.faults(params)):
-        raise _error(path, found)
+        validation_faults = [line for detail in error.errors() for line in _describe(detail, raw)]
+        raise _error(path, validation_faults + faults) from None
+    if all_faults := faults or list(combinations.faults(params)):
+        raise _error(path, all_faults)
     return params
 
 
@@ -65,23 +65,23 @@ def _read(path: Path) -> Any:
 
 
 def _place(location: tuple[int | str, ...], raw: Any) -> str:
-    """`grid.tuning[1]` for ('grid', 'tuning', 1), without the tags that pydantic adds."""
-    place, here = "", raw
+    """`grid.tuning[1]` for ('grid', 'tuning', 1), without the union tags that pydantic adds."""
+    place, node = "", raw
     for part in location:
-        if isinstance(here, Mapping) and isinstance(part, str):
-            if part not in here and part != location[-1]:
+        if isinstance(node, Mapping) and isinstance(part, str):
+            if part not in node and part != location[-1]:
                 continue
-            here = here.get(part)
+            node = node.get(part)
             place += f".{part}" if place else part
-        elif isinstance(here, list) and isinstance(part, int):
-            here = here[part] if part < len(here) else None
+        elif isinstance(node, list) and isinstance(part, int):
+            node = node[part] if part < len(node) else None
             place += f"[{part}]"
     return place or "the file"
 
 
 def _describe(detail: ErrorDetails, raw: Any) -> list[str]:
     place = _place(detail["loc"], raw)
-    given, context = detail["input"], detail.get("ctx", {})
+    value, context = detail["input"], detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
             hint = suggest(detail["loc"][-1], _siblings(detail["loc"]))
@@ -98,23 +98,23 @@ def _describe(detail: ErrorDetails, raw: Any) -> list[str]:
             return [f"{place}.kind: is missing; choose from: full, peft, prompting"]
         case "literal_error":
             choices = re.findall(r"'([^']+)'", context["expected"])
-            return [f"{place}: {given!r} is unknown; {suggest(given, choices)}"]
+            return [f"{place}: {value!r} is unknown; {suggest(value, choices)}"]
         case "too_short":
             return [f"{place}: is empty; name at least one"]
         case "value_error":
             lines = str(context["error"]).splitlines()
             return [_join(place, line) for line in lines]
     expected = re.sub(r"^\w+ should", "should", detail["msg"])
-    return [f"{place}: {given!r} {expected}"]
+    return [f"{place}: {value!r} {expected}"]
 
 
 def _join(place: str, line: str) -> str:
-    """Put a place before a message, which may itself begin with a key below that place."""
+    """Put a place before a message, which may itself start with a key below that place."""
     return f"{place}.{line}" if re.match(r"[\w.\[\]]+: ", line) else f"{place}: {line}"
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section around a refused key does take."""
+    """The valid keys of the section that has an unknown key."""
     sections: dict[str, type[BaseModel]] = {
         "grid": schema.Grid,
         "models": schema.Model,
@@ -129,7 +129,7 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
         "published": schema.Published,
         "cost": schema.Cost,
     }
-    # a method's location names its kind third: ('methods', 'qlora', 'peft', 'quantisation')
+    # a method's kind is third in its location: ('methods', 'qlora', 'peft', 'quantisation')
     name = location[2] if location[0] == "methods" else location[0]
     inner_sections: dict[tuple[int | str, ...], type[BaseModel]] = {
         ("evaluation", "forgetting"): schema.Forgetting,

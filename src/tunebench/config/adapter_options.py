@@ -9,15 +9,15 @@ from pydantic import AfterValidator
 from tunebench.config import library, types
 from tunebench.errors import suggest
 
-# of all that PEFT registers, what can not be trained on one data set of prompts and completions
+# PEFT types that cannot be trained on one data set of prompts and completions
 UNTRAINABLE_PEFT_TYPES = {
     "MULTITASK_PROMPT_TUNING": "each row must name its task, and a run has one; use PROMPT_TUNING",
     "POLY": "each row must name its task, and a run has one; use LORA",
     "XLORA": "it mixes adapters that are trained already; use LORA",
 }
-# initial weights that PEFT draws from data, by a call of its own before training
+# initializations that PEFT computes from data, by a separate call before training
 INITS_FROM_DATA = ("corda", "eva", "lora_ga")
-# of a PEFT configuration, what ends training before its first step or is passed over in silence
+# keys of PEFT configurations that fail before the first training step, or are ignored silently
 FROM_DATA = "it is for initial weights that are computed from data, which is not done here"
 REFUSED_FIELDS = {
     "runtime_config": "PEFT takes an object there, which YAML cannot hold",
@@ -27,25 +27,25 @@ REFUSED_FIELDS = {
     "lora_ga_config": FROM_DATA,
     "megatron_config": "it is for layers of Megatron, which no model has here",
 }
-# patterns of module names (rank_pattern, alpha_pattern, …) and tokenizer_kwargs are free mappings:
-# which modules there are, only the model knows; what they map to is checked
+# keys of rank_pattern, alpha_pattern, … and tokenizer_kwargs depend on the model, so only their
+# values are checked here
 
 
 def _adapter(value: dict[str, Any]) -> dict[str, Any]:
-    known = library.peft_types()
+    peft_types = library.peft_types()
     peft_type = str(value.get("peft_type"))
-    if peft_type not in known:
-        hint = suggest(peft_type, known)
+    if peft_type not in peft_types:
+        hint = suggest(peft_type, peft_types)
         raise ValueError(f"peft_type: {value.get('peft_type')!r} is no PEFT method; {hint}")
-    own = _adapter_faults(value)
-    told = {line.split(":")[0] for line in own}
-    rest = {key: given for key, given in value.items() if key not in told}
-    types.refuse(types.faults_of_mapping(rest, library.peft_fields(peft_type)) + own)
+    own_faults = _adapter_faults(value)
+    reported = {line.split(":")[0] for line in own_faults}
+    rest = {key: option for key, option in value.items() if key not in reported}
+    types.refuse(types.faults_of_mapping(rest, library.peft_fields(peft_type)) + own_faults)
     return value
 
 
 def _adapter_faults(value: dict[str, Any]) -> list[str]:
-    """What PEFT takes, and then trains nothing, or something else than what is asked."""
+    """Options that PEFT accepts, but that train nothing or something else."""
     faults = []
     if reason := UNTRAINABLE_PEFT_TYPES.get(value["peft_type"]):
         faults.append(f"peft_type: {value['peft_type']!r} can not be trained here: {reason}")
@@ -81,14 +81,14 @@ def _adapter_faults(value: dict[str, Any]) -> list[str]:
 
 
 def _loftq_fault(value: dict[str, Any], init: object) -> str | None:
-    """PEFT passes over it where LoftQ is not asked for, and else wants all of it."""
-    given = value.get("loftq_config") or {}
-    known = library.peft_fields("LORA")["loftq_config"].fields or {}
-    if not isinstance(given, dict) or set(given) - set(known):
-        return None  # which is a fault by itself
-    if given and init != "loftq":
+    """PEFT ignores `loftq_config` without LoftQ, and needs all of its keys with it."""
+    options = value.get("loftq_config") or {}
+    fields = library.peft_fields("LORA")["loftq_config"].fields or {}
+    if not isinstance(options, dict) or set(options) - set(fields):
+        return None  # reported elsewhere
+    if options and init != "loftq":
         return "does nothing without init_lora_weights: loftq; set one or the other"
-    missing = [key for key in known if key not in given] if init == "loftq" else []
+    missing = [key for key in fields if key not in options] if init == "loftq" else []
     return f"{missing[0]} is missing, which init_lora_weights: loftq needs" if missing else None
 
 

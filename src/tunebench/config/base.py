@@ -1,4 +1,4 @@
-"""What every section of params.yaml shares: frozen settings and the types of their fields."""
+"""The base of every section of params.yaml: frozen settings, and types of fields."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def one_of(section: BaseModel, *keys: str) -> None:
 
 
 def only_with(section: BaseModel, source: str, *keys: str) -> None:
-    """Refuse keys that mean nothing where `source` is not given."""
+    """Refuse keys that have no meaning without `source`."""
     for key in keys:
         if getattr(section, key) is not None and getattr(section, source) is None:
             raise ValueError(f"{key}: goes with {source} only; remove it")

@@ -13,15 +13,15 @@ from tunebench.config.options import Generation, Options, Training
 
 Split = Literal["train", "validation", "test"]
 
-# what a template's braces can name in every data set
+# placeholders that templates can use with every data set
 RESERVED_FIELDS = ("text", "instruction", "labels", "shots", "completion", "id", "target")
 
 
 def placeholders(text: str) -> list[str]:
-    """The names in braces, in their order.
+    """The names in braces, in order.
 
     Raises:
-        ValueError: for a brace that opens or closes nothing.
+        ValueError: for an unmatched brace.
     """
     try:
         return [field for _, field, _, _ in Formatter().parse(text) if field is not None]
@@ -119,12 +119,12 @@ class Dataset(Settings):
 
     @property
     def labelled(self) -> bool:
-        """Whether answers are labels to choose from, and not text to write."""
+        """Whether answers are labels instead of text."""
         return self.task == "classification"
 
     @property
     def target(self) -> str:
-        """The source column that holds the label or the summary."""
+        """The source column with the label or the summary."""
         return str(self.columns.label or self.columns.summary)
 
     @property
@@ -134,7 +134,7 @@ class Dataset(Settings):
 
     @property
     def origin(self) -> tuple[object, ...]:
-        """Where its rows come from: alike for two names that one source goes by."""
+        """The source of its rows, equal for two data sets with the same source."""
         return self.generator, self.path, self.hub, self.config
 
     @model_validator(mode="after")
@@ -148,16 +148,16 @@ class Dataset(Settings):
             raise ValueError("a generator needs its row counts: rows: {train: …, test: …}")
         only_with(self, "generator", "rows")
         for key in ("path", "split"):
-            named = getattr(self, key)
-            if isinstance(named, dict) and "train" not in named:
+            by_split = getattr(self, key)
+            if isinstance(by_split, dict) and "train" not in by_split:
                 raise ValueError(f"{key}: names no train rows; write {key}: {{train: …, test: …}}")
         return self
 
     @model_validator(mode="after")
     def _one_answer(self) -> Dataset:
-        wanted, other = ("label", "summary")[:: 1 if self.labelled else -1]
-        if getattr(self.columns, wanted) is None or getattr(self.columns, other) is not None:
-            raise ValueError(f"a {self.task} task has columns: {{text: …, {wanted}: …}}")
+        required, excluded = ("label", "summary")[:: 1 if self.labelled else -1]
+        if getattr(self.columns, required) is None or getattr(self.columns, excluded) is not None:
+            raise ValueError(f"a {self.task} task has columns: {{text: …, {required}: …}}")
         for key in ("label_names", "labels"):
             if getattr(self, key) is not None and not self.labelled:
                 raise ValueError(f"{key}: a {self.task} task has no labels; remove it")
@@ -193,12 +193,12 @@ class Template(Settings):
 
     @property
     def fields(self) -> set[str]:
-        """Every placeholder that is used in it."""
+        """All placeholders in it."""
         return {name for _, pattern, _ in self._places() for name in placeholders(pattern)}
 
     @property
     def takes_shots(self) -> bool:
-        """Whether solved examples have a place in it."""
+        """Whether it can show solved examples."""
         return self.messages is not None or bool(
             self.shot and "shots" in placeholders(str(self.prompt))
         )
@@ -216,12 +216,12 @@ class Template(Settings):
             raise ValueError("messages: the last turn must be the user's; the answer follows it")
         for place, pattern, needed in self._places():
             try:
-                found = placeholders(pattern)
+                names = placeholders(pattern)
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
-            for name in sorted(needed - set(found)):
+            for name in sorted(needed - set(names)):
                 raise ValueError(f"{place}: {{{name}}} is missing")
-            if "completion" not in needed and "completion" in found:
+            if "completion" not in needed and "completion" in names:
                 raise ValueError(f"{place}: {{completion}} would show the answer; remove it")
         if placeholders(self.completion) != ["completion"]:
             raise ValueError("completion: write {completion} in it, once, and no other placeholder")

@@ -1,7 +1,7 @@
-"""`generation:` — fields of `transformers.GenerationConfig` that evaluation can be given.
+"""`generation:` — the fields of `transformers.GenerationConfig` that evaluation accepts.
 
-transformers looks at most values only when it writes the first text, which here is after training.
-What would end it there, or would do nothing, is refused here, with what to write instead.
+transformers checks most values only at the first generation, which is after training. Values that
+would fail there, or have no effect, are refused here, with a remedy.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ REFUSED: dict[str, str] = {
     "low_memory": "transformers has given it up; lower evaluation.batch_tokens",
     "transformers_version": "it says who wrote a file, and sets nothing",
 }
-# what a refused field may say all the same, since it asks for nothing
+# values of refused fields that are accepted, since they have no effect
 NEUTRAL = {"num_return_sequences": 1, "num_beam_groups": 1}
 
 Range = tuple[str, Callable[[Any], bool]]
 
 
-def _least(least: int) -> Range:
-    return f"{least} or more", lambda value: value >= least
+def _at_least(minimum: int) -> Range:
+    return f"{minimum} or more", lambda value: value >= minimum
 
 
 SHARE: Range = ("above 0 and at most 1", lambda value: 0 < value <= 1)
@@ -86,14 +86,14 @@ POSITIVE: Range = ("above 0", lambda value: value > 0)
 SOME: Range = ("a list with something in it", lambda value: len(value) > 0)
 TOKENS: Range = ("token ids, each 0 or more", lambda value: all(each >= 0 for each in value))
 
-# beyond these transformers raises, or passes over the field in silence
+# outside of these, transformers raises or silently ignores the field
 RANGES: dict[str, Range] = {
-    "max_new_tokens": _least(1),
-    "min_new_tokens": _least(0),
-    "num_beams": _least(1),
-    "no_repeat_ngram_size": _least(0),
-    "encoder_no_repeat_ngram_size": _least(0),
-    "prefill_chunk_size": _least(1),
+    "max_new_tokens": _at_least(1),
+    "min_new_tokens": _at_least(0),
+    "num_beams": _at_least(1),
+    "no_repeat_ngram_size": _at_least(0),
+    "encoder_no_repeat_ngram_size": _at_least(0),
+    "prefill_chunk_size": _at_least(1),
     "top_k": ("0 or more, where 0 keeps all tokens", lambda value: value >= 0),
     "top_p": SHARE,
     "top_h": SHARE,
@@ -123,10 +123,10 @@ RANGES: dict[str, Range] = {
 }
 WATERMARK_RANGES: dict[str, Range] = {
     "greenlist_ratio": ("from 0 to 1", lambda value: 0 <= value <= 1),
-    "context_width": _least(1),
+    "context_width": _at_least(1),
 }
 
-# each with the value that asks for nothing, as GenerationConfig.validate has them
+# each with its neutral value, as in GenerationConfig.validate
 SAMPLING = {
     "temperature": 1.0,
     "top_k": 50,
@@ -147,73 +147,75 @@ def _is_number(value: object) -> bool:
 def _is_bias(value: object) -> bool:
     match value:
         case [[*ids], bias] if ids and _is_number(bias):
-            return all(type(each) is int and each >= 0 for each in ids)
+            return all(type(token) is int and token >= 0 for token in ids)
     return False
 
 
 def _type(name: str) -> Type:
-    """As transformers' docstring has it; null is each field's default."""
-    known = {
-        "prefill_chunk_size": Type(frozenset(["int"])),  # which the docstring leaves out
-        "sequence_bias": Type(frozenset(["list"])),  # a tuple is no key in YAML
+    """The type in transformers' docstring, or null, each field's default."""
+    overrides = {
+        "prefill_chunk_size": Type(frozenset(["int"])),  # missing in the docstring
+        "sequence_bias": Type(frozenset(["list"])),  # YAML has no tuples as keys
     }
-    return replace(known.get(name) or library.generation_fields()[name], none=True)
+    return replace(overrides.get(name) or library.generation_fields()[name], none=True)
 
 
-def _fault(name: str, given: object) -> Iterator[str]:
+def _fault(name: str, value: object) -> Iterator[str]:
     if name not in library.generation_fields():
         yield f"{name}: unknown key; {suggest(name, library.generation_fields())}"
         return
-    if given is None or (given is False and name in REFUSED):
+    if value is None or (value is False and name in REFUSED):
         return
     if name in REFUSED:
-        if not (name in NEUTRAL and given == NEUTRAL[name]):
+        if not (name in NEUTRAL and value == NEUTRAL[name]):
             yield f"{name}: cannot be set here; {REFUSED[name]}"
         return
-    wrong = types.faults(name, given, _type(name))
-    if isinstance(given, dict) and not wrong:
+    faults = types.faults(name, value, _type(name))
+    if isinstance(value, dict) and not faults:
         watermark = library.watermarking_fields()
-        wrong = [f"{name}.{line}" for line in types.faults_of_mapping(given, watermark)]
-        if not wrong:
-            wrong = [line for each in given.items() for line in _beyond(*each, WATERMARK_RANGES)]
-            wrong = [f"{name}.{line}" for line in wrong]
-    yield from wrong or _beyond(name, given, RANGES)
+        faults = [f"{name}.{line}" for line in types.faults_of_mapping(value, watermark)]
+        if not faults:
+            faults = [
+                line for item in value.items() for line in _out_of_range(*item, WATERMARK_RANGES)
+            ]
+            faults = [f"{name}.{line}" for line in faults]
+    yield from faults or _out_of_range(name, value, RANGES)
 
 
-def _beyond(name: str, given: Any, ranges: Mapping[str, Range]) -> Iterator[str]:
-    if isinstance(given, float) and not math.isfinite(given):
-        yield f"{name}: {given!r} is no finite number"
+def _out_of_range(name: str, value: Any, ranges: Mapping[str, Range]) -> Iterator[str]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{name}: {value!r} is no finite number"
     elif name in ranges:
-        wanted, holds = ranges[name]
-        if not holds(given):
-            yield f"{name}: {given!r} should be {wanted}"
+        expected, holds = ranges[name]
+        if not holds(value):
+            yield f"{name}: {value!r} should be {expected}"
 
 
 def _generation(value: dict[str, Any]) -> dict[str, Any]:
-    types.refuse([line for name, given in value.items() for line in _fault(name, given)])
+    types.refuse([line for name, setting in value.items() for line in _fault(name, setting)])
     fields = {name: _type(name) for name in value}
-    made = types.with_floats(value, fields)
-    if made.get("sequence_bias"):
-        made["sequence_bias"] = [[ids, float(bias)] for ids, bias in made["sequence_bias"]]
-    return made
+    checked = types.with_floats(value, fields)
+    if checked.get("sequence_bias"):
+        checked["sequence_bias"] = [[ids, float(bias)] for ids, bias in checked["sequence_bias"]]
+    return checked
 
 
 def combined(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each field that does nothing beside the others, with why; of settings already merged.
+    """Each field of merged settings that has no effect in combination, with the reason.
 
     transformers warns of most, and refuses to save such a configuration for a server.
     """
-    for flag, wanted, needs in (
+    for enabled, options, condition in (
         (settings.get("do_sample") is True, SAMPLING, "do_sample: true"),
         ((settings.get("num_beams") or 1) > 1, BEAMS, "num_beams above 1"),
     ):
-        for name, neutral in wanted.items():
-            if not flag and settings.get(name) is not None and settings[name] != neutral:
+        for name, neutral in options.items():
+            if not enabled and settings.get(name) is not None and settings[name] != neutral:
                 remedy = f"set that, or {name}: null"
-                yield name, f"{settings[name]!r} does nothing without {needs}; {remedy}"
-    least, most = settings.get("min_new_tokens"), settings.get("max_new_tokens")
-    if least is not None and most is not None and least > most:
-        yield "min_new_tokens", f"{least} is more than max_new_tokens, {most}"
+                yield name, f"{settings[name]!r} does nothing without {condition}; {remedy}"
+    minimum, maximum = settings.get("min_new_tokens"), settings.get("max_new_tokens")
+    if minimum is not None and maximum is not None and minimum > maximum:
+        yield "min_new_tokens", f"{minimum} is more than max_new_tokens, {maximum}"
 
 
 # fields of transformers.GenerationConfig

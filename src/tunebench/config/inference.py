@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from tunebench.config.base import Count, Name, Settings, TrainSize, one_of, only_with
 
-# what a command must, and what it may, hold between braces
+# required and allowed placeholders of a command
 NEEDED = {"model", "port"}
 PLACES = NEEDED | {"dtype"}
 LIMIT = re.compile(r"(?P<what>latency|time_to_first_token)_p(?P<percent>50|90|95|99)_s")
@@ -76,9 +76,9 @@ class Server(Settings):
             raise ValueError("model: is missing; write the name that the server knows it by")
         if (self.adapter_arguments is None) != (self.adapter_name is None):
             raise ValueError("adapter_name: is missing; write what requests ask the adapter by")
-        _places("command", self.command, needed=NEEDED, known=PLACES)
+        _places("command", self.command, needed=NEEDED, allowed=PLACES)
         _places("adapter_arguments", self.adapter_arguments, needed={"adapter"},
-                known=PLACES | {"adapter"})  # fmt: skip
+                allowed=PLACES | {"adapter"})  # fmt: skip
         return self
 
 
@@ -151,16 +151,16 @@ class Inference(Timing, Serving):
 
 
 def limits(objective: dict[str, float]) -> list[tuple[str, float, float]]:
-    """What each limit of an objective is on, the fraction that must keep it, and its seconds."""
-    found = []
+    """An objective's limits as (what is limited, fraction of requests to keep it, seconds)."""
+    parsed = []
     for name, seconds in objective.items():
         match = LIMIT.fullmatch(name)
         assert match
-        found.append((match["what"], int(match["percent"]) / 100, seconds))
-    return found
+        parsed.append((match["what"], int(match["percent"]) / 100, seconds))
+    return parsed
 
 
-def _places(key: str, text: str | None, *, needed: set[str], known: set[str]) -> None:
+def _places(key: str, text: str | None, *, needed: set[str], allowed: set[str]) -> None:
     if text is None:
         return
     try:
@@ -171,6 +171,6 @@ def _places(key: str, text: str | None, *, needed: set[str], known: set[str]) ->
         raise ValueError(f"{key}: {error}; write a brace that is no place twice") from None
     for field in sorted(needed - fields):
         raise ValueError(f"{key}: has no {{{field}}}")
-    for field in sorted(fields - known):
-        places = ", ".join(f"{{{name}}}" for name in sorted(known))
+    for field in sorted(fields - allowed):
+        places = ", ".join(f"{{{name}}}" for name in sorted(allowed))
         raise ValueError(f"{key}: {{{field}}} is unknown; there are {places}")

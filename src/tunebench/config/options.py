@@ -1,4 +1,4 @@
-"""Sections whose keys are another library's: checked by that library's own field names."""
+"""Sections whose keys belong to a library, checked by that library's field names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OwnTraining(Settings):
 
     @classmethod
     def part(cls, settings: Options) -> tuple[OwnTraining, Options]:
-        """A run's training settings, in this project's own and those of TrainingArguments."""
+        """A run's training settings, split into this project's own and TrainingArguments."""
         own = {key: value for key, value in settings.items() if key in cls.model_fields}
         return cls(**own), {key: value for key, value in settings.items() if key not in own}
 
@@ -87,32 +87,32 @@ def _training(value: Options) -> Options:
 
 
 def _training_fault(key: str, settings: Options) -> list[str]:
-    fields, given = trainer_fields.training_fields(), settings[key]
+    fields, value = trainer_fields.training_fields(), settings[key]
     if key not in fields:
         hint = suggest(key, {*fields, *OwnTraining.model_fields})
         return [f"{key}: unknown key; {hint}"]
-    if key == "parallelism_config" and given is not None:
+    if key == "parallelism_config" and value is not None:
         return [f"{key}: takes an object of accelerate, which YAML cannot hold; see launch"]
-    wrong = types.faults(key, given, fields[key])
-    if isinstance(given, dict) and not wrong:
+    problems = types.faults(key, value, fields[key])
+    if isinstance(value, dict) and not problems:
         nested = trainer_fields.nested_fields(key)
-        wrong = types.faults_of_mapping(given, nested) if nested is not None else []
-        return [f"{key}.{line}" for line in wrong]
-    if key == "optim_args" and given and not wrong:
-        return _optimizer_faults(given)
-    return wrong
+        problems = types.faults_of_mapping(value, nested) if nested is not None else []
+        return [f"{key}.{line}" for line in problems]
+    if key == "optim_args" and value and not problems:
+        return _optimizer_faults(value)
+    return problems
 
 
-def _optimizer_faults(given: str) -> list[str]:
-    """Of `optim_args: momentum=0.9,nesterov=true`."""
-    known = trainer_fields.optimizer_arguments()
-    pairs = [pair.split("=") for pair in given.replace(" ", "").split(",")]
+def _optimizer_faults(text: str) -> list[str]:
+    """Faults in `optim_args`, as `momentum=0.9,nesterov=true`."""
+    fields = trainer_fields.optimizer_arguments()
+    pairs = [pair.split("=") for pair in text.replace(" ", "").split(",")]
     if any(len(pair) != 2 for pair in pairs):
-        return [f"optim_args: {given!r} are no pairs; write momentum=0.9,nesterov=true"]
+        return [f"optim_args: {text!r} are no pairs; write momentum=0.9,nesterov=true"]
     return [
-        f"optim_args: unknown key {key!r}; {suggest(key, known)}"
+        f"optim_args: unknown key {key!r}; {suggest(key, fields)}"
         for key, _ in pairs
-        if key not in known
+        if key not in fields
     ]
 
 
@@ -122,9 +122,9 @@ def _search(value: dict[str, Any]) -> dict[str, list[Any]]:
         if not isinstance(listed, list) or not listed:
             faults.append(f"{key}: {listed!r} is no list of values to try; write [1e-4, 1e-3]")
             continue
-        for given in listed:
+        for setting in listed:
             try:
-                _training({key: given})
+                _training({key: setting})
             except ValueError as error:
                 faults += str(error).splitlines()
     types.refuse(list(dict.fromkeys(faults)))
@@ -132,16 +132,16 @@ def _search(value: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def _own_fault(detail: ErrorDetails) -> str:
-    key, given = ".".join(map(str, detail["loc"])), detail["input"]
+    key, value = ".".join(map(str, detail["loc"])), detail["input"]
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key; {suggest(detail['loc'][-1], Launch.model_fields)}"
     if detail["type"] == "model_type":
-        return f"{key}: {given!r} is no mapping; write {{num_processes: 2}}"
+        return f"{key}: {value!r} is no mapping; write {{num_processes: 2}}"
     if detail["type"] == "literal_error":
         expected = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         choices = expected.replace("False", "false").replace("True", "true").split(", ")
-        return f"{key}: {given!r} is unknown; {suggest(given, choices)}"
-    return f"{key}: {given!r} {detail['msg'].replace('Input should', 'should')}"
+        return f"{key}: {value!r} is unknown; {suggest(value, choices)}"
+    return f"{key}: {value!r} {detail['msg'].replace('Input should', 'should')}"
 
 
 # fields of transformers.TrainingArguments, and this project's own

@@ -11,7 +11,7 @@ from tunebench.errors import suggest
 
 RECIPES = ("nf4", "fp4", "int8")
 WIDTHS = ("load_in_4bit", "load_in_8bit")
-# what bitsandbytes reads for one width only; the other `llm_int8_*` hold for both
+# options that bitsandbytes reads for one width only; the other `llm_int8_*` are for both
 ONLY_FOR = {
     "llm_int8_threshold": "load_in_8bit",
     "llm_int8_has_fp16_weight": "load_in_8bit",
@@ -38,17 +38,17 @@ def _quantization(value: Any) -> str | dict[str, Any] | None:
 
 
 def _width_faults(value: dict[str, Any]) -> list[str]:
-    """transformers takes a mapping that names no width for 4 bits, and fails on both."""
-    asked = [width for width in WIDTHS if value.get(width)]
-    if len(asked) != 1:
-        said = "both load_in_4bit and load_in_8bit are" if asked else "no width is"
-        return [f"{said} asked for; set load_in_4bit: true or load_in_8bit: true"]
+    """Faults in the width: transformers defaults to 4 bits without one, and fails with both."""
+    widths = [width for width in WIDTHS if value.get(width)]
+    if len(widths) != 1:
+        subject = "both load_in_4bit and load_in_8bit are" if widths else "no width is"
+        return [f"{subject} asked for; set load_in_4bit: true or load_in_8bit: true"]
     return [
-        f"{key}: does nothing with {asked[0]}; it goes with {width}"
+        f"{key}: does nothing with {widths[0]}; it goes with {width}"
         for key, width in ONLY_FOR.items()
-        if key in value and width not in asked
+        if key in value and width not in widths
     ]
 
 
-# the weights' own precision where there is none
+# None: not quantized
 Quantization = Annotated[str | dict[str, Any] | None, PlainValidator(_quantization)]

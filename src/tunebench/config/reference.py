@@ -59,32 +59,32 @@ def _linked(name: str) -> str:
 
 @dataclass(frozen=True)
 class Section:
-    """One table of the page: a class of the schema, and where its keys stand in params.yaml."""
+    """One table of the page: a class of the schema, and its place in params.yaml."""
 
     place: str
     settings: type[BaseModel]
-    about: str = ""  # beside what the class's own docstring says
+    about: str = ""  # in addition to the class's docstring
 
     @property
     def title(self) -> str:
-        """The place as a heading: code, since its angle brackets are no HTML."""
+        """The place as a heading: as code, so that angle brackets are not read as HTML."""
         return ", ".join(f"`{part}`" for part in self.place.split(", "))
 
     @property
     def anchor(self) -> str:
-        """What both a Git host and mkdocs make of the heading."""
+        """The heading's anchor, on Git hosts and in mkdocs."""
         return re.sub(r"[^\w\s-]", "", self.place).replace(" ", "-").lower()
 
     def fields(self) -> dict[str, FieldInfo]:
-        """A class's own fields, then those that it inherits."""
-        every = self.settings.model_fields
+        """A class's own fields, then inherited ones."""
+        all_fields = self.settings.model_fields
         order = [
             name
-            for each in self.settings.__mro__
-            for name in vars(each).get("__annotations__", {})
-            if name in every
+            for cls in self.settings.__mro__
+            for name in vars(cls).get("__annotations__", {})
+            if name in all_fields
         ]
-        return {name: every[name] for name in order}
+        return {name: all_fields[name] for name in order}
 
 
 @cache
@@ -97,14 +97,14 @@ def _within(place: str, settings: type[BaseModel]) -> Iterator[Section]:
     hints = get_type_hints(settings, include_extras=True)
     for name in Section(place, settings).fields():
         inner = f"{place}.{name}" if place else name
-        if inner == "training":  # a mapping, since its further keys are transformers'
+        if inner == "training":  # a mapping, since its other keys are transformers'
             yield from _section(inner, OwnTraining)
         else:
             yield from _of_type(inner, hints[name])
 
 
 def _of_type(place: str, hint: Any) -> Iterator[Section]:
-    """The sections that a field of this type holds."""
+    """The sections within a field of this type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         yield from _of_type(place, arguments[0])
@@ -114,8 +114,8 @@ def _of_type(place: str, hint: Any) -> Iterator[Section]:
         letter = place.rpartition(".")[2][0]
         yield from _of_type(f"{place}.<{letter}>", arguments[1])
     elif origin in (Union, types.UnionType):
-        for each in arguments:
-            yield from _of_type(place, each)
+        for argument in arguments:
+            yield from _of_type(place, argument)
     elif isinstance(hint, type) and issubclass(hint, BaseModel):
         kind = get_args(hint.model_fields["kind"].annotation) if "kind" in hint.model_fields else ()
         yield from _section(", kind: ".join([place, *kind]), hint)
@@ -128,7 +128,7 @@ def _section(place: str, settings: type[BaseModel]) -> Iterator[Section]:
 
 
 def _about() -> dict[type[BaseModel], str]:
-    """What is said of a section whose keys, or a field's, are a library's."""
+    """Additional text about sections with keys of a library."""
     return {
         schema.PeftMethod: _about_adapters(),
         OwnTraining: _about_training(),
@@ -137,10 +137,10 @@ def _about() -> dict[type[BaseModel], str]:
 
 
 def _about_adapters() -> str:
-    known = sorted(peft_types() - set(UNTRAINABLE_PEFT_TYPES))
+    types_known = sorted(peft_types() - set(UNTRAINABLE_PEFT_TYPES))
     return (
         f"`adapter` holds the keys of a {_linked('PEFT configuration')}. `peft_type` is one of"
-        f" {_listed(known)}. Refused: {_reasons(REFUSED_FIELDS)}.\n\n"
+        f" {_listed(types_known)}. Refused: {_reasons(REFUSED_FIELDS)}.\n\n"
         f"`quantization` is {_either(RECIPES)}, or fields of {_linked('BitsAndBytesConfig')}."
     )
 
@@ -169,7 +169,7 @@ def _reasons(refused: Mapping[str, str]) -> str:
 
 
 def page() -> str:
-    """The whole of docs/params.md."""
+    """The text of docs/params.md."""
     top = Section("top", schema.Params)
     lines = [HEAD, *_table(top)]
     for section in sections():
@@ -208,33 +208,35 @@ def _default(field: FieldInfo) -> str:
 
 
 def _takes(hint: Any) -> str:
-    """A type as a reader of YAML says it.
+    """A type in terms of YAML.
 
     >>> _takes(Annotated[int, Ge(1)]), _takes(Literal["on", True])
     ('integer ≥ 1', '`on` or `true`')
     """
-    if (named := next((text for each, text in _named() if each == hint), None)) is not None:
+    if (named := next((text for type_, text in _named() if type_ == hint), None)) is not None:
         return named
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _takes(arguments[0]) + _bounds(arguments[1:])
     if origin is Literal:
-        return _either([each if isinstance(each, str) else json.dumps(each) for each in arguments])
+        return _either(
+            [value if isinstance(value, str) else json.dumps(value) for value in arguments]
+        )
     if origin in (Union, types.UnionType):
-        return " or ".join(_takes(each) for each in arguments if each is not type(None))
+        return " or ".join(_takes(member) for member in arguments if member is not type(None))
     if origin is list:
         return f"list ({_takes(arguments[0])})"
     if origin is dict:
         return f"mapping ({_takes(arguments[0])}: {_takes(arguments[1])})"
     if isinstance(hint, type) and issubclass(hint, BaseModel):
-        anchor = next(each.anchor for each in sections() if each.settings is hint)
+        anchor = next(section.anchor for section in sections() if section.settings is hint)
         return f"[section](#{anchor})"
     plain = {str: "text", int: "integer", float: "number", bool: "`true` or `false`"}
     return "nothing" if hint is type(None) else plain[hint]
 
 
 def _named() -> list[tuple[Any, str]]:
-    """Types that say more than what they are made of."""
+    """Types with a description of their own."""
     return [
         (Name, "name"),
         (TrainSize, "fraction (a float up to `1.0`) or number of rows (an integer)"),
@@ -251,16 +253,16 @@ def _named() -> list[tuple[Any, str]]:
 
 def _bounds(metadata: Iterable[Any]) -> str:
     signs = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
-    every = [
+    constraints = [
         inner
-        for each in metadata
-        for inner in (each.metadata if isinstance(each, FieldInfo) else [each])
+        for constraint in metadata
+        for inner in (constraint.metadata if isinstance(constraint, FieldInfo) else [constraint])
     ]
     bounds = [
-        f"{sign} {getattr(each, kind.__name__.lower()):g}"
-        for each in every
+        f"{sign} {getattr(constraint, kind.__name__.lower()):g}"
+        for constraint in constraints
         for kind, sign in signs.items()
-        if isinstance(each, kind)
+        if isinstance(constraint, kind)
     ]
     return f" {', '.join(bounds)}" if bounds else ""
 

@@ -1,4 +1,4 @@
-"""What the sections of params.yaml say of one another: names and settings that do not agree."""
+"""References between sections of params.yaml: names and settings that do not agree."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tunebench.errors import suggest
 Section = Mapping[str, Any]
 Grid = Mapping[str, list[Any]]
 
-# DVC reads methods.a.b as b within a, so a name has no dot
+# no dots in names: DVC reads methods.a.b as b within a
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
-# what `check` writes beside a file for each data set and model
+# other files that `check` writes beside those of data sets and models
 FILES_BESIDE = ("published", "cost", "forgetting_text", "timing", "serving", "virtual_tokens")
 
 
 def faults(raw: Any) -> Iterator[str]:
-    """One line for each, looked up in the raw file so that all are found, whatever else is wrong.
+    """A line for each fault in the raw file, so that all are found even if it is invalid otherwise.
 
     Args:
-        raw: what YAML made of the whole file.
+        raw: the parsed YAML.
     """
     if not isinstance(raw, Mapping):
         return
@@ -58,15 +58,17 @@ def _grid_faults(section: Section, grid: Grid) -> Iterator[str]:
             place = f"grid.{axis}[{index}]"
             yield from _undefined(place, name, "methods", section)
             kind = _entry(section, "methods", name).get("kind")
-            right = "prompting" if kind == "prompting" else "tuning"
-            if kind is not None and right != axis:
-                yield f"{place}: {name!r} is a {kind} method; name it under grid.{right}"
+            expected_axis = "prompting" if kind == "prompting" else "tuning"
+            if kind is not None and expected_axis != axis:
+                yield f"{place}: {name!r} is a {kind} method; name it under grid.{expected_axis}"
 
 
 def _forgetting_faults(section: Section) -> Iterator[str]:
-    held = section.get("evaluation", {}).get("forgetting")
-    if isinstance(held, Mapping) and "dataset" in held:
-        yield from _undefined("evaluation.forgetting.dataset", held["dataset"], "datasets", section)
+    forgetting = section.get("evaluation", {}).get("forgetting")
+    if isinstance(forgetting, Mapping) and "dataset" in forgetting:
+        yield from _undefined(
+            "evaluation.forgetting.dataset", forgetting["dataset"], "datasets", section
+        )
 
 
 def _train_size_faults(section: Section, grid: Grid) -> Iterator[str]:
@@ -77,13 +79,13 @@ def _train_size_faults(section: Section, grid: Grid) -> Iterator[str]:
 
 
 def _undefined(place: str, name: object, table: str, section: Section) -> Iterator[str]:
-    known = [str(key) for key in section.get(table, {})]
-    if str(name) not in known:
-        yield f"{place}: {name!r} is not defined under {table}; {suggest(name, known)}"
+    defined = [str(key) for key in section.get(table, {})]
+    if str(name) not in defined:
+        yield f"{place}: {name!r} is not defined under {table}; {suggest(name, defined)}"
 
 
 def _entry(section: Section, table: str, name: object) -> Mapping[str, Any]:
-    """One definition, empty where there is none: its own faults are told elsewhere."""
+    """One definition; empty if it is missing, which is reported elsewhere."""
     entry = section.get(table, {}).get(str(name))
     return entry if isinstance(entry, Mapping) else {}
 
@@ -104,7 +106,7 @@ def _template_faults(section: Section, grid: Grid) -> Iterator[str]:
             chosen = str(entry.get("template") or dataset.get("template"))
             template = _valid_template(templates.get(chosen))
             if template is None:
-                return  # its own faults are told elsewhere
+                return  # its faults are reported elsewhere
             used |= template.fields
             if entry.get("shots") and not template.takes_shots:
                 yield (
@@ -112,10 +114,10 @@ def _template_faults(section: Section, grid: Grid) -> Iterator[str]:
                     " {shots} in prompt and a shot"
                 )
             for field in sorted(template.fields - {*data.RESERVED_FIELDS, *_columns(dataset)}):
-                known = {*data.RESERVED_FIELDS, *_columns(dataset)}
+                fields = {*data.RESERVED_FIELDS, *_columns(dataset)}
                 yield (
                     f"templates.{chosen}: {{{field}}} is no field of the rows of {name!r}; name its"
-                    f" column under datasets.{name}.columns, or {suggest(field, known)}"
+                    f" column under datasets.{name}.columns, or {suggest(field, fields)}"
                 )
         for field in sorted(_columns(dataset) - {*data.Columns.model_fields} - used):
             hint = suggest(field, data.Columns.model_fields)
@@ -191,7 +193,7 @@ def _published_faults(section: Section) -> Iterator[str]:
     published = section.get("published", {}).get("results")
     for index, row in enumerate(published if isinstance(published, list) else []):
         if not isinstance(row, Mapping):
-            continue  # told elsewhere
+            continue  # reported elsewhere
         for key in ("model", "dataset", "method"):
             if row.get(key) is not None:
                 place = f"published.results[{index}].{key}"

@@ -105,9 +105,9 @@ class PeftMethod(TuningMethod):
 
 
 def virtual_tokens(adapter: Options) -> int:
-    """How many positions a PEFT configuration puts before a prompt."""
-    given = adapter.get("num_virtual_tokens") or len(adapter.get("cpt_token_ids") or ())
-    return int(given)
+    """How many virtual tokens a PEFT configuration puts before a prompt."""
+    count = adapter.get("num_virtual_tokens") or len(adapter.get("cpt_token_ids") or ())
+    return int(count)
 
 
 class FullMethod(TuningMethod):
@@ -243,11 +243,14 @@ class Params(Settings):
         return _named(self.datasets, name, "dataset")
 
     def forgetting_for(self, dataset: str) -> Forgetting | None:
-        """The text of another domain than a data set's; None where it has the same source."""
-        held = self.evaluation.forgetting
-        if held is None or self.dataset(held.dataset).origin == self.dataset(dataset).origin:
+        """The forgetting text for a data set; None if it has the same source."""
+        forgetting = self.evaluation.forgetting
+        if (
+            forgetting is None
+            or self.dataset(forgetting.dataset).origin == self.dataset(dataset).origin
+        ):
             return None
-        return held
+        return forgetting
 
     def method(self, name: str) -> PromptingMethod | PeftMethod | FullMethod:
         """The method that `--method` names."""
@@ -274,15 +277,15 @@ class Params(Settings):
     def generation_for(self, dataset: Dataset) -> Options:
         """GenerationConfig fields of one data set; greedy unless a parameter says otherwise.
 
-        Without `max_new_tokens` an answer takes as many as its prompt keeps free.
+        Without `max_new_tokens` the limit is what the prompts leave for the answer.
         """
         return merge({"do_sample": False}, self.evaluation.generation, dataset.generation)
 
     @property
     def virtual_tokens(self) -> int:
-        """The most positions that a method of the grid puts before a prompt.
+        """The most virtual tokens of a method in the grid.
 
-        All methods see the same prompts, so all leave room for them.
+        All methods see the same prompts, so all prompts leave room for them.
         """
         tuned = [self.tuning_method(name) for name in self.grid.tuning]
         adapters = [method.adapter for method in tuned if isinstance(method, PeftMethod)]

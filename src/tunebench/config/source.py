@@ -1,7 +1,7 @@
-"""What the source of an installed library says, read without importing it.
+"""The source of installed libraries, parsed without importing them.
 
-`check` runs at every `dvc repro` and must answer within a second; importing the Trainer takes
-five. Files are parsed once for each process, and only those that a parameter file asks about.
+`check` runs at every `dvc repro` and must finish within a second; importing the Trainer takes five.
+Each file is parsed at most once per process, and only if the parameters need it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 
 Annotations = Mapping[str, ast.expr | None]
 
-# whose imports of each other are followed to where a class stands
+# packages whose imports are followed to a class's definition
 FOLLOWED = ("accelerate", "peft", "transformers")
 
 
 @cache
 def folder(package: str) -> Path:
-    """Where an installed package lies."""
+    """The folder of an installed package."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{package} is not installed: pip install -r requirements.txt")
@@ -48,10 +48,10 @@ def function(body: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef:
 
 
 def find(path: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
-    """A class as a file knows it, followed through imports to where it stands."""
+    """A class by its name in a file, followed through imports to its definition."""
     if name in classes(path):
         return path, classes(path)[name]
-    for node in ast.walk(tree(path)):  # some imports stand behind a condition
+    for node in ast.walk(tree(path)):  # some imports are conditional
         if not (isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}):
             continue
         parts = (node.module or "").split(".")
@@ -64,7 +64,7 @@ def find(path: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
 
 
 def alias(path: Path, name: str) -> ast.expr | None:
-    """What a file's own `Name = …` stands for."""
+    """The value of an assignment `Name = …` in a file."""
     for node in tree(path).body:
         if isinstance(node, ast.Assign) and _is_named(node.targets[0], (name,)):
             return node.value
@@ -72,7 +72,7 @@ def alias(path: Path, name: str) -> ast.expr | None:
 
 
 def dataclass_fields(cls: ast.ClassDef) -> dict[str, ast.expr]:
-    """A dataclass's own fields with their annotations, without those that its maker cannot give."""
+    """A dataclass's own fields with their annotations, without those with `init=False`."""
     return {
         node.target.id: node.annotation
         for node in cls.body
@@ -83,33 +83,33 @@ def dataclass_fields(cls: ast.ClassDef) -> dict[str, ast.expr]:
 
 
 def _is_filled_later(default: ast.expr | None) -> bool:
-    given = {word.arg: word.value for word in getattr(default, "keywords", ())}
-    init = given.get("init")
+    keywords = {word.arg: word.value for word in getattr(default, "keywords", ())}
+    init = keywords.get("init")
     return isinstance(init, ast.Constant) and init.value is False
 
 
-def parameters(made: ast.FunctionDef) -> dict[str, ast.expr | None]:
-    """A function's parameters with their annotations, or else the types of their defaults."""
-    given = [*made.args.posonlyargs, *made.args.args]
-    missing: list[ast.expr | None] = [None] * (len(given) - len(made.args.defaults))
-    defaults = [*missing, *made.args.defaults, *made.args.kw_defaults]
-    found = {}
-    for argument, default in zip([*given, *made.args.kwonlyargs], defaults, strict=True):
+def parameters(definition: ast.FunctionDef) -> dict[str, ast.expr | None]:
+    """A function's parameters with their annotations, or the types of their defaults."""
+    positional = [*definition.args.posonlyargs, *definition.args.args]
+    missing: list[ast.expr | None] = [None] * (len(positional) - len(definition.args.defaults))
+    defaults = [*missing, *definition.args.defaults, *definition.args.kw_defaults]
+    annotations = {}
+    for argument, default in zip([*positional, *definition.args.kwonlyargs], defaults, strict=True):
         annotation = argument.annotation
         if annotation is None and isinstance(default, ast.Constant) and default.value is not None:
             annotation = ast.Name(type(default.value).__name__)
-        found[argument.arg] = annotation
-    return found
+        annotations[argument.arg] = annotation
+    return annotations
 
 
-def required(made: ast.FunctionDef) -> list[str]:
+def required(definition: ast.FunctionDef) -> list[str]:
     """The parameters without a default."""
-    given = [argument.arg for argument in made.args.args]
-    return given[: len(given) - len(made.args.defaults)]
+    positional = [argument.arg for argument in definition.args.args]
+    return positional[: len(positional) - len(definition.args.defaults)]
 
 
 def members(cls: ast.ClassDef) -> list[str]:
-    """The strings that an enumeration names."""
+    """The string values of an enumeration."""
     return [
         node.value.value
         for node in cls.body
@@ -119,7 +119,7 @@ def members(cls: ast.ClassDef) -> list[str]:
     ]
 
 
-# `name (`type`, *optional*, …):` as transformers writes its parameters, marks in the type or not
+# `name (`type`, *optional*, …):`, as transformers documents parameters, with or without backticks
 _DOCUMENTED = re.compile(r"^ {8}(\w+):? *\((.+)\)+:\s*\n((?:(?: {9,}.*| *)\n)*)", re.MULTILINE)
 _TYPE = re.compile(r",\s*\*|,\s*default|,\s*`?optional")
 
@@ -128,18 +128,18 @@ _TYPE = re.compile(r",\s*\*|,\s*default|,\s*`?optional")
 def _documented(path: Path, name: str) -> dict[str, tuple[ast.expr | None, str]]:
     text = ast.get_docstring(classes(path)[name], clean=False) or ""
     return {
-        parameter: (_parsed(_TYPE.split(given)[0]), described)
-        for parameter, given, described in _DOCUMENTED.findall(text + "\n")
+        parameter: (_parsed(_TYPE.split(type_text)[0]), described)
+        for parameter, type_text, described in _DOCUMENTED.findall(text + "\n")
     }
 
 
 def documented_types(path: Path, name: str) -> dict[str, ast.expr | None]:
-    """The parameters that a class's docstring tells, with their types."""
+    """The parameters in a class's docstring, with their types."""
     return {key: annotation for key, (annotation, _) in _documented(path, name).items()}
 
 
 def documented_words(path: Path, name: str, parameter: str) -> list[str]:
-    """The strings in double quotes that a class's docstring names for a parameter."""
+    """The strings in double quotes in a class's docstring of a parameter."""
     _, described = _documented(path, name).get(parameter, (None, ""))
     return list(dict.fromkeys(re.findall(r'"(\w+)"', described)))
 
@@ -152,29 +152,29 @@ def _parsed(text: str) -> ast.expr | None:
 
 
 def strings_in(node: ast.AST) -> Iterator[str]:
-    """Every string that stands in a piece of source."""
-    for each in ast.walk(node):
-        if isinstance(each, ast.Constant) and isinstance(each.value, str):
-            yield each.value
+    """Every string in a syntax tree."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+            yield inner.value
 
 
 def keys_read(node: ast.AST, *mappings: str) -> set[str]:
-    """The keys that a piece of source reads from mappings of these names.
+    """The keys that a syntax tree reads from mappings with these names.
 
-    By `mapping["key"]`, `mapping.get("key")`, `"key" in mapping`, or in a loop over keys.
+    It may use `mapping["key"]`, `mapping.get("key")`, `"key" in mapping`, or a loop over keys.
     """
-    found: set[str] = set()
-    for each in ast.walk(node):
-        if isinstance(each, ast.Subscript) and _is_named(each.value, mappings):
-            found |= set(_strings([each.slice]))
-        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute):
-            if _is_named(each.func.value, mappings) and each.func.attr in READS:
-                found |= set(_strings(each.args[:1]))
-        elif isinstance(each, ast.Compare) and _is_named(each.comparators[0], mappings):
-            found |= set(_strings([each.left]))
-        elif isinstance(each, ast.For) and keys_of_variables(each, mappings):
-            found |= set(strings_in(each.iter))
-    return found
+    keys: set[str] = set()
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Subscript) and _is_named(inner.value, mappings):
+            keys |= set(_strings([inner.slice]))
+        elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
+            if _is_named(inner.func.value, mappings) and inner.func.attr in READS:
+                keys |= set(_strings(inner.args[:1]))
+        elif isinstance(inner, ast.Compare) and _is_named(inner.comparators[0], mappings):
+            keys |= set(_strings([inner.left]))
+        elif isinstance(inner, ast.For) and keys_of_variables(inner, mappings):
+            keys |= set(strings_in(inner.iter))
+    return keys
 
 
 READS = ("get", "pop", "setdefault")
@@ -183,11 +183,11 @@ READS = ("get", "pop", "setdefault")
 def keys_of_variables(loop: ast.For, mappings: tuple[str, ...]) -> bool:
     """Whether a loop's variable is used as a key of one of the mappings."""
     return isinstance(loop.target, ast.Name) and any(
-        isinstance(each, ast.Subscript)
-        and _is_named(each.value, mappings)
-        and isinstance(each.slice, ast.Name)
-        and each.slice.id == loop.target.id
-        for each in ast.walk(loop)
+        isinstance(inner, ast.Subscript)
+        and _is_named(inner.value, mappings)
+        and isinstance(inner.slice, ast.Name)
+        and inner.slice.id == loop.target.id
+        for inner in ast.walk(loop)
     )
 
 

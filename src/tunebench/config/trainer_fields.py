@@ -1,4 +1,4 @@
-"""The fields of `transformers.TrainingArguments`, and of the mappings that some of them take."""
+"""The fields of `transformers.TrainingArguments`, and of mappings within them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tunebench.config.source import (
 )
 from tunebench.config.types import Fields, Type
 
-# fields typed `str` whose choices only the docstring of TrainingArguments names
+# fields of type `str` whose choices are only in the docstring of TrainingArguments
 DOCUMENTED_CHOICES = (
     "include_num_input_tokens_seen",
     "log_level",
     "train_sampling_strategy",
 )
-# which the Trainer gives to every schedule itself
-GIVEN_TO_SCHEDULES = {"self", "optimizer", "num_warmup_steps", "num_training_steps", "last_epoch"}
-# of torch's checkpoint(): what is called, and how contexts are made, are no YAML
+# arguments that the Trainer passes to every schedule
+SET_BY_TRAINER = {"self", "optimizer", "num_warmup_steps", "num_training_steps", "last_epoch"}
+# parameters of torch's checkpoint() that are functions, which YAML cannot express
 NOT_FROM_YAML = {"function", "context_fn"}
-# `liger_kernel_config` is left free: its names depend on the model's architecture, and the package
-# is none of this project's; so is `deepspeed`, whose schema is another library's
+# `liger_kernel_config` is not checked: its keys depend on the architecture, and the package is no
+# dependency; nor is `deepspeed`, which has its own schema
 
 
 def _arguments() -> Path:
@@ -41,10 +41,10 @@ def _arguments() -> Path:
 
 @cache
 def training_fields() -> Fields:
-    """Fields of `transformers.TrainingArguments` with what each takes."""
+    """Fields of `transformers.TrainingArguments`, with their types."""
     path = _arguments()
-    told = {name: _documented_choice(name) for name in DOCUMENTED_CHOICES}
-    return Fields(dataclass_fields(classes(path)["TrainingArguments"]), path, told)
+    documented = {name: _documented_choice(name) for name in DOCUMENTED_CHOICES}
+    return Fields(dataclass_fields(classes(path)["TrainingArguments"]), path, documented)
 
 
 def _documented_choice(name: str) -> Type:
@@ -54,7 +54,7 @@ def _documented_choice(name: str) -> Type:
 
 
 def nested_fields(name: str) -> Mapping[str, Type] | None:
-    """What the mapping under a field of TrainingArguments takes; None where its keys are free."""
+    """The fields of a mapping in TrainingArguments; None if its keys are not checked."""
     match name:
         case "accelerator_config":
             return accelerator_fields()
@@ -63,16 +63,16 @@ def nested_fields(name: str) -> Mapping[str, Type] | None:
         case "fsdp_config":
             return fsdp_fields()
         case "lr_scheduler_kwargs":
-            return {key: each for name in schedules() for key, each in schedule(name).items()}
+            return {key: type_ for name in schedules() for key, type_ in schedule(name).items()}
     return None
 
 
 @cache
 def accelerator_fields() -> Fields:
     """Fields of `transformers.trainer_pt_utils.AcceleratorConfig`."""
-    found = find(_arguments(), "AcceleratorConfig")
-    assert found is not None
-    path, cls = found
+    located = find(_arguments(), "AcceleratorConfig")
+    assert located is not None
+    path, cls = located
     plugin_path = folder("accelerate") / "utils" / "dataclasses.py"
     fields = dataclass_fields(cls)
     plugin = Fields(
@@ -84,16 +84,20 @@ def accelerator_fields() -> Fields:
 
 @cache
 def checkpointing_fields() -> Fields:
-    """What the Trainer takes for itself of it, and what torch's `checkpoint` takes."""
+    """The keys that the Trainer reads itself, and the parameters of torch's `checkpoint`."""
     trainer = folder("transformers") / "trainer.py"
     torch = folder("torch") / "utils" / "checkpoint.py"
-    made = function(tree(torch), "checkpoint")
-    own: dict[str, ast.expr | None] = dict.fromkeys(keys_read(tree(trainer), "gc_kwargs"))
-    further: dict[str, ast.expr | None] = dict.fromkeys(keys_read(made, "kwargs"))
-    given = {
-        key: annotation for key, annotation in parameters(made).items() if key not in NOT_FROM_YAML
+    checkpoint_function = function(tree(torch), "checkpoint")
+    trainer_keys: dict[str, ast.expr | None] = dict.fromkeys(keys_read(tree(trainer), "gc_kwargs"))
+    checkpoint_keys: dict[str, ast.expr | None] = dict.fromkeys(
+        keys_read(checkpoint_function, "kwargs")
+    )
+    arguments = {
+        key: annotation
+        for key, annotation in parameters(checkpoint_function).items()
+        if key not in NOT_FROM_YAML
     }
-    return Fields(own | further | given, torch)
+    return Fields(trainer_keys | checkpoint_keys | arguments, torch)
 
 
 @cache
@@ -111,12 +115,12 @@ def _optimization() -> Path:
 
 @cache
 def schedules() -> dict[str, str]:
-    """Each `lr_scheduler_type` with the function that makes it."""
-    found = find(_arguments(), "SchedulerType")
-    assert found is not None
+    """`lr_scheduler_type` → the name of the function that builds it."""
+    located = find(_arguments(), "SchedulerType")
+    assert located is not None
     values = {
         node.targets[0].id: node.value.value
-        for node in found[1].body
+        for node in located[1].body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Constant)
@@ -127,34 +131,34 @@ def schedules() -> dict[str, str]:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
     )
     return {
-        str(values[key.attr]): made.id
-        for key, made in zip(table.keys, table.values, strict=True)
-        if isinstance(key, ast.Attribute) and isinstance(made, ast.Name)
+        str(values[key.attr]): maker.id
+        for key, maker in zip(table.keys, table.values, strict=True)
+        if isinstance(key, ast.Attribute) and isinstance(maker, ast.Name)
     }
 
 
 @cache
 def schedule(name: str) -> Fields:
-    """What `lr_scheduler_kwargs` takes beside this `lr_scheduler_type`."""
-    path, made = _schedule(name)
-    # get_scheduler hands it none, and so would say nothing about those that are given
+    """The fields of `lr_scheduler_kwargs` with this `lr_scheduler_type`."""
+    path, maker = _schedule(name)
+    # get_scheduler passes no keyword arguments to these, and silently ignores given ones
     if name in ("constant", "constant_with_warmup"):
         return Fields({}, path)
-    given = parameters(made)
-    return Fields({key: given[key] for key in given if key not in GIVEN_TO_SCHEDULES}, path)
+    arguments = parameters(maker)
+    return Fields({key: arguments[key] for key in arguments if key not in SET_BY_TRAINER}, path)
 
 
 def required_by_schedule(name: str) -> list[str]:
-    """What `lr_scheduler_kwargs` must hold beside this `lr_scheduler_type`."""
-    return [key for key in required(_schedule(name)[1]) if key not in GIVEN_TO_SCHEDULES]
+    """The required fields of `lr_scheduler_kwargs` with this `lr_scheduler_type`."""
+    return [key for key in required(_schedule(name)[1]) if key not in SET_BY_TRAINER]
 
 
 def _schedule(name: str) -> tuple[Path, ast.FunctionDef]:
-    made = function(tree(_optimization()), schedules()[name])
-    if made.args.kwarg is None:
-        return _optimization(), made
-    # it hands all on to the class that it returns
-    returned = next(node.value for node in ast.walk(made) if isinstance(node, ast.Return))
+    maker = function(tree(_optimization()), schedules()[name])
+    if maker.args.kwarg is None:
+        return _optimization(), maker
+    # it passes all keyword arguments to the class that it returns
+    returned = next(node.value for node in ast.walk(maker) if isinstance(node, ast.Return))
     assert isinstance(returned, ast.Call)
     cls = ast.unparse(returned.func)
     path = _optimization()
@@ -165,6 +169,6 @@ def _schedule(name: str) -> tuple[Path, ast.FunctionDef]:
 
 @cache
 def optimizer_arguments() -> frozenset[str]:
-    """The keys that `optim_args` has for one optimizer or another."""
+    """The keys of `optim_args`, for any of the optimizers."""
     path = folder("transformers") / "trainer_optimizer.py"
     return frozenset(keys_read(tree(path), "optim_args"))

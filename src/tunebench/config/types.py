@@ -1,4 +1,4 @@
-"""What a library's field takes, and what is wrong with a YAML value that it is given."""
+"""Types of a library's fields, and faults of YAML values by them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "dict": (dict,),
     "list": (list,),
-    "tuple": (list,),  # which YAML has not
+    "tuple": (list,),  # YAML has no tuples
 }
 
 
 @dataclass(frozen=True)
 class Type:
-    """A field's type: names of KINDS, and what strings, lists and mappings may hold.
+    """A field's type: names of KINDS, and constraints on strings, lists and mappings.
 
-    Without `kinds` the annotation tells nothing that YAML could be held against, and all is taken.
+    Without `kinds` the annotation does not say what YAML values are valid, so all are accepted.
     """
 
     kinds: frozenset[str] = frozenset()
     none: bool = False
-    words: tuple[str, ...] = ()  # all strings that are taken; empty where any is
+    words: tuple[str, ...] = ()  # the valid strings; empty if any is
     items: Type | None = None  # of a list
-    values: Type | None = None  # of a mapping whose keys are free
-    fields: Mapping[str, Type] | None = None  # of a mapping whose keys the library names
+    values: Type | None = None  # of a mapping with arbitrary keys
+    fields: Mapping[str, Type] | None = None  # of a mapping with the library's keys
 
     def __str__(self) -> str:
         return " | ".join(kind for kind in KINDS if kind in self.kinds)
 
     def takes(self, value: object) -> bool:
-        """Whether the value itself fits, whatever it holds."""
+        """Whether the value itself has this type, regardless of its items."""
         if value is None:
             return self.none
         if isinstance(value, bool):  # which Python counts as an int
@@ -62,7 +62,7 @@ def _spells(word: str, value: str) -> bool:
 
 
 class Fields(Mapping[str, Type]):
-    """A class's fields by name; what each takes is found out where it is asked for."""
+    """A class's fields and their types, which are resolved lazily."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Fields(Mapping[str, Type]):
         paths: Path | Mapping[str, Path],
         known: Mapping[str, Type] | None = None,
     ) -> None:
-        """Annotations as the files where they stand understand them; `known` types precede them."""
+        """Annotations, resolved in the files at `paths`; `known` types take precedence."""
         self._annotations, self._paths = annotations, paths
         self._types = dict(known or {})
 
@@ -92,7 +92,7 @@ class Fields(Mapping[str, Type]):
 
 
 def of(annotation: ast.expr | None, path: Path) -> Type:
-    """What an annotation takes; names that are not Python's own are looked up from the file."""
+    """The type of an annotation; names that are not built in are resolved in the file."""
     match annotation:
         case ast.Constant(value=None):
             return Type(none=True)
@@ -104,7 +104,7 @@ def of(annotation: ast.expr | None, path: Path) -> Type:
             return _named(path, name)
         case ast.BinOp(left=left, right=right):
             return _either([of(left, path), of(right, path)])
-        case ast.Call(func=ast.Name(id="tuple")):  # as some docstrings write it
+        case ast.Call(func=ast.Name(id="tuple")):  # in some docstrings
             return Type(frozenset(["tuple"]))
         case ast.Subscript(value=ast.Name(id=name), slice=inner):
             return _subscript(name, inner, path)
@@ -136,80 +136,84 @@ def _literal(values: list[Any]) -> Type:
 
 
 def _named(path: Path, name: str) -> Type:
-    """An enumeration, a dataclass or an alias of the library."""
-    found = source.find(path, name)
-    if found is None:
+    """The type of a name that is an enumeration, a dataclass or an alias."""
+    located = source.find(path, name)
+    if located is None:
         aliased = source.alias(path, name)
         return of(aliased, path) if aliased else ANYTHING
-    where, cls = found
+    source_path, cls = located
     if any(ast.unparse(base).endswith("Enum") for base in cls.bases):
         return Type(frozenset(["str"]), words=tuple(source.members(cls)))
     fields = source.dataclass_fields(cls)
-    return Type(frozenset(["dict"]), fields=Fields(fields, where)) if fields else ANYTHING
+    return Type(frozenset(["dict"]), fields=Fields(fields, source_path)) if fields else ANYTHING
 
 
 def _either(options: list[Type]) -> Type:
-    """A union: an enumeration's words hold even beside `str`, as `SchedulerType | str` means."""
-    known = [each for each in options if each.kinds or each.none]
-    words = tuple(word for each in known for word in each.words)
+    """A union; an enumeration's words are kept even with `str`, as in `SchedulerType | str`."""
+    concrete = [option for option in options if option.kinds or option.none]
+    words = tuple(word for option in concrete for word in option.words)
     return Type(
-        frozenset().union(*(each.kinds for each in known)),
-        none=any(each.none for each in known),
+        frozenset().union(*(option.kinds for option in concrete)),
+        none=any(option.none for option in concrete),
         words=words,
-        items=next((each.items for each in known if each.items), None),
-        values=next((each.values for each in known if each.values), None),
-        fields=next((each.fields for each in known if each.fields is not None), None),
+        items=next((option.items for option in concrete if option.items), None),
+        values=next((option.values for option in concrete if option.values), None),
+        fields=next((option.fields for option in concrete if option.fields is not None), None),
     )
 
 
-def faults(place: str, value: object, wanted: Type) -> list[str]:
-    """What is wrong with a value, each line with its place."""
-    if not wanted.kinds:
+def faults(place: str, value: object, expected: Type) -> list[str]:
+    """Faults of a value, each as a line with its place."""
+    if not expected.kinds:
         return []
-    if not wanted.takes(value):
-        if wanted.words and wanted.kinds <= {"str", "bool"}:
-            return [f"{place}: {value!r} is unknown; {suggest(value, wanted.words)}"]
-        return [f"{place}: {value!r} is not of type {wanted}"]
-    if isinstance(value, str) and wanted.words and not wanted.spells(value):
-        return [f"{place}: {value!r} is unknown; {suggest(value, wanted.words)}"]
-    if isinstance(value, list) and wanted.items:
-        listed = [(f"{place}[{index}]", each) for index, each in enumerate(value)]
-        return [line for at, each in listed for line in faults(at, each, wanted.items)]
-    if isinstance(value, dict) and wanted.fields is not None:
-        return [f"{place}.{line}" for line in faults_of_mapping(value, wanted.fields)]
-    if isinstance(value, dict) and wanted.values:
-        named = [(f"{place}.{key}", each) for key, each in value.items()]
-        return [line for at, each in named for line in faults(at, each, wanted.values)]
+    if not expected.takes(value):
+        if expected.words and expected.kinds <= {"str", "bool"}:
+            return [f"{place}: {value!r} is unknown; {suggest(value, expected.words)}"]
+        return [f"{place}: {value!r} is not of type {expected}"]
+    if isinstance(value, str) and expected.words and not expected.spells(value):
+        return [f"{place}: {value!r} is unknown; {suggest(value, expected.words)}"]
+    if isinstance(value, list) and expected.items:
+        listed = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
+        return [
+            line for item_place, item in listed for line in faults(item_place, item, expected.items)
+        ]
+    if isinstance(value, dict) and expected.fields is not None:
+        return [f"{place}.{line}" for line in faults_of_mapping(value, expected.fields)]
+    if isinstance(value, dict) and expected.values:
+        named = [(f"{place}.{key}", item) for key, item in value.items()]
+        return [
+            line for item_place, item in named for line in faults(item_place, item, expected.values)
+        ]
     return []
 
 
 def faults_of_mapping(value: Mapping[Any, Any], fields: Mapping[str, Type]) -> list[str]:
-    """What is wrong with a mapping: keys that the library has not, values that it cannot take."""
-    found = []
-    for key, given in value.items():
+    """Faults of a mapping: unknown keys and invalid values."""
+    lines = []
+    for key, item in value.items():
         if key in fields:
-            found += faults(str(key), given, fields[key])
+            lines += faults(str(key), item, fields[key])
         else:
-            found.append(f"{key}: unknown key; {suggest(key, fields)}")
-    return found
+            lines.append(f"{key}: unknown key; {suggest(key, fields)}")
+    return lines
 
 
-def refuse(found: list[str]) -> None:
-    """Raise with all faults, where there are any."""
-    if found:
-        raise ValueError("\n".join(dict.fromkeys(found)))
+def refuse(lines: list[str]) -> None:
+    """Raise a ValueError with all faults, if there are any."""
+    if lines:
+        raise ValueError("\n".join(dict.fromkeys(lines)))
 
 
 def with_floats(value: Mapping[str, Any], fields: Mapping[str, Type]) -> dict[str, Any]:
-    """The mapping with `2` as `2.0` where only a float is meant.
+    """The mapping with integers as floats in fields that are floats.
 
-    transformers refuses `temperature: 2` and `repetition_penalty: 2` when it comes to write.
+    transformers refuses `temperature: 2` and `repetition_penalty: 2` at generation time.
     """
     return {
-        key: float(given) if type(given) is int and _only_float(fields[key]) else given
-        for key, given in value.items()
+        key: float(item) if type(item) is int and _only_float(fields[key]) else item
+        for key, item in value.items()
     }
 
 
-def _only_float(wanted: Type) -> bool:
-    return "float" in wanted.kinds and "int" not in wanted.kinds
+def _only_float(type_: Type) -> bool:
+    return "float" in type_.kinds and "int" not in type_.kinds

@@ -1,6 +1,6 @@
-"""The rows and model files that everything starts from.
+"""Data sets and model files.
 
-- `checking`: everything that can be known to be wrong before any work
+- `checking`: faults that can be found before any work
 - `sources`: files, the Hugging Face Hub and generators, as rows
 - `download`: one data set, read, cleaned and described on its card
 - `cleaning`: cells checked, labels named, faults counted
@@ -8,5 +8,5 @@
 - `tables`: rows as Parquet
 - `sampling`: nested, stratified, seeded subsets
 - `forgetting_text`: text of another domain, on which forgetting is measured
-- `pins`: which files a model's name stands for
+- `pins`: the revision and files of each model
 """

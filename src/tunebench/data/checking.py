@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before any work: the stage `check`."""
+"""Faults that can be found before any work: the stage `check`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tunebench.data.sources import source_of
 from tunebench.data.sources.repository import check_name
 from tunebench.errors import ParameterError, SourceError, suggest
 
-# what `download` reads; the rest of a data set's entry concerns later stages
+# fields that `download` depends on; the others concern later stages
 SOURCE_FIELDS = (
     "generator", "path", "encoding", "quoting", "hub", "config", "split", "revision", "rows",
     "task", "columns", "label_names", "labels", "drop_empty", "drop_test_duplicates", "licence",
@@ -25,34 +25,36 @@ SOURCE_FIELDS = (
 def check(params: Params) -> dict[str, dict[str, Any]]:
     """Source and fingerprint of each data set and model that is used.
 
-    `forgetting_text` holds the source of that text; empty where none is set.
+    `forgetting_text` has the source of that text; empty if none is set.
 
     Raises:
-        ParameterError: with a line for every source that is not there or not usable.
+        ParameterError: with a line for every source that is missing or unusable.
     """
-    held = params.evaluation.forgetting
-    datasets = dict.fromkeys([*params.grid.datasets, *([held.dataset] if held else [])])
-    found: dict[str, dict[str, Any]] = {}
+    forgetting = params.evaluation.forgetting
+    datasets = dict.fromkeys([*params.grid.datasets, *([forgetting.dataset] if forgetting else [])])
+    sources: dict[str, dict[str, Any]] = {}
     faults: list[str] = []
-    looks: list[tuple[str, str, Callable[[Params, str], dict[str, Any]]]] = [
+    checks: list[tuple[str, str, Callable[[Params, str], dict[str, Any]]]] = [
         *(("datasets", name, _dataset) for name in datasets),
         *(("models", name, _model) for name in params.grid.models),
     ]
-    for section, name, look in looks:
+    for section, name, describe in checks:
         try:
-            found[name] = look(params, name)
+            sources[name] = describe(params, name)
         except SourceError as error:
             faults.append(f"params.yaml: {section}.{name}.{error}")
     faults += [*_unknown_metrics(params), *_launch_faults(params)]
     if faults:
         raise ParameterError(faults)
-    return found | {
-        "forgetting_text": found[held.dataset] | {"forgetting": held.model_dump()} if held else {}
+    return sources | {
+        "forgetting_text": sources[forgetting.dataset] | {"forgetting": forgetting.model_dump()}
+        if forgetting
+        else {}
     }
 
 
 def _unknown_metrics(params: Params) -> Iterator[str]:
-    """Published metrics that are none of this project's, and so would have nothing beside them."""
+    """Published metrics that this project does not measure."""
     for index, result in enumerate(params.published.results if params.published else []):
         for name in result.metrics:
             if name not in metrics.QUALITY:
@@ -61,7 +63,7 @@ def _unknown_metrics(params: Params) -> Iterator[str]:
 
 
 def _launch_faults(params: Params) -> Iterator[str]:
-    """Files that `training.launch` names and that are not there."""
+    """Missing files that `training.launch` names."""
     sections: dict[str, Options] = {"training": params.training}
     for name in params.grid.datasets:
         sections[f"datasets.{name}.training"] = params.datasets[name].training
@@ -70,9 +72,9 @@ def _launch_faults(params: Params) -> Iterator[str]:
     for place, settings in sections.items():
         config = (settings.get("launch") or {}).get("config")
         if config is not None and not Path(config).is_file():
-            known = map(str, Path(config).parent.glob("*.yaml"))
+            candidates = map(str, Path(config).parent.glob("*.yaml"))
             place = f"params.yaml: {place}.launch.config"
-            yield f"{place}: {config} is not there; {suggest(config, known)}"
+            yield f"{place}: {config} is not there; {suggest(config, candidates)}"
 
 
 def _dataset(params: Params, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A source's rows to text rows: cells checked, labels named, what is missing counted."""
+"""A source's rows to text rows: cells checked, labels named, dropped rows counted."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 
 from tunebench.config.data import Dataset
 from tunebench.data.sources.rows import Row
-from tunebench.data.sources.spelling import look_alikes, normal, shown, tidy
+from tunebench.data.sources.spelling import look_alikes, normal, quoted, tidy
 from tunebench.data.tables import TextRow
 from tunebench.errors import SourceError, suggest
 
-LISTED_GROUPS = 50  # of labels that read alike, in one message
+LISTED_GROUPS = 50  # groups of look-alike labels in one message
 
 
 @dataclass
-class Kept:
-    """What stays in memory of a split's rows, twelve bytes each.
+class SplitIndex:
+    """What is kept in memory of a split's rows, twelve bytes each.
 
-    `labels` holds each row's place in `Cleaner.labels` (summaries: 0); `inputs` holds 64 bits of a
-    hash of what a prompt can show of it. Among ten million rows two of different texts are alike in
-    it with a probability of 3 in a million.
+    `labels` has each row's label as its number in `Cleaner.labels` (summaries: 0); `inputs` has a
+    64-bit hash of the text that a prompt can show. Among ten million rows, two different texts
+    collide with a probability of 3 in a million.
     """
 
     labels: array[int] = field(default_factory=lambda: array("i"))
@@ -34,11 +34,11 @@ class Kept:
 
 @dataclass
 class Cleaner:
-    """Turns rows of one data set into text rows, and counts what it leaves out.
+    """Turns rows of one data set into text rows, and counts those that it drops.
 
-    `source_names` are the label names that the source itself has, for a data set that gives none;
-    `labels` numbers the labels as they come, `spellings` counts how each is written in the rows,
-    `dropped` counts rows by split and reason.
+    `source_names` are the source's own label names, used if the data set's entry gives none.
+    `labels` numbers the labels in order of appearance, `spellings` counts each spelling in the
+    rows, `dropped` counts rows by split and reason.
     """
 
     dataset: Dataset
@@ -48,46 +48,46 @@ class Cleaner:
     dropped: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        given = self.dataset.label_names
-        table = dict(enumerate(given)) if isinstance(given, list) else given
+        label_names = self.dataset.label_names
+        table = dict(enumerate(label_names)) if isinstance(label_names, list) else label_names
         names = self.source_names if table is None else table
         self.as_written = self.dataset.labels == "as_written"
-        self.names = _one_name(names, form=str)
-        self._by_form = {} if self.as_written else _one_name(names, form=normal)
+        self.names = _unique_names(names, form=str)
+        self._by_form = {} if self.as_written else _unique_names(names, form=normal)
         self._known: dict[str, str] = {}  # spelling → label
         self._first: dict[str, str] = {}  # normal form → label
         columns = self.dataset.columns
         self.columns = {"text": columns.text, "target": self.dataset.target, **columns.further}
 
-    def rows(self, split: str, source: Iterable[Row], kept: Kept) -> Iterator[TextRow]:
-        """The split's text rows, each noted in `kept`.
+    def rows(self, split: str, source: Iterable[Row], index: SplitIndex) -> Iterator[TextRow]:
+        """The split's text rows, each added to `index`.
 
         Raises:
-            SourceError: for a column that is not there, a cell that is empty or no text, a label
-                without a name, a split of which nothing is left.
+            SourceError: for a missing column, a cell that is empty or no text, a label without a
+                name, a split without rows.
         """
         number, labelled = -1, self.dataset.labelled
-        for number, (place, given) in enumerate(source):
+        for number, (place, cells) in enumerate(source):
             row = {"id": f"{split}-{number}"}
             for name, column in self.columns.items():
-                row[name] = self._cell(given, column, place)
+                row[name] = self._cell(cells, column, place)
             missing = None if row["text"].strip() else "text"
             if missing is None:
                 if labelled and row["target"]:
-                    row["target"] = self._label(given[self.dataset.target], place)
+                    row["target"] = self._label(cells[self.dataset.target], place)
                 missing = None if row["target"].strip() else "target"
             if missing:
                 self._drop(split, self.columns[missing], place)
                 continue
             if labelled:
-                kept.labels.append(self.labels.setdefault(row["target"], len(self.labels)))
+                index.labels.append(self.labels.setdefault(row["target"], len(self.labels)))
             else:
-                kept.labels.append(0)
-            kept.inputs.append(_digest(row, place))
+                index.labels.append(0)
+            index.inputs.append(_digest(row, place))
             yield row
-        if not kept.labels:
-            why = f" left of {number + 1}: a text or an answer is empty in each" * (number >= 0)
-            raise SourceError(f"the {split} rows: there are none{why}")
+        if not index.labels:
+            reason = f" left of {number + 1}: a text or an answer is empty in each" * (number >= 0)
+            raise SourceError(f"the {split} rows: there are none{reason}")
 
     def _drop(self, split: str, column: str, place: str) -> None:
         if not self.dataset.drop_empty:
@@ -101,9 +101,9 @@ class Cleaner:
         try:
             value = row[column]
         except KeyError:
-            known = map(str, row)
+            columns = map(str, row)
             raise SourceError(
-                f"{place}: there is no column {column!r}; {suggest(column, known)}"
+                f"{place}: there is no column {column!r}; {suggest(column, columns)}"
             ) from None
         if isinstance(value, str):
             return value
@@ -118,12 +118,12 @@ class Cleaner:
         return str(value)
 
     def _label(self, value: Any, place: str) -> str:
-        """A cell's label, noted with its spelling; empty where nothing of it can be seen."""
-        text = type(value) is str
-        spelling = value if text else str(value).lower() if type(value) is bool else str(value)
+        """A cell's label, whose spelling is counted; empty if it has no visible character."""
+        is_text = type(value) is str
+        spelling = value if is_text else str(value).lower() if type(value) is bool else str(value)
         label = self._known.get(spelling)
         if label is None:
-            label = self._known[spelling] = self._named(spelling, place, not text)
+            label = self._known[spelling] = self._named(spelling, place, not is_text)
             self.spellings[spelling] = 0
         self.spellings[spelling] += 1
         return label
@@ -135,43 +135,45 @@ class Cleaner:
         if not self.names:
             if self.as_written:
                 return text
-            # 1.0 that JSON holds as a number is 1; as text alone it stays as it is written
+            # the JSON number 1.0 is read as 1; the text "1.0" is kept as it is
             return self._first.setdefault(form, form if number else tidy(spelling))
         if text in self.names:
             return self.names[text]
-        for other in _forms(text) if self.as_written else (form, *_forms(form)):
-            name = self._by_form.get(other, self.names.get(other))
+        for variant in _variants(text) if self.as_written else (form, *_variants(form)):
+            name = self._by_form.get(variant, self.names.get(variant))
             if name is not None:
                 return name
-        # the source may have the names themselves
-        own = {name: name for name in self.names.values()}
+        # the cells may contain the names themselves
+        own_names = {name: name for name in self.names.values()}
         if not self.as_written:
-            own = {normal(name): name for name in own} | own
-        if (name := own.get(text, own.get(text if self.as_written else form))) is not None:
+            own_names = {normal(name): name for name in own_names} | own_names
+        if (
+            name := own_names.get(text, own_names.get(text if self.as_written else form))
+        ) is not None:
             return name
         raise SourceError(
             f"{place}: label {text!r} has no label_names; {suggest(text, self.names)}"
         )
 
-    def unified(self) -> dict[str, dict[str, int]]:
-        """Label → how often each of its spellings stands in the rows, where it has several."""
-        found: dict[tuple[str, str], dict[str, int]] = {}
+    def spellings_by_label(self) -> dict[str, dict[str, int]]:
+        """Label → the count of each of its spellings, for labels that have several."""
+        counts_by_form: dict[tuple[str, str], dict[str, int]] = {}
         for spelling, count in sorted(self.spellings.items()):
             if not self._known[spelling]:
                 continue
             form = spelling.strip() if self.as_written else normal(spelling)
-            found.setdefault((self._known[spelling], form), {})[spelling] = count
+            counts_by_form.setdefault((self._known[spelling], form), {})[spelling] = count
         several: dict[str, dict[str, int]] = {}
-        for (label, _), counts in sorted(found.items()):
+        for (label, _), counts in sorted(counts_by_form.items()):
             if len(counts) > 1:
                 several.setdefault(label, {}).update(counts)
         return several
 
     def check_look_alikes(self) -> None:
-        """Refuse labels that are written differently and read alike, where the entry names none.
+        """Refuse look-alike labels, unless the data set's entry names its labels.
 
         Raises:
-            SourceError: with every group of them, and how many rows each label has.
+            SourceError: with each group of them, and how many rows each label has.
         """
         if self.names or self.as_written:
             return
@@ -182,23 +184,23 @@ class Cleaner:
         for spelling, count in self.spellings.items():
             rows[self._known[spelling]] += count
         listed = "; ".join(
-            " and ".join(f"{shown(label, group)} ({rows[label]} rows)" for label in group)
+            " and ".join(f"{quoted(label, group)} ({rows[label]} rows)" for label in group)
             for group in groups[:LISTED_GROUPS]
         )
-        more = f"; and {len(groups) - LISTED_GROUPS} more" if len(groups) > LISTED_GROUPS else ""
+        rest = f"; and {len(groups) - LISTED_GROUPS} more" if len(groups) > LISTED_GROUPS else ""
         label = self.dataset.target
         raise SourceError(
-            f"labels of {label!r} read alike: {listed}{more}; if they are the same, mend the rows,"
+            f"labels of {label!r} read alike: {listed}{rest}; if they are the same, mend the rows,"
             " or give each label of the data set its name in label_names, these the same; if they"
             " are not, write labels: as_written"
         )
 
 
-def _one_name(names: Mapping[Any, str], form: Callable[[str], str]) -> dict[str, str]:
-    """A label's form → its name.
+def _unique_names(names: Mapping[Any, str], form: Callable[[str], str]) -> dict[str, str]:
+    """A label's normal form → its name.
 
     Raises:
-        SourceError: for two labels of one form that have different names.
+        SourceError: if two labels have the same form and different names.
     """
     keys: dict[str, Any] = {}
     for key, name in names.items():
@@ -212,25 +214,25 @@ def _one_name(names: Mapping[Any, str], form: Callable[[str], str]) -> dict[str,
     return {spelled: names[key] for spelled, key in keys.items()}
 
 
-def _forms(label: str) -> Iterator[str]:
-    """Other ways to write the same label: what tools make of integers and of yes and no.
+def _variants(label: str) -> Iterator[str]:
+    """Other spellings of the same label: how programs write integers and booleans.
 
     >>> list(_forms("1.0")), list(_forms("true"))
     (['1'], ['true', 'True', 'TRUE', '1'])
     """
     if (whole := normal(label)) != label and label.isascii():
-        yield whole  # integers, some of them missing, as pandas writes them
+        yield whole  # as pandas writes a column of integers with missing values
     if label.lower() in ("true", "false"):
         yield from (label.lower(), label.capitalize(), label.upper())
         yield str(int(label.lower() == "true"))
 
 
 def _digest(row: TextRow, place: str) -> int:
-    """64 bits of all that a prompt can show of a row."""
-    shown = "\0".join(value for name, value in row.items() if name not in ("id", "target"))
+    """A 64-bit hash of all text of a row that a prompt can show."""
+    prompt_text = "\0".join(value for name, value in row.items() if name not in ("id", "target"))
     try:
         row["target"].encode()
-        return int.from_bytes(blake2b(shown.encode(), digest_size=8).digest(), "little")
+        return int.from_bytes(blake2b(prompt_text.encode(), digest_size=8).digest(), "little")
     except UnicodeEncodeError as error:
         raise SourceError(
             f"{place}: holds half of a character, {error.object[error.start]!r}; write it whole"

@@ -1,6 +1,6 @@
 """One data set's rows, read from their source, checked, and described on a card.
 
-No more than a few rows at a time are in memory; of each row only its label and a hash of its text.
+Rows are streamed; only each row's label and a hash of its text stay in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunebench.config.data import Dataset
 from tunebench.data import duplicates, sampling, tables
-from tunebench.data.cleaning import Cleaner, Kept
+from tunebench.data.cleaning import Cleaner, SplitIndex
 from tunebench.data.sources import source_of
 from tunebench.data.sources.rows import Row
 from tunebench.errors import SourceError, suggest
@@ -29,7 +29,7 @@ Card = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Split:
-    """One split as it stands in its file, and what is known of each of its rows."""
+    """One split's file, and the label and text hash of each of its rows."""
 
     path: Path
     labels: NDArray[np.int32]
@@ -39,7 +39,7 @@ class _Split:
         return len(self.labels)
 
     def select(self, mask: NDArray[np.bool_], *, to: Path) -> _Split:
-        """The rows that `mask` holds true for, in a file of their own."""
+        """The rows for which `mask` is true, written to another file."""
         tables.select(self.path, mask, to=to)
         return _Split(to, self.labels[mask], self.inputs[mask])
 
@@ -49,22 +49,22 @@ def download(
 ) -> Card:
     """Read every split, check it, write it to `folder` as Parquet, and describe it.
 
-    A source without test rows gives `test_fraction` of its rows, stratified and seeded, for that.
+    If the source has no test rows, a stratified random `test_fraction` of its rows is split off.
 
     Args:
-        earlier: the card of an earlier download, whose revision is kept while the source is asked
-            for in the same words.
+        earlier: the card of an earlier download, whose revision is used again if the source's
+            settings are unchanged.
 
     Returns:
         The data set's card.
 
     Raises:
-        SourceError: for a column that is not there, an empty cell, a row that cannot be read, a
-            label in the test rows that training never has, or too few rows of one to split.
+        SourceError: for a missing column, an empty cell, an unreadable row, a label in the test
+            rows that is not in the training rows, or a label with too few rows to split.
     """
     source = _source(dataset)
-    same = earlier is not None and earlier.get("source") == source
-    pinned = earlier.get("revision") if earlier and same else None
+    unchanged = earlier is not None and earlier.get("source") == source
+    pinned = earlier.get("revision") if earlier and unchanged else None
     opened = source_of(dataset).open_rows(dataset, pinned=pinned)
     cleaner = Cleaner(dataset, opened.label_names)
     splits, read = {}, Counter[str]()
@@ -72,13 +72,13 @@ def download(
         splits[split] = _store(cleaner, split, _counted(rows, split, read), folder)
     cleaner.check_look_alikes()
     if "test" not in splits:
-        splits["train"], splits["test"] = _divide(splits["train"], cleaner)
+        splits["train"], splits["test"] = _split_off_test(splits["train"], cleaner)
     train, test = splits["train"], splits["test"]
     if dataset.drop_test_duplicates:
-        train = splits["train"] = _apart(train, test, cleaner)
+        train = splits["train"] = _without_test_rows(train, test, cleaner)
     labels = _labels(splits, cleaner) if dataset.labelled else []
-    kept = {split: len(rows) for split, rows in splits.items()}
-    _check_sum(read, kept, cleaner.dropped)
+    row_counts = {split: len(rows) for split, rows in splits.items()}
+    _check_totals(read, row_counts, cleaner.dropped)
     return {
         "source": source,
         **({"revision": opened.revision} if opened.revision else {}),
@@ -86,26 +86,26 @@ def download(
         "labels": labels,
         "licence": dataset.licence or opened.licence or "not stated",
         "sha256": fingerprint or dict(opened.sha256),
-        "label_spellings": cleaner.unified(),
+        "label_spellings": cleaner.spellings_by_label(),
         "quotes_as_text": list(opened.quotes_as_text),
         "rows_read": dict(read),
-        "rows": kept,
+        "rows": row_counts,
         "rows_dropped": dict(sorted(cleaner.dropped.items())),
         "train_duplicates": duplicates.repeated(train.inputs),
         "train_contradictions": duplicates.contradictory(train.inputs, train.labels),
-        "test_rows_in_train": int(duplicates.standing_in(test.inputs, train.inputs).sum()),
+        "test_rows_in_train": int(duplicates.occurring_in(test.inputs, train.inputs).sum()),
     }
 
 
 def _source(dataset: Dataset) -> Any:
-    """What the rows are asked from, as the card says it."""
+    """The source of the rows, for the card."""
     if dataset.hub is None:
         return dataset.generator or dataset.path
     return dataset.model_dump(include={"hub", "config", "split", "revision"}, exclude_none=True)
 
 
 def metrics(card: Card) -> dict[str, int]:
-    """What of a card is a number."""
+    """The metrics of the stage `download`, from its card."""
     return {
         **{f"{split}_rows": rows for split, rows in card["rows"].items()},
         "labels": len(card["labels"]),
@@ -116,86 +116,88 @@ def metrics(card: Card) -> dict[str, int]:
 
 
 def note(card: Card) -> str:
-    """What one should know of how rows were read, and of those that stand more than once."""
-    found = []
+    """What a user should know: unified spellings, quotes that are text, duplicate rows."""
+    notes = []
     if spellings := card["label_spellings"]:
         label, counts = next(iter(spellings.items()))
-        found.append(
+        notes.append(
             f"{len(spellings)} labels are written in several ways and were unified, as {label!r}:"
             f" {', '.join(map(ascii, list(counts)[:5]))}"
         )
     if files := card["quotes_as_text"]:
-        found.append(
+        notes.append(
             f"the quotes of {', '.join(files)} are text (quoting: minimal if they are not)"
         )
     if card["train_duplicates"]:
-        found.append(f"{card['train_duplicates']} training rows repeat an earlier one")
+        notes.append(f"{card['train_duplicates']} training rows repeat an earlier one")
     if card["train_contradictions"]:
-        found.append(f"{card['train_contradictions']} training texts have more than one label")
+        notes.append(f"{card['train_contradictions']} training texts have more than one label")
     if card["test_rows_in_train"]:
-        found.append(
+        notes.append(
             f"{card['test_rows_in_train']} test rows stand in the training rows"
             " (drop_test_duplicates: true drops them there)"
         )
-    return "; ".join(found)
+    return "; ".join(notes)
 
 
 def _counted(rows: Iterable[Row], split: str, read: Counter[str]) -> Iterator[Row]:
-    """The source's rows, counted as they come."""
+    """The source's rows, counted in `read`."""
     for row in rows:
         read[split] += 1
         yield row
 
 
-def _check_sum(
-    read: Mapping[str, int], kept: Mapping[str, int], dropped: Mapping[str, int]
+def _check_totals(
+    read: Mapping[str, int], row_counts: Mapping[str, int], dropped: Mapping[str, int]
 ) -> None:
-    """Hold that no row is lost or made: what was read is kept, or dropped for a stated reason.
+    """Assert that every row that was read is kept, or dropped for a counted reason.
 
-    Test rows that were split off were read as training rows.
+    Test rows that were split off count as training rows that were read.
     """
     for split, count in read.items():
-        of_it = {split} | ({"test"} - set(read) if split == "train" else set())
-        stated = sum(rows for reason, rows in dropped.items() if reason.split(":")[0] == split)
-        if count != sum(kept[name] for name in of_it) + stated:
+        splits = {split} | ({"test"} - set(read) if split == "train" else set())
+        reported = sum(rows for reason, rows in dropped.items() if reason.split(":")[0] == split)
+        if count != sum(row_counts[name] for name in splits) + reported:
             raise AssertionError(
-                f"{count} {split} rows were read, {kept} kept and {dict(dropped)} dropped"
+                f"{count} {split} rows were read, {row_counts} kept and {dict(dropped)} dropped"
             )
 
 
 def _store(cleaner: Cleaner, split: str, rows: Iterable[Row], folder: Path) -> _Split:
     import numpy as np
 
-    kept = Kept()
+    index = SplitIndex()
     path = folder / f"{split}.parquet"
-    tables.write(path, cleaner.rows(split, over(rows, unit="row"), kept))
-    return _Split(path, np.frombuffer(kept.labels, np.int32), np.frombuffer(kept.inputs, np.uint64))
+    tables.write(path, cleaner.rows(split, over(rows, unit="row"), index))
+    return _Split(
+        path, np.frombuffer(index.labels, np.int32), np.frombuffer(index.inputs, np.uint64)
+    )
 
 
-def _divide(rows: _Split, cleaner: Cleaner) -> tuple[_Split, _Split]:
-    """Training and test rows out of one split."""
+def _split_off_test(rows: _Split, cleaner: Cleaner) -> tuple[_Split, _Split]:
+    """Split one split's rows into training and test rows."""
     import numpy as np
 
     dataset, names, count = cleaner.dataset, list(cleaner.labels), len(rows)
-    wanted = max(1, round(dataset.test_fraction * count))
-    if wanted >= count:
+    test_rows = max(1, round(dataset.test_fraction * count))
+    if test_rows >= count:
         raise SourceError(f"{count} rows cannot be split into training and test rows")
     labels = [names[code] for code in rows.labels] if dataset.labelled else [None] * count
-    _, test = sampling.hold_out(labels, wanted, seed=sampling.FIXED_SEED)
-    held = np.zeros(count, bool)
-    held[test] = True
+    _, test_indices = sampling.hold_out(labels, test_rows, seed=sampling.FIXED_SEED)
+    is_test = np.zeros(count, bool)
+    is_test[test_indices] = True
     if dataset.labelled:
-        _check_classes(rows.labels, rows.labels[~held], names)
-    made = rows.select(held, to=rows.path.with_name("test.parquet"))
-    return rows.select(~held, to=rows.path), made
+        _check_classes(rows.labels, rows.labels[~is_test], names)
+    test_split = rows.select(is_test, to=rows.path.with_name("test.parquet"))
+    return rows.select(~is_test, to=rows.path), test_split
 
 
 def _check_classes(labels: NDArray[np.int32], trained: NDArray[np.int32], names: list[str]) -> None:
     import numpy as np
 
     counts = np.bincount(labels, minlength=len(names))
-    left = np.bincount(trained, minlength=len(names))
-    for name, count, remaining in zip(names, counts, left, strict=True):
+    remaining_counts = np.bincount(trained, minlength=len(names))
+    for name, count, remaining in zip(names, counts, remaining_counts, strict=True):
         if count and (count < 2 or not remaining):
             raise SourceError(
                 f"the label {name!r} has {count} of {len(labels)} rows, too few for training and"
@@ -203,9 +205,9 @@ def _check_classes(labels: NDArray[np.int32], trained: NDArray[np.int32], names:
             )
 
 
-def _apart(train: _Split, test: _Split, cleaner: Cleaner) -> _Split:
-    """The training rows whose text no test row has."""
-    shared = duplicates.standing_in(train.inputs, test.inputs)
+def _without_test_rows(train: _Split, test: _Split, cleaner: Cleaner) -> _Split:
+    """The training rows, without those whose text is in the test rows."""
+    shared = duplicates.occurring_in(train.inputs, test.inputs)
     count = int(shared.sum())
     if not count:
         return train
@@ -219,7 +221,7 @@ def _apart(train: _Split, test: _Split, cleaner: Cleaner) -> _Split:
 
 
 def _labels(splits: dict[str, _Split], cleaner: Cleaner) -> list[str]:
-    """The names of all labels, in the order that `label_names` gives them."""
+    """The names of all labels, in the order of `label_names` if given."""
     import numpy as np
 
     names = list(cleaner.labels)

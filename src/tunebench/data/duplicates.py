@@ -1,4 +1,4 @@
-"""Rows that stand more than once: counted by hashes of their texts, never by the texts."""
+"""Duplicate rows, counted by hashes of their texts."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 
 def repeated(inputs: Hashes) -> int:
-    """Rows whose text an earlier row has."""
+    """How many rows repeat the text of an earlier row."""
     import numpy as np
 
     return len(inputs) - len(np.unique(inputs))
 
 
 def contradictory(inputs: Hashes, labels: Labels) -> int:
-    """Texts that stand with more than one label."""
+    """How many texts have more than one label."""
     import numpy as np
 
     order = np.lexsort((labels, inputs))
-    ordered, of = inputs[order], labels[order]
+    ordered, labels_in_order = inputs[order], labels[order]
     same = ordered[1:] == ordered[:-1]
-    changes = ordered[1:][same & (of[1:] != of[:-1])]
+    changes = ordered[1:][same & (labels_in_order[1:] != labels_in_order[:-1])]
     return len(np.unique(changes))
 
 
-def standing_in(inputs: Hashes, others: Hashes) -> NDArray[np.bool_]:
+def occurring_in(inputs: Hashes, others: Hashes) -> NDArray[np.bool_]:
     """For each row, whether its text is one of the others."""
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""The texts of another domain that models are asked about before and after tuning."""
+"""The texts of another domain on which models are evaluated before and after tuning."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from tunebench.errors import ParameterError
 
 def read(
     dataset: Dataset,
-    held: Forgetting,
+    settings: Forgetting,
     fingerprint: dict[str, str],
     *,
     earlier: download.Card | None = None,
 ) -> tuple[list[str], download.Card]:
-    """Some of a data set's test texts, stratified and seeded as the test sample is, and its card.
+    """A sample of a data set's test texts, drawn like the test sample, and the data set's card.
 
     Args:
-        fingerprint: what `check` found of its source.
-        earlier: the card of an earlier reading; see `download.download`.
+        fingerprint: of its source, by the stage `check`.
+        earlier: the card of an earlier download; see `download.download`.
 
     Raises:
-        SourceError: for rows that cannot be read as they are.
-        ParameterError: if there are fewer of them.
+        SourceError: for rows that cannot be read.
+        ParameterError: if `settings.rows` is more than the test rows.
     """
-    # beside what it becomes: the system's own temporary folder may be small
+    # not in the system's temporary folder, which may be small
     with TemporaryDirectory(prefix=".forgetting_text.", dir=paths.DATA) as name:
         folder = Path(name)
         card = download.download(dataset, fingerprint, folder, earlier=earlier)
         test = folder / "test.parquet"
-        if held.rows > card["rows"]["test"]:
+        if settings.rows > card["rows"]["test"]:
             raise ParameterError(
                 [
-                    f"params.yaml: evaluation.forgetting.rows: {held.rows} is more than the"
-                    f" {card['rows']['test']} test rows of {held.dataset!r}; use at most that"
+                    f"params.yaml: evaluation.forgetting.rows: {settings.rows} is more than the"
+                    f" {card['rows']['test']} test rows of {settings.dataset!r}; use at most that"
                 ]
             )
         labels = sampling.labels_of(test, stratify=dataset.labelled)
-        rows = tables.take(test, sampling.test_sample(labels, held.rows))
+        rows = tables.take(test, sampling.test_sample(labels, settings.rows))
         return [row["text"] for row in rows], card

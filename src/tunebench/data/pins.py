@@ -1,4 +1,4 @@
-"""Which files a model's name stands for, and what can be told of it without loading it."""
+"""A model's revision and files, and what they state about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from tunebench.data.sources.fetching import fetch
 from tunebench.data.sources.fingerprints import digests
-from tunebench.data.sources.hub_faults import told
+from tunebench.data.sources.hub_faults import explained
 from tunebench.data.sources.repository import Repository, licence, listing, resolve
 from tunebench.errors import SourceError
 
@@ -20,59 +20,64 @@ CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_sequence_length
 
 # one file or numbered shards: no variants (model.fp16.safetensors), no consolidated.*
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
-# what else of a repository's top folder loading reads
+# other files in a repository's top folder that loading reads
 SETTINGS = re.compile(r"(?!pytorch_model)[^/]*\.(json|jinja|model)|(merges|vocab)\.txt")
 
 
 def pin(checked: dict[str, Any], *, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
-    """All that is known of a model: its source, its revision, its files, what they state.
+    """A model's source, revision, files, and what these state.
 
     Args:
-        checked: what the stage `check` found of it.
-        earlier: an earlier pin of that name, whose commit is kept while the source is the same.
+        checked: what the stage `check` wrote for it.
+        earlier: an earlier pin of that name, whose commit is used again if the source is unchanged.
     """
     source = checked["source"]
     if "hub" in source:
-        same = earlier is not None and earlier["source"] == source
-        return _pin_hub(source, pinned=earlier["revision"] if earlier and same else None)
+        unchanged = earlier is not None and earlier["source"] == source
+        return _pin_hub(source, pinned=earlier["revision"] if earlier and unchanged else None)
     hashes = "".join(file["sha256"] for file in checked["files"].values())
     revision = hashlib.sha256(hashes.encode()).hexdigest()
     return checked | {"revision": revision} | describe(source["path"])
 
 
 def _pin_hub(source: dict[str, str], *, pinned: str | None) -> dict[str, Any]:
-    """Fetch what loading a model reads into the Hugging Face cache, and pin it."""
-    asked = Repository(source["hub"], "model", source.get("revision"), pinned)
-    with told(asked):
-        commit = resolve(asked)
-        listed = listing(asked, commit)
-        chosen = _chosen(asked, listed)
-        card = [name for name in ("README.md",) if name in listed]
-        got = fetch(asked, commit, {name: listed[name] for name in chosen + card})
+    """Download the files that loading a model reads into the Hugging Face cache, and pin them."""
+    repository = Repository(source["hub"], "model", source.get("revision"), pinned)
+    with explained(repository):
+        commit = resolve(repository)
+        files_listed = listing(repository, commit)
+        chosen = _chosen(repository, files_listed)
+        card = [name for name in ("README.md",) if name in files_listed]
+        snapshot = fetch(repository, commit, {name: files_listed[name] for name in chosen + card})
     return {
         "source": source,
         "files": {
-            name: {"bytes": (got.folder / name).stat().st_size, "sha256": got.sha256[name]}
+            name: {
+                "bytes": (snapshot.folder / name).stat().st_size,
+                "sha256": snapshot.sha256[name],
+            }
             for name in chosen
         },
         "revision": commit,
-        **describe(str(got.folder), weights=filter(WEIGHTS.fullmatch, chosen)),
+        **describe(str(snapshot.folder), weights=filter(WEIGHTS.fullmatch, chosen)),
     }
 
 
-def _chosen(asked: Repository, listed: Iterable[str]) -> list[str]:
+def _chosen(repository: Repository, files_listed: Iterable[str]) -> list[str]:
     """The files that loading reads, in order."""
-    names = sorted(listed)
+    names = sorted(files_listed)
     weights = [name for name in names if WEIGHTS.fullmatch(name)]
-    if "model.safetensors" in weights:  # beside shards, it is the one that is loaded
+    if "model.safetensors" in weights:  # it takes precedence over shards
         weights = ["model.safetensors"]
     if not weights:
         raise SourceError(
-            f"hub: {asked.name} holds no weights (model*.safetensors in its top folder);"
+            f"hub: {repository.name} holds no weights (model*.safetensors in its top folder);"
             f" {_instead_of_weights(names)}"
         )
     if "config.json" not in names:
-        raise SourceError(f"hub: {asked.name} holds no config.json; choose a transformers model")
+        raise SourceError(
+            f"hub: {repository.name} holds no config.json; choose a transformers model"
+        )
     return sorted([name for name in names if SETTINGS.fullmatch(name)] + weights)
 
 
@@ -88,7 +93,7 @@ def _instead_of_weights(names: list[str]) -> str:
 
 
 def files(folder: str) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of each file of a local model that loading it reads.
+    """Size and SHA-256 of each file that loading a local model reads.
 
     Raises:
         SourceError: if the folder holds no model in the Hugging Face layout with safetensors.
@@ -119,7 +124,7 @@ def describe(folder: str, *, weights: Iterable[str] | None = None) -> dict[str, 
     """Architecture, parameters, context length (tokens) and licence, as the files state them.
 
     Args:
-        weights: names of the files that hold the weights; all safetensors where None.
+        weights: names of the weight files; all safetensors if None.
     """
     path = Path(folder)
     files = (
@@ -141,5 +146,5 @@ def _parameters(files: Iterable[Path]) -> Iterator[int]:
 
     for file in files:
         with safe_open(file, framework="np") as weights:
-            names = weights.keys()  # it is no mapping, so it cannot be iterated itself
+            names = weights.keys()  # `weights` is no mapping
             yield sum(math.prod(weights.get_slice(name).get_shape()) for name in names)

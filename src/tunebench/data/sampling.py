@@ -1,4 +1,4 @@
-"""Nested, stratified, seeded choices of rows: the same on every machine."""
+"""Nested, stratified, seeded samples of rows: the same on every machine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tunebench.errors import ParameterError
 
 Labels = Sequence[str | None]
 
-# the test sample and the solved examples are the same in every run: seeds vary training alone
+# the test sample and the solved examples are the same in every run: seeds vary only training
 FIXED_SEED = 0
 
 
 def stratified_order(labels: Labels, *, seed: int) -> list[int]:
     """Indices of all rows in an order whose every prefix is stratified by label.
 
-    Prefixes nest by construction, so a smaller training set is a part of every larger one of the
-    same seed. Each label's rows are shuffled, then spread evenly over the order; a prefix of n
-    rows holds within one row of its share of each label.
+    Prefixes are nested, so a smaller training set is a subset of every larger one of the same seed.
+    Each label's rows are shuffled, then spread evenly over the order: in a prefix of n rows, each
+    label's count is within one row of its share.
     """
     import numpy as np
 
@@ -30,7 +30,7 @@ def stratified_order(labels: Labels, *, seed: int) -> list[int]:
     by_label: defaultdict[str, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         by_label[label or ""].append(index)
-    # arrays of numbers: tuples to sort would take 150 bytes a row
+    # arrays, since sorting tuples would take 150 bytes per row
     places = np.empty(len(labels))
     strata = np.empty(len(labels), np.int32)
     for stratum, label in enumerate(sorted(by_label)):
@@ -43,7 +43,7 @@ def stratified_order(labels: Labels, *, seed: int) -> list[int]:
 
 
 def count_rows(train_size: int | float, available: int) -> int:
-    """Rows that a train size stands for: an int is a number, a float a fraction, floored.
+    """How many rows a train size is: an int is a number, a float a fraction, rounded down.
 
     >>> count_rows(0.025, 10_664)
     266
@@ -70,10 +70,10 @@ def count_rows(train_size: int | float, available: int) -> int:
 
 
 def hold_out(labels: Labels, rows: int, *, seed: int) -> tuple[list[int], list[int]]:
-    """Indices (kept, held out), both in the rows' own order; the held-out ones stratified."""
-    held = set(stratified_order(labels, seed=seed)[:rows])
-    kept = [index for index in range(len(labels)) if index not in held]
-    return kept, sorted(held)
+    """Indices (remaining, held out), both in the rows' own order; the held-out are stratified."""
+    held_out = set(stratified_order(labels, seed=seed)[:rows])
+    remaining = [index for index in range(len(labels)) if index not in held_out]
+    return remaining, sorted(held_out)
 
 
 def first_rows(labels: Labels, count: int, *, seed: int = FIXED_SEED) -> list[int]:
@@ -89,40 +89,41 @@ def subset(
     validation_rows: int,
     seed: int,
 ) -> dict[str, tuple[str, list[int]]]:
-    """Training rows of one size, and validation rows that no size of this seed trains on.
+    """Training rows of one size, and validation rows that are in no training subset of this seed.
 
-    Validation rows come from the source's own split where it has one, else from the training rows.
+    Validation rows come from the source's own split if it has one, else from the training rows.
 
     Args:
-        train: the labels of the training rows, as of `validation`, None where there are none.
+        train: the labels of the training rows.
+        validation: the labels of the validation rows, None if the source has none.
 
     Returns:
-        For each split of the subset, the split that its rows stand in and their indices there.
+        For each split of the subset, the split that its rows come from and their indices there.
 
     Raises:
         ParameterError: if there are not that many rows, or none is left to train on.
     """
-    kept: Sequence[int] = range(len(train))
-    chosen: dict[str, tuple[str, list[int]]] = {}
+    training: Sequence[int] = range(len(train))
+    validation_part: dict[str, tuple[str, list[int]]] = {}
     if validation_rows and validation is not None:
         _check_count(validation_rows, len(validation), "validation")
-        held = first_rows(validation, validation_rows, seed=seed)
-        chosen["validation"] = ("validation", held)
+        held_out = first_rows(validation, validation_rows, seed=seed)
+        validation_part["validation"] = ("validation", held_out)
     elif validation_rows:
-        kept, held = hold_out(train, validation_rows, seed=seed)
-        _check_kept(train, kept, validation_rows)
-        in_order = first_rows([train[index] for index in held], validation_rows, seed=seed)
-        chosen["validation"] = ("train", [held[index] for index in in_order])
-    rows = count_rows(train_size, len(kept))
-    first = first_rows([train[index] for index in kept], rows, seed=seed)
-    return {"train": ("train", [kept[index] for index in first])} | chosen
+        training, held_out = hold_out(train, validation_rows, seed=seed)
+        _check_remaining(train, training, validation_rows)
+        in_order = first_rows([train[index] for index in held_out], validation_rows, seed=seed)
+        validation_part["validation"] = ("train", [held_out[index] for index in in_order])
+    rows = count_rows(train_size, len(training))
+    first_indices = first_rows([train[index] for index in training], rows, seed=seed)
+    return {"train": ("train", [training[index] for index in first_indices])} | validation_part
 
 
-def _check_kept(train: Labels, kept: Sequence[int], validation_rows: int) -> None:
+def _check_remaining(train: Labels, remaining: Sequence[int], validation_rows: int) -> None:
     fault = f"params.yaml: validation_rows: {validation_rows}"
-    if not kept:
+    if not remaining:
         raise ParameterError([f"{fault} leaves none of the {len(train)} training rows; use fewer"])
-    lost = sorted(set(map(str, train)) - {str(train[index]) for index in kept})
+    lost = sorted(set(map(str, train)) - {str(train[index]) for index in remaining})
     if lost:
         rows = sum(str(label) == lost[0] for label in train)
         raise ParameterError(
@@ -133,19 +134,19 @@ def _check_kept(train: Labels, kept: Sequence[int], validation_rows: int) -> Non
         )
 
 
-def test_sample(labels: Labels, wanted: int | None) -> list[int]:
-    """Indices of `wanted` test rows (all where None), stratified, in the source's order."""
-    if wanted is None:
+def test_sample(labels: Labels, count: int | None) -> list[int]:
+    """Indices of `count` test rows (all if None), stratified, in the source's order."""
+    if count is None:
         return list(range(len(labels)))
-    _check_count(wanted, len(labels), "test")
-    return sorted(first_rows(labels, wanted))
+    _check_count(count, len(labels), "test")
+    return sorted(first_rows(labels, count))
 
 
-def _check_count(wanted: int, available: int, split: str) -> None:
-    if wanted > available:
+def _check_count(count: int, available: int, split: str) -> None:
+    if count > available:
         raise ParameterError(
             [
-                f"params.yaml: {split}_rows: {wanted} is more than the {available} {split} rows"
+                f"params.yaml: {split}_rows: {count} is more than the {available} {split} rows"
                 " there are; use at most that, or leave it out"
                 + (" for all" if split == "test" else "")
             ]
@@ -153,5 +154,5 @@ def _check_count(wanted: int, available: int, split: str) -> None:
 
 
 def labels_of(path: Path, *, stratify: bool) -> Labels:
-    """The label of each row of a split; None for each where answers are texts, not labels."""
+    """The label of each row of a split; None for each if `stratify` is false."""
     return tables.column(path, "target") if stratify else [None] * tables.count(path)

@@ -1,7 +1,6 @@
 """Rows as Parquet: one split of a data set, or one subset of it.
 
-A file is written and read in row groups of a few megabytes, so that none needs to be in memory as a
-whole.
+Files are written and read in row groups of a few megabytes, so that they need not fit in memory.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# one row in the form that every stage reads: `id`, `text`, `target` (a label's name, or a summary),
-# and the data set's further columns, by the names that templates have for them
+# one row as every stage reads it: `id`, `text`, `target` (a label's name, or a summary), and the
+# data set's further columns, as templates name them
 TextRow = dict[str, str]
 COLUMNS = ("id", "text", "target")
 
@@ -28,12 +27,12 @@ GROUP_CHARACTERS = 16_000_000  # long texts make smaller groups
 
 
 def write(path: Path, rows: Iterable[TextRow]) -> None:
-    """Write rows atomically, as they come; all have the first one's columns."""
+    """Write a stream of rows atomically; all have the first one's columns."""
     import pyarrow as pa
 
     groups = _groups(rows)
     first = next(groups, [])
-    # `string` holds no more than 2 GiB of text in one piece
+    # a `string` column is limited to 2 GiB of text per chunk
     schema = pa.schema([(name, pa.large_string()) for name in (first[0] if first else COLUMNS)])
     with results.replacing(path) as temporary, _writer(temporary, schema) as writer:
         for group in chain([first], groups):
@@ -54,34 +53,34 @@ def count(path: Path) -> int:
 
 
 def column(path: Path, name: str) -> list[str]:
-    """One column; equal values share their memory, so labels of millions of rows take little."""
+    """One column; equal values are one object, so labels of millions of rows take little memory."""
     values: list[str] = []
     with _open(path, read_dictionary=[name]) as file:
-        for piece in file.read(columns=[name]).column(name).chunks:
-            known = piece.dictionary.to_pylist()
-            values += [known[code] for code in piece.indices.to_numpy()]
+        for chunk in file.read(columns=[name]).column(name).chunks:
+            dictionary = chunk.dictionary.to_pylist()
+            values += [dictionary[code] for code in chunk.indices.to_numpy()]
     return values
 
 
 def take(path: Path, indices: Sequence[int]) -> list[TextRow]:
-    """The rows of these indices, in that order; no others are held."""
+    """The rows with these indices, in that order; no others are kept in memory."""
     rows: list[TextRow] = _gather(path, indices).to_pylist()
     return rows
 
 
 def copy(path: Path, indices: Sequence[int], *, to: Path) -> None:
-    """Write the rows of these indices, in that order, to a file of their own, atomically."""
+    """Write the rows with these indices, in that order, to another file, atomically."""
     table = _gather(path, indices)
     with results.replacing(to) as temporary, _writer(temporary, table.schema) as writer:
         writer.write_table(table, row_group_size=GROUP_ROWS)
 
 
 def select(path: Path, mask: NDArray[np.bool_], *, to: Path) -> None:
-    """Write the rows that `mask` holds true for, in their order, atomically, a group at a time.
+    """Write the rows for which `mask` is true, atomically, a row group at a time.
 
     Args:
         mask: one value for each row of the file.
-        to: may be the file itself.
+        to: may be the same file.
     """
     import pyarrow as pa
 
@@ -118,20 +117,20 @@ def _gather(path: Path, indices: Sequence[int]) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    wanted = np.asarray(indices, np.int64)
-    order = np.argsort(wanted, kind="stable")
-    ascending = wanted[order]
+    row_indices = np.asarray(indices, np.int64)
+    order = np.argsort(row_indices, kind="stable")
+    ascending = row_indices[order]
     with _open(path) as file:
-        found, start = [file.schema_arrow.empty_table()], 0
+        tables, start = [file.schema_arrow.empty_table()], 0
         for group in range(file.num_row_groups):
             end = start + file.metadata.row_group(group).num_rows
             low, high = np.searchsorted(ascending, (start, end))
             if low < high:
-                found.append(file.read_row_group(group).take(ascending[low:high] - start))
+                tables.append(file.read_row_group(group).take(ascending[low:high] - start))
             start = end
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    return pa.concat_tables(found).take(back)
+    inverse = np.empty_like(order)
+    inverse[order] = np.arange(len(order))
+    return pa.concat_tables(tables).take(inverse)
 
 
 def _writer(path: Path, schema: Any) -> Any:

@@ -1,7 +1,7 @@
-"""One model's answers to the test prompts, and what they are worth.
+"""One model's answers to the test prompts, and their metrics.
 
 - `selection`: which epoch of a tuned run is tested
-- `forgetting`: what tuning cost on text of another domain
+- `forgetting`: how much tuning raised the loss on text of another domain
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answering:
-    """How answers are read; `labels` are empty where the task is to write.
+    """How a data set's prompts are answered; `labels` are empty for summarization.
 
-    `settings` are `evaluation` of params.yaml, `generation` the data set's GenerationConfig fields.
+    `settings` is `evaluation` of params.yaml, `generation` the data set's GenerationConfig fields.
     """
 
     labels: Sequence[str]
@@ -45,24 +45,24 @@ class Answering:
 
     @property
     def scored(self) -> bool:
-        """Whether labels are scored, and not written."""
+        """Whether labels are scored instead of generated."""
         return bool(self.labels) and self.settings.mode == "score"
 
     def limited(self, prompts: Sequence[Prompt]) -> Answering:
-        """The same with a limit of tokens: what the prompts keep free, where none is set."""
-        given = {key: value for key, value in self.generation.items() if value is not None}
+        """The same with `max_new_tokens`: by default, what the prompts leave for the answer."""
+        options = {key: value for key, value in self.generation.items() if value is not None}
         limit = {"max_new_tokens": prompts[0].answer_tokens}
-        return replace(self, generation=limit | given)
+        return replace(self, generation=limit | options)
 
     @property
     def task(self) -> str:
-        """As `datasets.<d>.task` names it."""
+        """The task, as in `datasets.<d>.task`."""
         return "classification" if self.labels else "summarization"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Metrics, one record for each test row, and the folder of the tuned model that answered."""
+    """Metrics, a prediction for each test row, and the folder of the tuned model that answered."""
 
     metrics: results.Metrics
     predictions: list[dict[str, Any]]
@@ -72,14 +72,14 @@ class Outcome:
 def evaluate(
     base: models.Base,
     method: models.Method,
-    how: Answering,
+    answering: Answering,
     prompts: Sequence[Prompt] | DoesNotFit,
     trained: Path | None = None,
 ) -> Outcome:
-    """Answer every prompt with the untouched or the trained model, and judge the answers.
+    """Answer every prompt with the base or the tuned model, and judge the answers.
 
-    Where examples do not fit, training left no model, or memory ends, the metrics say so, and there
-    are no predictions.
+    If the solved examples do not fit, training left no model, or memory runs out, the metrics say
+    so and there are no predictions.
 
     Raises:
         EvaluationError: if there is nothing to answer.
@@ -90,74 +90,75 @@ def evaluate(
         raise EvaluationError("there are no rows to answer; give the data set test rows")
     if failed := outcomes.failure(trained):
         return Outcome(failed, [], trained)
-    outcome = memory.unless_exhausted(partial(_evaluate, base, method, how, prompts, trained))
+    outcome = memory.unless_exhausted(partial(_evaluate, base, method, answering, prompts, trained))
     return outcome or Outcome(outcomes.out_of_memory(), [], trained)
 
 
 def _evaluate(
     base: models.Base,
     method: models.Method,
-    how: Answering,
+    answering: Answering,
     prompts: Sequence[Prompt],
     trained: Path | None,
 ) -> Outcome:
-    how = how.limited(prompts)
+    answering = answering.limited(prompts)
     tokenizer = models.load_tokenizer(base)
     loaded = models.load(base, method, trained=trained)
     started = perf_counter()
-    answer = _score if how.scored else _write
-    answers = answer(loaded, tokenizer, prompts, how)
+    answer = _score if answering.scored else _generate
+    answers = answer(loaded, tokenizer, prompts, answering)
     seconds = perf_counter() - started
-    predictions = [_asked(prompt) | given for prompt, given in zip(prompts, answers, strict=True)]
-    measured = judge(predictions, how) | {
+    predictions = [
+        _prompt_fields(prompt) | fields for prompt, fields in zip(prompts, answers, strict=True)
+    ]
+    measured = judge(predictions, answering) | {
         "rows": len(prompts),
         "rows_cut": sum(prompt.cut for prompt in prompts),
         "evaluate_s": results.rounded(seconds, 4),
         "peak_memory_bytes": memory.peak_bytes(),
     }
-    if not how.scored:
-        measured |= at_limit(predictions, how)
+    if not answering.scored:
+        measured |= at_limit(predictions, answering)
     return Outcome(measured, predictions, trained)
 
 
-def judge(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metrics:
-    """What the answers are worth: each metric, and beside it the ends of its 95% interval.
+def judge(predictions: Sequence[dict[str, Any]], answering: Answering) -> results.Metrics:
+    """Each metric of the answers, with its 95% interval as `accuracy_low` and `accuracy_high`.
 
-    `accuracy` stands with `accuracy_low` and `accuracy_high`. Each summary's own ROUGE is added to
-    its prediction.
+    Each summary's own ROUGE is added to its prediction.
     """
     gold, answers = ([row[key] for row in predictions] for key in ("gold", "answer"))
     further: results.Metrics = {}
-    if how.labels:
-        found = metrics.classification(gold, answers, labels=how.labels)
+    if answering.labels:
+        scores = metrics.classification(gold, answers, labels=answering.labels)
         intervals = statistics.of_confusion(gold, answers)
-        if "macro_f1" not in found:
+        if "macro_f1" not in scores:
             further["undefined"] = "macro_f1: the test rows have one label only"
-        each = metrics.per_class(gold, answers, labels=how.labels)
-        further |= {"per_class": each} | _of_labels(predictions, how)
+        by_label = metrics.per_class(gold, answers, labels=answering.labels)
+        further |= {"per_class": by_label} | _label_metrics(predictions, answering)
     else:
         rows = metrics.rouge(gold, answers)
         for index, row in enumerate(predictions):
             row["rouge"] = {name: results.rounded(rows[name][index]) for name in rows}
-        found, intervals = metrics.means(rows), statistics.of_means(rows)
+        scores, intervals = metrics.means(rows), statistics.of_means(rows)
         further["rouge_tokenization"] = metrics.rouge_tokenization(gold)
-    if not how.scored:
+    if not answering.scored:
         further |= metrics.means({"output_tokens_mean": [row["tokens_out"] for row in predictions]})
-    named = {
+    with_intervals = {
         name: number
-        for metric, value in found.items()
+        for metric, value in scores.items()
         for name, number in zip(
             (metric, *metrics.interval(metric)), (value, *intervals[metric]), strict=True
         )
     }
-    return results.rounded_all(named | further)
+    return results.rounded_all(with_intervals | further)
 
 
-def _of_labels(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metrics:
-    """What only scored, or only written, labels tell."""
+def _label_metrics(predictions: Sequence[dict[str, Any]], answering: Answering) -> results.Metrics:
+    """Calibration of scored labels; strict accuracy and unreadable answers of generated ones."""
     gold = [row["gold"] for row in predictions]
-    if how.scored:
-        return metrics.calibration([_deciding(row) for row in predictions], gold)
+    if answering.scored:
+        return metrics.calibration([_deciding_scores(row) for row in predictions], gold)
     return metrics.means(
         {
             "accuracy_strict": [
@@ -168,12 +169,12 @@ def _of_labels(predictions: Sequence[dict[str, Any]], how: Answering) -> results
     )
 
 
-def _deciding(row: dict[str, Any]) -> dict[str, float]:
-    """The scores by which the answer was chosen."""
+def _deciding_scores(row: dict[str, Any]) -> dict[str, float]:
+    """The scores whose maximum is the answer."""
     return dict(row.get("scores_normalized") or row["scores"])
 
 
-def _asked(prompt: Prompt) -> dict[str, Any]:
+def _prompt_fields(prompt: Prompt) -> dict[str, Any]:
     return {
         "id": prompt.id,
         "prompt_sha256": sha256(prompt.prompt.encode()).hexdigest(),
@@ -184,26 +185,30 @@ def _asked(prompt: Prompt) -> dict[str, Any]:
 
 
 def _score(
-    model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], how: Answering
+    model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], answering: Answering
 ) -> list[dict[str, Any]]:
-    settings = how.settings
+    settings = answering.settings
     scores = scoring.score(
         model,
         tokenizer,
         prompts,
-        how.labels,
+        answering.labels,
         batch_tokens=settings.batch_tokens,
         label_end=settings.label_end,
     )
     if settings.label_normalization == "none":
-        return [_chosen(row, how.labels) for row in scores]
+        return [_chosen(row, answering.labels) for row in scores]
     if settings.label_normalization == "bytes":
-        lengths = [[len(label.encode()) for label in how.labels]] * len(prompts)
+        lengths = [[len(label.encode()) for label in answering.labels]] * len(prompts)
     else:
-        asked = scoring.questions(tokenizer, prompts, how.labels, label_end=settings.label_end)
-        lengths = [[len(path) for path in question.tree.paths] for question in asked]
+        questions = scoring.questions(
+            tokenizer, prompts, answering.labels, label_end=settings.label_end
+        )
+        lengths = [[len(path) for path in question.tree.paths] for question in questions]
     return [
-        _chosen(row, how.labels, [score / length for score, length in zip(row, own, strict=True)])
+        _chosen(
+            row, answering.labels, [score / length for score, length in zip(row, own, strict=True)]
+        )
         for row, own in zip(scores, lengths, strict=True)
     ]
 
@@ -212,47 +217,51 @@ def _chosen(
     scores: Sequence[float], labels: Sequence[str], normalized: Sequence[float] | None = None
 ) -> dict[str, Any]:
     deciding = scores if normalized is None else normalized
-    found: dict[str, Any] = {
+    prediction: dict[str, Any] = {
         "answer": labels[max(range(len(labels)), key=deciding.__getitem__)],
         "scores": {label: round(score, 5) for label, score in zip(labels, scores, strict=True)},
     }
     if normalized is not None:
         pairs = zip(labels, normalized, strict=True)
-        found["scores_normalized"] = {label: round(score, 5) for label, score in pairs}
-    return found
+        prediction["scores_normalized"] = {label: round(score, 5) for label, score in pairs}
+    return prediction
 
 
-def _write(
-    model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], how: Answering
+def _generate(
+    model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], answering: Answering
 ) -> list[dict[str, Any]]:
     texts = generation.generate(
-        model, tokenizer, prompts, how.generation, batch_tokens=how.settings.batch_tokens
+        model,
+        tokenizer,
+        prompts,
+        answering.generation,
+        batch_tokens=answering.settings.batch_tokens,
     )
-    around = encoding.Around.of(tokenizer, prompts[0])
+    answer_format = encoding.AnswerFormat.of(tokenizer, prompts[0])
     return [
-        read(text.text, around, how) | {"tokens_out": text.tokens, "ended": text.ended}
+        read(text.text, answer_format, answering) | {"tokens_out": text.tokens, "ended": text.ended}
         for text in texts
     ]
 
 
-def read(text: str, around: encoding.Around, how: Answering) -> dict[str, Any]:
-    """The answer in a text that a model wrote: a label, None where it is none, or the text."""
-    answer = around.take_off(text)
-    if not how.labels:
+def read(text: str, answer_format: encoding.AnswerFormat, answering: Answering) -> dict[str, Any]:
+    """The answer in a generated text: a label (None if it names none), or the text itself."""
+    answer = answer_format.extract_answer(text)
+    if not answering.labels:
         return {"answer": answer}
-    label, strict = metrics.match(answer, how.labels)
+    label, strict = metrics.match(answer, answering.labels)
     return {"answer": label, "strict": strict, "text": text}
 
 
-def at_limit(predictions: Sequence[dict[str, Any]], how: Answering) -> results.Metrics:
-    """What share of the answers the limit of tokens cut off, told too where it is a summary's."""
+def at_limit(predictions: Sequence[dict[str, Any]], answering: Answering) -> results.Metrics:
+    """The share of answers that `max_new_tokens` cut off; logged too where they are summaries."""
     share = metrics.means({"answers_at_limit": [not row["ended"] for row in predictions]})
-    most = how.generation.get("max_new_tokens")
-    if share["answers_at_limit"] and not how.labels:
+    limit = answering.generation.get("max_new_tokens")
+    if share["answers_at_limit"] and not answering.labels:
         log.warning(
             "%.1f%% of the answers were cut off at %s new tokens; generation.max_new_tokens sets"
             " another limit",
             100 * share["answers_at_limit"],
-            most,
+            limit,
         )
-    return share | ({"max_new_tokens": most} if most else {})
+    return share | ({"max_new_tokens": limit} if limit else {})

@@ -1,7 +1,7 @@
-"""What tuning has cost elsewhere: the loss on text of another domain, before and after.
+"""Forgetting: the loss on text of another domain, before and after tuning.
 
-Before is the untouched model, loaded by itself, in the precision of the tuned one: a tuned model
-whose adapter is disabled is not always that one, since PiSSA and OLoRA change the weights beneath.
+The base model is loaded by itself, in the precision of the tuned one. Disabling the adapter would
+not always give it back: PiSSA and OLoRA change the weights beneath.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tunebench.models import memory, outcomes
 from tunebench.models.adapters import virtual_tokens
 from tunebench.progress import bar
 from tunebench.prompts import batching, tokenization
-from tunebench.prompts.tokenization import Marked
+from tunebench.prompts.tokenization import MarkedText
 
 if TYPE_CHECKING:
     import torch
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# logits of a batch, one for each of its tokens and each of the vocabulary: 1 GB in float32
+# logits of a batch, tokens × vocabulary: 1 GB in float32
 LOGITS = 2**28
-# positions whose loss is computed at once, in float32 whatever the model's own dtype
+# positions whose loss is computed at once, in float32 whatever the model's dtype
 POSITIONS = 1024
 REMEDY = (
     "lower evaluation.batch_tokens, name a data set with shorter texts under evaluation.forgetting,"
@@ -46,14 +46,14 @@ def measure(
     context_length: int | None,
     batch_tokens: int,
 ) -> results.Metrics:
-    """The mean loss on forgetting texts before and after tuning, and by how much it has risen.
+    """The mean loss on the forgetting texts before and after tuning, and the increase.
 
     Args:
         trained: the folder that `training.train` wrote.
-        context_length: of the model, in tokens; longer texts are cut, the tuned method's virtual
-            tokens counted in, so that both models are asked the same.
-        batch_tokens: how many tokens, padding included, go through the model at once at most; fewer
-            where the vocabulary is large.
+        context_length: of the model, in tokens. Longer texts are truncated, with room for the
+            method's virtual tokens, so that both models see the same text.
+        batch_tokens: the most tokens in a batch, padding included; fewer where the vocabulary is
+            large.
 
     Returns:
         `forgetting_loss_before`, `forgetting_loss_after` and `forgetting`, in nats per token; if
@@ -66,8 +66,8 @@ def measure(
         _measure, base, method, texts,
         trained=trained, context_length=context_length, batch_tokens=batch_tokens,
     )  # fmt: skip
-    if (found := memory.unless_exhausted(work)) is not None:
-        return found
+    if (losses := memory.unless_exhausted(work)) is not None:
+        return losses
     failed = outcomes.out_of_memory()
     log.warning("forgetting: %s; %s. The evaluation stands.", outcomes.note(failed), REMEDY)
     return {"forgetting_failed": failed}
@@ -86,65 +86,69 @@ def _measure(
     budget = min(batch_tokens, max(1, LOGITS // len(tokenizer)))
     tuned = models.load(base, method, trained=trained)
     padding = tokenization.pad_id(tokenizer, tuned.config)
-    room = context_length and max(0, context_length - virtual_tokens(tuned))
-    encoded = tokenization.encode_all(tokenizer, list(map(Marked.from_row, texts)))
-    rows = [ids[:room] for ids in encoded]
+    limit = context_length and max(0, context_length - virtual_tokens(tuned))
+    encoded = tokenization.encode_all(tokenizer, list(map(MarkedText.from_row, texts)))
+    rows = [ids[:limit] for ids in encoded]
     after = mean_loss(tuned, rows, padding=padding, batch_tokens=budget)
-    del tuned  # one model at a time is in memory
+    del tuned  # one model in memory at a time
     before = mean_loss(models.load(base, method), rows, padding=padding, batch_tokens=budget)
     before, after = results.rounded(before), results.rounded(after)
-    # of the rounded ones, so that the three agree
-    risen = round(after - before, 6)
-    return {"forgetting_loss_before": before, "forgetting_loss_after": after, "forgetting": risen}
+    # from the rounded values, so that the three agree
+    increase = round(after - before, 6)
+    return {
+        "forgetting_loss_before": before,
+        "forgetting_loss_after": after,
+        "forgetting": increase,
+    }
 
 
 def mean_loss(
     model: PreTrainedModel, rows: Sequence[Sequence[int]], *, padding: int, batch_tokens: int
 ) -> float:
-    """Mean negative log-likelihood (nats) of every token of every row but each row's first.
+    """Mean negative log-likelihood (nats) of every token but each row's first.
 
     Args:
         rows: token ids of each text, within the model's context.
-        padding: the id that fills up shorter rows.
+        padding: the id that pads shorter rows.
 
     Raises:
-        EvaluationError: if the loss is not finite, naming the first such text, or there is none.
+        EvaluationError: if a text's loss is not finite, or no row has two tokens.
     """
     import torch
 
-    asked = [index for index, row in enumerate(rows) if len(row) > 1]
-    if not asked:
+    scored = [index for index, row in enumerate(rows) if len(row) > 1]
+    if not scored:
         raise EvaluationError(
             "the forgetting texts hold no token to predict; set evaluation.forgetting to a data set"
             " with longer texts"
         )
     model.eval()
     batch_tokens = batching.at_once(model, batch_tokens)
-    lengths = [len(rows[index]) for index in asked]
+    lengths = [len(rows[index]) for index in scored]
     losses: dict[int, float] = {}
 
-    def work(places: Sequence[int]) -> list[float]:
+    def work(indices: Sequence[int]) -> list[float]:
         with torch.inference_mode():
-            return _losses(model, padding, [rows[asked[place]] for place in places])
+            return _losses(model, padding, [rows[scored[index]] for index in indices])
 
-    with bar(total=len(asked), unit="text") as progress:
-        for places, found in memory.within_budget(lengths, batch_tokens, work):
-            losses |= zip([asked[place] for place in places], found, strict=True)
-            progress.update(len(places))
+    with bar(total=len(scored), unit="text") as progress:
+        for indices, batch_losses in memory.within_budget(lengths, batch_tokens, work):
+            losses |= zip([scored[index] for index in indices], batch_losses, strict=True)
+            progress.update(len(indices))
     for index, loss in sorted(losses.items()):
         if not math.isfinite(loss):
             raise EvaluationError(
                 f"forgetting text {index + 1}: the model's loss is not finite; its weights are"
                 " broken, or their dtype is too narrow (try dtype: float32)"
             )
-    return math.fsum(losses.values()) / (sum(lengths) - len(asked))
+    return math.fsum(losses.values()) / (sum(lengths) - len(scored))
 
 
 def _losses(model: Any, padding: int, rows: Sequence[Sequence[int]]) -> list[float]:
-    """Each row's sum over its tokens; see `mean_loss`."""
-    batch = {name: held.to(model.device) for name, held in batching.pad(rows, padding).items()}
+    """Each row's loss, summed over its tokens; see `mean_loss`."""
+    batch = {name: tensor.to(model.device) for name, tensor in batching.pad(rows, padding).items()}
     ids = batch["input_ids"]
-    # counted from the end, since prompt tuning puts positions of its own in front
+    # counted from the end: prompt tuning puts virtual tokens in front
     logits = model(**batch, use_cache=False).logits[:, -ids.shape[1] :]
     ids = ids.to(logits.device)
     return [
@@ -154,7 +158,7 @@ def _losses(model: Any, padding: int, rows: Sequence[Sequence[int]]) -> list[flo
 
 
 def _loss(logits: torch.Tensor, targets: torch.Tensor) -> float:
-    """The sum over positions × vocabulary, a piece of the positions at a time."""
+    """Summed cross-entropy of logits (positions × vocabulary), `POSITIONS` at a time."""
     from torch.nn.functional import cross_entropy
 
     pieces = [slice(start, start + POSITIONS) for start in range(0, len(targets), POSITIONS)]

@@ -1,4 +1,4 @@
-"""Which epoch of a tuned run is tested: the last, or the best on validation or on test rows."""
+"""Checkpoint selection: which epoch is tested, the last or the best on validation or test rows."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ Answer = Callable[[Sequence[Prompt] | DoesNotFit, Path | None], Outcome]
 
 def evaluate(
     answer: Answer,
-    how: Answering,
+    answering: Answering,
     trained: Path | None,
     *,
     test: Sequence[Prompt] | DoesNotFit,
     validation: Sequence[Prompt],
 ) -> Outcome:
-    """Judge the answers of the untouched model, or of the epoch that `evaluation.select` asks for.
+    """Judge the answers of the base model, or of the epoch that `evaluation.select` names.
 
     Args:
-        answer: what `evaluation.evaluate` does with some rows and what was trained.
-        trained: the folder that `training.train` wrote; None for the untouched model.
+        answer: `evaluation.evaluate` for the given prompts and folder of a tuned model.
+        trained: the folder that `training.train` wrote; None for the base model.
 
     Returns:
-        The outcome on the test rows, whose `trained` is the folder that answered; where an epoch
-        was chosen its metrics name it, and hold each epoch's headline metric.
+        The outcome on the test rows, whose `trained` is the folder that answered. If an epoch was
+        chosen, its metrics name it and hold each epoch's headline metric.
 
     Raises:
-        EvaluationError: if an epoch is to be chosen and training kept none.
+        EvaluationError: if an epoch is to be chosen and training saved none.
     """
-    select = how.settings.select
+    select = answering.settings.select
     if trained is None or select == "last" or outcomes.failure(trained):
         return answer(test, trained)
     saved = _saved(trained)
     rows = test if select == "best_test" else validation
     tried = {epoch: answer(rows, folder) for epoch, folder in saved.items()}
-    headline = metrics.HEADLINE[how.task]
+    headline = metrics.HEADLINE[answering.task]
     scores = {epoch: outcome.metrics[headline] for epoch, outcome in tried.items()}
-    best = max(scores, key=lambda epoch: (scores[epoch], -epoch))  # the earliest of equals
+    best = max(scores, key=lambda epoch: (scores[epoch], -epoch))  # ties: the earliest
     outcome = tried[best] if select == "best_test" else answer(test, saved[best])
     further = {
         "epoch": best,
         "epoch_chosen_on": "test" if select == "best_test" else "validation",
-        # the best of several looks at the test rows lies above what new rows would show
+        # the best of several scores on the test rows overestimates the score on new rows
         "optimistic": select == "best_test",
         "epochs": {str(epoch): {headline: score} for epoch, score in scores.items()},
     }

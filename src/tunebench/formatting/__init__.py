@@ -1,7 +1,7 @@
-"""Rows to prompts: which rows one file of prompts holds, and how they look.
+"""Rows to prompts: which rows go into a file of prompts, and how they are formatted.
 
-- `templates`: what stands around a row, an answer and the solved examples
-- `fitting`: prompts cut to the model's context
+- `templates`: templates as layouts, for one tokenizer
+- `fitting`: prompts truncated to the model's context
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tunebench.data import sampling, tables
 from tunebench.data.tables import TextRow
 from tunebench.errors import ContextError, PromptError
 from tunebench.formatting import templates
-from tunebench.formatting.fitting import PromptFormat, answer_lengths, refuse_unknown
+from tunebench.formatting.fitting import PromptFormat, answer_lengths, check_vocabulary
 from tunebench.formatting.templates import Layout
 from tunebench.paths import Run
 from tunebench.progress import bar
@@ -26,8 +26,8 @@ from tunebench.prompts.tokenization import Tokenizer
 
 ROWS_AT_ONCE = 1000  # tokenized together
 ANSWERS_THAT_FIT = 0.99
-MOST_ROWS_MEASURED = 20_000
-# a model that was not trained writes marks and blanks around a label: `**Positive**.`
+MAX_ROWS_MEASURED = 20_000
+# an untuned model writes punctuation around a label: `**Positive**.`
 SPARE_LABEL_TOKENS = 8
 
 
@@ -39,11 +39,11 @@ def training_prompts(
     Raises:
         PromptError: if the template does not work with the tokenizer, or a row does not fit.
     """
-    style = _format(params, run, pin, labels)
+    prompt_format = _format(params, run, pin, labels)
     return [
         prompt
         for path in sorted(paths.subset(run).glob("*.parquet"))
-        for prompt in _format_all(style, tables.read(path), split=path.stem, answer=True)
+        for prompt in _format_all(prompt_format, tables.read(path), split=path.stem, answer=True)
     ]
 
 
@@ -52,30 +52,32 @@ def test_prompts(
 ) -> list[Prompt] | DoesNotFit:
     """The prompts of the test sample, the same rows for every method, in the source's order.
 
+    `DoesNotFit` if a row does not fit with the method's solved examples.
+
     Args:
-        run: with a `method`, its own template, instruction and solved examples count.
+        run: if it has a `method`, its template, instruction and solved examples are used.
 
     Raises:
-        PromptError: if the template does not work with the tokenizer, two labels are the same
-            tokens, or without solved examples a row does not fit.
+        PromptError: if the template does not work with the tokenizer, two labels have the same
+            tokens, or a row does not fit without solved examples.
     """
     dataset = params.dataset(run.dataset)
-    style = _format(params, run, pin, labels)
-    given = paths.split(run.dataset, "test")
-    known = sampling.labels_of(given, stratify=dataset.labelled)
-    sample = tables.take(given, sampling.test_sample(known, dataset.test_rows))
+    prompt_format = _format(params, run, pin, labels)
+    test_path = paths.split(run.dataset, "test")
+    row_labels = sampling.labels_of(test_path, stratify=dataset.labelled)
+    sample = tables.take(test_path, sampling.test_sample(row_labels, dataset.test_rows))
     try:
-        prompts = _format_all(style, sample, split="test", answer=False)
+        prompts = _format_all(prompt_format, sample, split="test", answer=False)
     except ContextError as error:
-        if not style.shots:
+        if not prompt_format.shots:
             raise
         return DoesNotFit(error.needed, error.available)
-    _refuse_equal_labels(prompts[0], labels, style.tokenizer)
+    _check_labels_differ(prompts[0], labels, prompt_format.tokenizer)
     return prompts
 
 
 def _format(params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]) -> PromptFormat:
-    """The data set's template and instruction, or the method's own where it names them."""
+    """The format by the data set's template and instruction, or the method's own if it has them."""
     dataset = params.dataset(run.dataset)
     method = (
         params.prompting_method(run.method) if run.method else PromptingMethod(kind="prompting")
@@ -84,13 +86,13 @@ def _format(params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]
     tokenizer = models.load_tokenizer(models.Base.pinned(params.model(run.model), pin))
     instruction = dataset.instruction if method.instruction is None else method.instruction
     try:
-        layout = templates.lay_out(
+        layout = templates.build_layout(
             params.templates[name], tokenizer, instruction=instruction, shots=method.shots
         )
     except PromptError as error:
         raise PromptError(f"params.yaml: templates.{name}: for {run.model}: {error}") from None
     vocabulary_size = pin.get("vocabulary_size")
-    refuse_unknown(encoding.ends(tokenizer, layout.tail), tokenizer, vocabulary_size)
+    check_vocabulary(encoding.end_token_ids(tokenizer, layout.tail), tokenizer, vocabulary_size)
     limits = [dataset.max_length] if dataset.max_length else []
     if pin["context_length"]:
         limits.append(max(0, pin["context_length"] - params.virtual_tokens))
@@ -111,46 +113,46 @@ def _shots(run: Run, dataset: Dataset, method: PromptingMethod) -> list[TextRow]
     """Solved examples: from the training rows only, the same for every test row."""
     if not method.shots:
         return []
-    given = paths.split(run.dataset, "train")
+    train_path = paths.split(run.dataset, "train")
     if method.shots_order == "source":
-        return tables.take(given, list(range(method.shots)))
-    labels = sampling.labels_of(given, stratify=dataset.labelled)
-    return tables.take(given, sampling.first_rows(labels, method.shots))
+        return tables.take(train_path, list(range(method.shots)))
+    labels = sampling.labels_of(train_path, stratify=dataset.labelled)
+    return tables.take(train_path, sampling.first_rows(labels, method.shots))
 
 
 def _answer_tokens(
     params: Params, run: Run, layout: Layout, tokenizer: Tokenizer, labels: Sequence[str]
 ) -> int:
-    """Tokens that an answer may take: those that are asked for, else as training answers have.
+    """Tokens reserved for an answer: `max_new_tokens`, or else what training answers need.
 
-    Of summaries all but the longest hundredth fit. All rows, training and test ones, are cut alike
-    for it, whatever the train size.
+    For summaries that is their 99th percentile. It is the same for all rows, training and test, and
+    for every train size.
     """
     dataset = params.dataset(run.dataset)
-    writes = not dataset.labelled or params.evaluation.mode == "generate"
-    asked = params.generation_for(dataset)
-    if writes and asked.get("max_new_tokens"):
-        return int(asked["max_new_tokens"])
+    generated = not dataset.labelled or params.evaluation.mode == "generate"
+    options = params.generation_for(dataset)
+    if generated and options.get("max_new_tokens"):
+        return int(options["max_new_tokens"])
     if dataset.labelled:
         completions = [layout.complete(label) for label in labels]
-        spare = SPARE_LABEL_TOKENS if writes else 0
+        spare = SPARE_LABEL_TOKENS if generated else 0
         return max(answer_lengths(layout, tokenizer, completions)) + spare
-    rows = _some(paths.split(run.dataset, "train"))
+    rows = _rows_to_measure(paths.split(run.dataset, "train"))
     lengths = answer_lengths(layout, tokenizer, [layout.complete(row["target"]) for row in rows])
     return sorted(lengths)[int(ANSWERS_THAT_FIT * (len(lengths) - 1) + 0.5)]
 
 
-def _some(path: Path) -> list[TextRow]:
-    """As many of a split's rows as tell how long answers are, spread over all of it."""
+def _rows_to_measure(path: Path) -> list[TextRow]:
+    """An evenly spaced sample of a split's rows, to measure answer lengths."""
     count = tables.count(path)
-    step = -(-count // MOST_ROWS_MEASURED)
+    step = -(-count // MAX_ROWS_MEASURED)
     return tables.take(path, list(range(0, count, step)))
 
 
-def _refuse_equal_labels(prompt: Prompt, labels: Sequence[str], tokenizer: Tokenizer) -> None:
-    """Labels that no model with this tokenizer can tell apart.
+def _check_labels_differ(prompt: Prompt, labels: Sequence[str], tokenizer: Tokenizer) -> None:
+    """Refuse labels that no model with this tokenizer can distinguish.
 
-    They are the same tokens, or one begins another and nothing ends an answer.
+    They have the same tokens, or one is a prefix of another and answers have no end token.
     """
     if not labels:
         return
@@ -163,7 +165,7 @@ def _refuse_equal_labels(prompt: Prompt, labels: Sequence[str], tokenizer: Token
                 " tokenizer; give them other names with label_names"
             )
         seen[ids] = label
-    if not encoding.ends(tokenizer, prompt.tail) and encoding.one_begins_another(answers):
+    if not encoding.end_token_ids(tokenizer, prompt.tail) and encoding.one_begins_another(answers):
         raise PromptError(
             "one label begins another, and nothing ends an answer: the tokenizer has no"
             " end-of-sequence token; end the template's completion, or give other label_names"
@@ -171,12 +173,12 @@ def _refuse_equal_labels(prompt: Prompt, labels: Sequence[str], tokenizer: Token
 
 
 def _format_all(
-    style: PromptFormat, rows: Sequence[TextRow], *, split: str, answer: bool
+    prompt_format: PromptFormat, rows: Sequence[TextRow], *, split: str, answer: bool
 ) -> list[Prompt]:
     formatted = []
     with bar(total=len(rows), unit="row") as progress:
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            some = rows[start : start + ROWS_AT_ONCE]
-            formatted += style.format_all(some, split=split, answer=answer)
-            progress.update(len(some))
+            chunk = rows[start : start + ROWS_AT_ONCE]
+            formatted += prompt_format.format_all(chunk, split=split, answer=answer)
+            progress.update(len(chunk))
     return formatted

@@ -1,4 +1,4 @@
-"""Templates made ready for one tokenizer: what stands around a row, an answer and its examples."""
+"""Templates as layouts for one tokenizer: the text around rows, answers and solved examples."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 from tunebench.config.data import Template
 from tunebench.errors import PromptError
 from tunebench.prompts import control_tokens
-from tunebench.prompts.tokenization import Marked, Span, Tokenizer
+from tunebench.prompts.tokenization import MarkedText, Span, Tokenizer
 
-# some chat templates print today's date; Llama 3.1's own default makes every day's prompts the same
+# some chat templates contain today's date; Llama 3.1's default date makes prompts reproducible
 FIXED_VARIABLES = {"date_string": "26 Jul 2024"}
 
-# no text holds them: a field's place while a chat template renders, and white space to try it with
+# placeholders for fields while a chat template is rendered, and white space to see what it strips
 _MARK = re.compile("\ue000([0-9]+)\ue001")
 _WIDE_SPACE = "\u2003"
 
 
 @dataclass(frozen=True)
 class Field:
-    """A place that the row fills, or the solved example number `shot`.
+    """A placeholder for a column of the row, or of the solved example number `shot`.
 
-    Chat templates may strip what they are given; here that happens to the row's own text.
+    If a chat template strips its messages, the row's text is stripped in the same way.
     """
 
     name: str
@@ -33,22 +33,22 @@ class Field:
     strip_left: bool = False
     strip_right: bool = False
 
-    def fill(self, text: str) -> Marked:
-        """What stands in this place."""
+    def fill(self, text: str) -> MarkedText:
+        """The text in place of this field."""
         text = text.lstrip() if self.strip_left else text
-        return Marked.from_row(text.rstrip() if self.strip_right else text)
+        return MarkedText.from_row(text.rstrip() if self.strip_right else text)
 
 
 Piece = str | Field
-Turn = tuple[str, list[Piece]]  # a role, and what it says
+Turn = tuple[str, list[Piece]]  # a role, and its content
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The pieces of a prompt, and what comes before and after the answer to it.
+    """The pieces of a prompt, and the text around its answer.
 
-    The model writes `lead`, the answer and `tail`, which ends with the end-of-turn token where the
-    template has one. `begin` is that of `tokenization.Marked`.
+    A completion is `lead`, the answer and `tail`, which ends with the template's end-of-turn token
+    if it has one. `begin` is that of `tokenization.MarkedText`.
     """
 
     prompt: Sequence[Piece]
@@ -57,42 +57,42 @@ class Layout:
     answer: Field = Field("completion")
     begin: bool = True
 
-    def fill(self, row: Mapping[str, str], shots: Sequence[Mapping[str, str]]) -> Marked:
+    def fill(self, row: Mapping[str, str], shots: Sequence[Mapping[str, str]]) -> MarkedText:
         """The prompt of one row, after its solved examples."""
-        filled = Marked("", begin=self.begin)
+        filled = MarkedText("", begin=self.begin)
         for piece in self.prompt:
             if isinstance(piece, Field):
                 source = row if piece.shot is None else shots[piece.shot]
                 filled += piece.fill(source[piece.name])
             else:
-                filled += Marked(piece)
+                filled += MarkedText(piece)
         return filled
 
     def complete(self, target: str) -> tuple[str, Span]:
-        """What a model learns to write, and the span of the answer in it."""
+        """The completion, and the span of the answer in it."""
         answer = self.answer.fill(target).text
         start = len(self.lead)
         return f"{self.lead}{answer}{self.tail}", (start, start + len(answer))
 
 
-def lay_out(
+def build_layout(
     template: Template, tokenizer: Tokenizer, *, instruction: str = "", shots: int = 0
 ) -> Layout:
-    """A template as pieces, its solved examples as fields of their own.
+    """A template as pieces, with fields for the row and for the solved examples.
 
     Raises:
-        PromptError: if the tokenizer has no chat template, or it refuses or leaves out a turn.
+        PromptError: if the tokenizer has no chat template, or that refuses or omits a turn.
     """
     parse = _Parser(instruction)
     if template.messages is not None:
-        return _lay_out_chat(template, tokenizer, parse, shots)
+        return _build_chat_layout(template, tokenizer, parse, shots)
     examples = [
         piece for shot in range(shots) for piece in parse.pieces(str(template.shot), shot=shot)
     ]
     prompt: list[Piece] = []
     for piece in parse.pieces(str(template.prompt)):
         prompt += examples if piece == Field("shots") else [piece]
-    lead, tail = _around(template)
+    lead, tail = _completion_affixes(template)
     return Layout(prompt, lead=lead, tail=tail)
 
 
@@ -114,16 +114,18 @@ class _Parser:
                 yield Field(name, None if name == "labels" else shot)
 
 
-def _lay_out_chat(template: Template, tokenizer: Tokenizer, parse: _Parser, shots: int) -> Layout:
+def _build_chat_layout(
+    template: Template, tokenizer: Tokenizer, parse: _Parser, shots: int
+) -> Layout:
     if tokenizer.chat_template is None:
         raise PromptError(
             "the tokenizer has no chat template; use a template with a prompt, or put a"
             " chat_template.jinja into the model's folder"
         )
-    given = template.messages or []
-    fixed = [entry for entry in given if entry.role == "system"]
-    turns = [entry for entry in given if entry.role != "system"]
-    messages: list[Turn] = [(entry.role, parse.pieces(entry.content)) for entry in fixed]
+    template_messages = template.messages or []
+    system_entries = [entry for entry in template_messages if entry.role == "system"]
+    turns = [entry for entry in template_messages if entry.role != "system"]
+    messages: list[Turn] = [(entry.role, parse.pieces(entry.content)) for entry in system_entries]
     for shot in range(shots):
         messages += [(entry.role, parse.pieces(entry.content, shot=shot)) for entry in turns]
         messages.append(("assistant", parse.pieces(template.completion, shot=shot)))
@@ -133,20 +135,20 @@ def _lay_out_chat(template: Template, tokenizer: Tokenizer, parse: _Parser, shot
     def render(entries: list[Turn], **options: Any) -> list[Piece]:
         return _render(tokenizer, entries, variables | options)
 
-    asked = render(messages, add_generation_prompt=True)
-    _refuse_lost_fields(asked, messages)
-    answered = render([*messages, ("assistant", parse.pieces(template.completion))])
-    return _with_answer(asked, answered, _around(template), tokenizer)
+    prompt = render(messages, add_generation_prompt=True)
+    _check_fields(prompt, messages)
+    with_answer = render([*messages, ("assistant", parse.pieces(template.completion))])
+    return _with_answer(prompt, with_answer, _completion_affixes(template), tokenizer)
 
 
-def _around(template: Template) -> tuple[str, str]:
-    """What a template's `completion` writes before and behind the answer."""
+def _completion_affixes(template: Template) -> tuple[str, str]:
+    """The text of a template's `completion` before and after the answer."""
     lead, tail = template.completion.split("{completion}")
     return lead.format(), tail.format()
 
 
 def _render(tokenizer: Tokenizer, entries: list[Turn], options: dict[str, Any]) -> list[Piece]:
-    """What the chat template makes of the turns, with its fields where it puts them."""
+    """The turns as rendered by the chat template, with fields at their places."""
     fields: list[Field] = []
 
     def content(pieces: list[Piece], space: str) -> str:
@@ -192,8 +194,8 @@ def _apply(tokenizer: Tokenizer, turns: list[dict[str, str]], options: dict[str,
         ) from None
 
 
-def _refuse_lost_fields(asked: list[Piece], messages: list[Turn]) -> None:
-    shown = {(piece.name, piece.shot) for piece in asked if isinstance(piece, Field)}
+def _check_fields(prompt: list[Piece], messages: list[Turn]) -> None:
+    shown = {(piece.name, piece.shot) for piece in prompt if isinstance(piece, Field)}
     for field in (piece for _, pieces in messages for piece in pieces):
         if isinstance(field, Field) and (field.name, field.shot) not in shown:
             raise PromptError(
@@ -203,34 +205,36 @@ def _refuse_lost_fields(asked: list[Piece], messages: list[Turn]) -> None:
 
 
 def _with_answer(
-    asked: list[Piece], answered: list[Piece], own: tuple[str, str], tokenizer: Tokenizer
+    prompt: list[Piece], with_answer: list[Piece], affixes: tuple[str, str], tokenizer: Tokenizer
 ) -> Layout:
-    """Prompt, and what the chat template writes around the answer to it.
+    """The layout of a prompt, with the chat template's text around its answer.
 
     Args:
-        own: what our template's `completion` writes before and behind the answer.
+        affixes: the text of the template's `completion` before and after the answer.
     """
-    place = max(
+    position = max(
         index
-        for index, piece in enumerate(answered)
+        for index, piece in enumerate(with_answer)
         if isinstance(piece, Field) and piece.name == "completion"
     )
-    answer = answered[place]
+    answer = with_answer[position]
     assert isinstance(answer, Field)
-    after = "".join(piece for piece in answered[place + 1 :] if isinstance(piece, str))
-    end = control_tokens.pattern(tokenizer).search(after, after.startswith(own[1]) * len(own[1]))
-    before, shown = _ending(answered[:place]), _ending(asked)
+    after = "".join(piece for piece in with_answer[position + 1 :] if isinstance(piece, str))
+    end = control_tokens.pattern(tokenizer).search(
+        after, after.startswith(affixes[1]) * len(affixes[1])
+    )
+    before, prompt_ending = _ending(with_answer[:position]), _ending(prompt)
     return Layout(
-        asked,
-        # where the generation prompt is no beginning of the answered one, the former counts
-        lead=before.removeprefix(shown) if before.startswith(shown) else own[0],
-        tail=after[: end.end()] if end else own[1],
+        prompt,
+        # if the generation prompt is not a prefix of the conversation, it takes precedence
+        lead=before.removeprefix(prompt_ending) if before.startswith(prompt_ending) else affixes[0],
+        tail=after[: end.end()] if end else affixes[1],
         answer=answer,
         begin=False,
     )
 
 
 def _ending(pieces: list[Piece]) -> str:
-    """The text behind the last field."""
+    """The text after the last field."""
     last = pieces[-1] if pieces else ""
     return last if isinstance(last, str) else ""

@@ -1,8 +1,8 @@
-"""What predictions are worth.
+"""Metrics of predictions.
 
 - `classes`: accuracy, F1, calibration
 - `texts`, `words`: ROUGE in any script
-- `reading`: which label a written answer is
+- `reading`: which label a generated answer names
 - `statistics`: intervals and paired tests
 """
 
@@ -31,12 +31,12 @@ __all__ = [
 
 QUALITY = ("accuracy", "macro_f1", *ROUGE)
 
-# the metric that a task is judged by first, in tables and curves
+# a task's first metric, in tables and curves
 HEADLINE = {"classification": "accuracy", "summarization": "rouge1"}
 
 
 def interval(metric: str) -> tuple[str, str]:
-    """The names of the ends of a metric's 95% interval."""
+    """The names of the lower and upper end of a metric's 95% interval."""
     return f"{metric}_low", f"{metric}_high"
 
 

@@ -1,4 +1,4 @@
-"""Labels: accuracy, F1, and how far their probabilities can be believed."""
+"""Classification: accuracy, F1 and calibration."""
 
 from __future__ import annotations
 
@@ -10,56 +10,61 @@ def classification(
 ) -> dict[str, float]:
     """Accuracy and macro-averaged F1 (scikit-learn), fractions in [0, 1].
 
-    Macro-F1 averages over the task's labels that a row has or an answer is; F1 is not defined for
-    others (`zero_division=nan`). A row without an answer, None, costs its label recall and is no
-    label of its own. Where the test rows have one label only, macro-F1 would say nothing of the
-    others, and is left out.
+    Macro-F1 averages over the labels that occur in `gold` or `answers`; F1 is undefined for others
+    (`zero_division=nan`). An answer that is None lowers its gold label's recall, and is no label of
+    its own. Macro-F1 is omitted if the test rows have one label only.
     """
     from sklearn.metrics import accuracy_score, f1_score
 
-    right, given, numbers = _numbered(gold, answers, labels)
-    found = {"accuracy": float(accuracy_score(right, given))}
+    gold_ids, answer_ids, label_ids = _as_ids(gold, answers, labels)
+    scores = {"accuracy": float(accuracy_score(gold_ids, answer_ids))}
     if len(set(gold)) > 1:
-        found["macro_f1"] = float(
-            f1_score(right, given, labels=numbers, average="macro", zero_division=float("nan"))
+        scores["macro_f1"] = float(
+            f1_score(
+                gold_ids,
+                answer_ids,
+                labels=label_ids,
+                average="macro",
+                zero_division=float("nan"),
+            )
         )
-    return found
+    return scores
 
 
 def per_class(
     gold: Sequence[str], answers: Sequence[str | None], *, labels: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Label → its `rows`, and precision, recall and F1 (scikit-learn) where they are defined.
+    """Label → its `rows`, and precision, recall and F1 (scikit-learn) if they are defined.
 
-    Precision is not where no answer is that label, recall is not where no row has it. A label with
-    neither is left out, so that macro-F1 is the mean of what stands here.
+    Precision is undefined if no answer is that label, recall if no row has it. A label with neither
+    is omitted, so that macro-F1 is the mean of these F1 scores.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
-    right, given, numbers = _numbered(gold, answers, labels)
+    gold_ids, answer_ids, label_ids = _as_ids(gold, answers, labels)
     columns = precision_recall_fscore_support(
-        right, given, labels=numbers, zero_division=float("nan")
+        gold_ids, answer_ids, labels=label_ids, zero_division=float("nan")
     )
     names = ("precision", "recall", "f1", "rows")
-    found = {
+    scores = {
         label: {name: float(value) for name, value in zip(names, values, strict=True)
                 if value == value}
         for label, values in zip(labels, zip(*columns, strict=True), strict=True)
     }  # fmt: skip
-    return {label: found[label] for label in sorted(found) if "f1" in found[label]}
+    return {label: scores[label] for label in sorted(scores) if "f1" in scores[label]}
 
 
-def _numbered(
+def _as_ids(
     gold: Sequence[str], answers: Sequence[str | None], labels: Sequence[str]
 ) -> tuple[list[int], list[int], list[int]]:
-    """Gold labels, answers and labels as numbers: no answer is -1, which no label can be.
+    """Gold labels, answers and labels as integers; a missing answer is -1.
 
     Raises:
-        KeyError: for a gold label or an answer that is none of the task's labels.
+        KeyError: for a gold label or an answer that is not in `labels`.
     """
-    number = {label: index for index, label in enumerate(labels)}
-    given = [-1 if answer is None else number[answer] for answer in answers]
-    return [number[label] for label in gold], given, list(number.values())
+    ids = {label: index for index, label in enumerate(labels)}
+    answer_ids = [-1 if answer is None else ids[answer] for answer in answers]
+    return [ids[label] for label in gold], answer_ids, list(ids.values())
 
 
 def calibration(
@@ -68,8 +73,8 @@ def calibration(
     """Expected calibration error and Brier score of the labels' probabilities.
 
     Args:
-        scores: each row's label → log-likelihood (nats); their softmax over the labels is what the
-            model holds each of them for.
+        scores: each row's label → log-likelihood (nats); the probabilities are their softmax over
+            the labels.
         bins: of equal width, as in Guo et al. 2017 (arXiv 1706.04599).
 
     Returns:
@@ -80,13 +85,13 @@ def calibration(
     labels = list(scores[0])
     values = np.array([[row[label] for label in labels] for row in scores])
     values = np.exp(values - values.max(axis=1, keepdims=True))
-    held = values / values.sum(axis=1, keepdims=True)
+    probabilities = values / values.sum(axis=1, keepdims=True)
     truth = np.array([[label == right for label in labels] for right in gold], dtype=float)
-    surest = held.argmax(axis=1)
-    confidence, right = held.max(axis=1), truth[np.arange(len(gold)), surest]
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.abs(np.bincount(place, confidence - right, minlength=bins))
+    predicted = probabilities.argmax(axis=1)
+    confidence, right = probabilities.max(axis=1), truth[np.arange(len(gold)), predicted]
+    bin_indices = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.abs(np.bincount(bin_indices, confidence - right, minlength=bins))
     return {
         "ece": float(gaps.sum() / len(gold)),
-        "brier": float(((held - truth) ** 2).sum(axis=1).mean()),
+        "brier": float(((probabilities - truth) ** 2).sum(axis=1).mean()),
     }

@@ -1,9 +1,8 @@
-"""How far a measured number could be off: 95% intervals by the bootstrap (Efron 1979).
+"""95% confidence intervals by the bootstrap (Efron 1979), and paired tests.
 
-Test rows are drawn again, with replacement, as many as there are; the interval holds the middle 95%
-of what 10,000 such draws give (the percentile method). Where every row is alike, all answers right
-for instance, no draw differs and the interval is a point: it says nothing of rows that are unlike
-those of the test.
+Test rows are resampled with replacement 10,000 times, and the interval is the middle 95% of the
+results (the percentile method). If all rows have the same value, as when every answer is correct,
+all resamples are equal and the interval is a point: it tells nothing about other rows.
 """
 
 from __future__ import annotations
@@ -22,29 +21,29 @@ Interval = tuple[float, float]
 DRAWS = 10_000
 LEVEL = 0.95
 SEED = 0
-# rows drawn at a time, some 10 MB: larger pieces fall out of the processor's cache, and 2,000 rows
-# of four metrics took 0.18 s in pieces of two million, 0.11 s in these
+# rows drawn at a time, some 10 MB: larger chunks do not fit the processor's cache, and 2,000 rows
+# of four metrics took 0.18 s in chunks of two million, 0.11 s in these
 _CHUNK = 250_000
 
 
 def of_means(values: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
-    """The interval of each mean, all from the same draws.
+    """The interval of each mean, from the same resamples.
 
     Args:
         values: metric → one value for each test row, in the rows' order.
 
     Raises:
-        ValueError: where there is no row, or metrics differ in their number of rows.
+        ValueError: if there are no rows, or metrics differ in their number of rows.
     """
-    draws = drawn_means(list(values.values()))
+    draws = bootstrap_means(list(values.values()))
     return {name: _middle(draws[:, index]) for index, name in enumerate(values)}
 
 
-def drawn_means(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """The mean of each list of values in each draw, all from the same draws: draws × lists.
+def bootstrap_means(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """The mean of each list of values in each resample: draws × lists.
 
     Raises:
-        ValueError: where there is no row, or lists differ in their number of rows.
+        ValueError: if there are no rows, or lists differ in their number of rows.
     """
     import numpy as np
 
@@ -58,7 +57,7 @@ def drawn_means(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     for start in range(0, DRAWS, step):
         size = min(step, DRAWS - start)
         drawn = random.integers(count, size=(size, count))
-        # how often each row was drawn, so that all means come of one product
+        # how often each row was drawn, so that one matrix product gives all means
         drawn += np.arange(size)[:, None] * count
         times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
         means[start : start + size] = times @ rows / count
@@ -68,70 +67,73 @@ def drawn_means(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
 def of_confusion(gold: Sequence[str], answers: Sequence[str | None]) -> dict[str, Interval]:
     """The intervals of accuracy and macro-averaged F1.
 
-    Both follow from how many rows stand in each cell of the confusion matrix, and drawing rows is
-    drawing those counts from a multinomial distribution: so 25,000 rows cost no more than 200.
+    Both are functions of the confusion matrix, and resampling rows is drawing its counts from a
+    multinomial distribution. So 25,000 rows take no longer than 200.
 
     Args:
-        answers: None where a row was not answered.
+        answers: None if an answer names no label.
 
     Raises:
-        ValueError: where there is no row, or not one answer for each gold label.
+        ValueError: if there are no rows, or not one answer for each gold label.
     """
     import numpy as np
 
     if len(gold) != len(answers) or not gold:
         raise ValueError(f"{len(gold)} gold labels and {len(answers)} answers")
-    cells, times = _confusion(gold, answers)
-    drawn = np.random.default_rng(SEED).multinomial(len(gold), times / len(gold), size=DRAWS)
+    cells, counts = _confusion(gold, answers)
+    drawn = np.random.default_rng(SEED).multinomial(len(gold), counts / len(gold), size=DRAWS)
     return {name: _middle(values) for name, values in _of_counts(drawn, cells).items()}
 
 
 def _confusion(
     gold: Sequence[str], answers: Sequence[str | None]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cells in which rows stand, and how many: gold and answer × cells × labels, one-hot.
+    """The nonzero cells of the confusion matrix, and their counts.
 
-    No answer is no label: all zeros.
+    Cells are (gold, answer) × cells × labels, one-hot; an answer that is None is all zeros.
     """
     import numpy as np
 
     labels = sorted({*gold, *(answer for answer in answers if answer is not None)})
-    place: dict[str | None, int] = {label: index for index, label in enumerate(labels)}
-    place[None] = len(labels)
+    index_of: dict[str | None, int] = {label: index for index, label in enumerate(labels)}
+    index_of[None] = len(labels)
     rows = np.array(
-        [(place[right], place[given]) for right, given in zip(gold, answers, strict=True)]
+        [
+            (index_of[right], index_of[answered])
+            for right, answered in zip(gold, answers, strict=True)
+        ]
     )
-    cells, times = np.unique(rows, axis=0, return_counts=True)
-    return np.eye(len(labels) + 1, len(labels), dtype=np.int64)[cells.T], times
+    cells, counts = np.unique(rows, axis=0, return_counts=True)
+    return np.eye(len(labels) + 1, len(labels), dtype=np.int64)[cells.T], counts
 
 
 def _of_counts(
     drawn: NDArray[np.int64], cells: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Accuracy and macro-F1 of each draw, from its rows in each cell: draws × cells.
+    """Accuracy and macro-F1 of each draw, from its counts: draws × cells.
 
-    Macro-F1 is the mean over the labels that stand in the draw (scikit-learn's zero_division=nan).
+    Macro-F1 is the mean over the labels that occur in the draw (scikit-learn's zero_division=nan).
     """
     import numpy as np
 
-    right, given = cells
-    hits = drawn @ (right * given)  # draws × labels
-    seen = drawn @ (right + given)  # gold and answers that name the label
+    right, answered = cells
+    hits = drawn @ (right * answered)  # draws × labels
+    seen = drawn @ (right + answered)  # gold and answers that name the label
     f1 = 2 * hits / np.maximum(seen, 1)
     return {"accuracy": hits.sum(1) / drawn.sum(1), "macro_f1": f1.sum(1) / (seen > 0).sum(1)}
 
 
 def of_median(rounds: Sequence[Sequence[float]]) -> Interval:
-    """The interval of the median of all values, where each subject was measured in every round.
+    """The interval of the median of all values, if each subject is measured in every round.
 
-    Subjects are drawn again, each with all its rounds: a prompt that takes long does so each time,
-    and measuring it three times makes no three prompts of it.
+    Subjects are resampled with all their rounds (cluster bootstrap): repeated measurements of one
+    prompt are not independent.
 
     Args:
-        rounds: each the values of the same subjects, in the same order.
+        rounds: each has the values of the same subjects, in the same order.
 
     Raises:
-        ValueError: where there is no value, or rounds differ in their number of subjects.
+        ValueError: if there are no values, or rounds differ in their number of subjects.
     """
     import numpy as np
 
@@ -146,13 +148,13 @@ def of_median(rounds: Sequence[Sequence[float]]) -> Interval:
 def over_seeds(means: Sequence[float], intervals: Sequence[Interval]) -> Interval:
     """The interval of the mean over several seeds, each with the interval of its own mean.
 
-    Two errors add as squares. All seeds answer the same test rows, so that what those rows are off
-    is not averaged away: it counts as wide as in one run. What the seeds differ counts by Student's
-    t for their number, 4.3 standard errors for three. That is wider rather than narrower than a
-    bootstrap over rows and seeds together, since a part of what the seeds differ is the rows' own.
+    Two errors are added in quadrature. The error of the test rows is as large as in one run: all
+    seeds answer the same rows, so it does not average out. The error of the seeds is Student's t
+    times their standard error (4.3 times for three seeds). The result is conservative compared with
+    a bootstrap over rows and seeds, since seeds differ partly because of the rows.
 
     Raises:
-        ValueError: where there is not one interval for each mean.
+        ValueError: if there is not one interval for each mean.
     """
     from scipy.stats import t
 
@@ -169,47 +171,47 @@ def over_seeds(means: Sequence[float], intervals: Sequence[Interval]) -> Interva
     return max(0.0, middle - below), min(1.0, middle + above)
 
 
-def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
-    """The p-value of McNemar's exact test: which of two is right more often, on the same rows.
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """The p-value of McNemar's exact test of whether two methods are correct equally often.
 
-    Only rows on which one of them is right count (McNemar 1947; the exact, binomial form).
+    Only rows on which exactly one of them is correct count (McNemar 1947; the binomial form).
     """
     from scipy.stats import binomtest
 
-    pairs = list(zip(ours, theirs, strict=True))
+    pairs = list(zip(first, second, strict=True))
     wins, losses = pairs.count((True, False)), pairs.count((False, True))
     return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def of_difference(draws: NDArray[np.float64]) -> tuple[Interval, float]:
-    """The interval of a difference and the p-value of its being none, from its drawn values.
+    """The interval of a difference, and the p-value of it being zero, from its bootstrap draws.
 
-    The p-value is twice the share of draws on the other side of zero, the observed one counted in
-    (Davison & Hinkley 1997), so it is never smaller than 2 / (draws + 1).
+    The p-value is twice the fraction of draws on the other side of zero, where the observed value
+    counts as a draw (Davison & Hinkley 1997), so it is at least 2 / (draws + 1).
     """
     below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
     return _middle(draws), min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
 
 
 def over_runs(draws: NDArray[np.float64], runs: Sequence[int]) -> NDArray[np.float64]:
-    """The drawn mean of one method over its seeds' runs, seeds drawn again too: one for each draw.
+    """The mean of one method in each draw, with its seeds resampled too.
 
     Args:
-        draws: of `drawn_means`, draws × runs.
+        draws: what `bootstrap_means` returns, draws × runs.
         runs: the method's columns in it.
     """
     import numpy as np
 
-    own = draws[:, list(runs)]
-    if own.shape[1] == 1:
-        return own[:, 0]
-    chosen = np.random.default_rng(SEED + 1).integers(own.shape[1], size=own.shape)
-    means: NDArray[np.float64] = np.take_along_axis(own, chosen, axis=1).mean(axis=1)
+    of_method = draws[:, list(runs)]
+    if of_method.shape[1] == 1:
+        return of_method[:, 0]
+    chosen = np.random.default_rng(SEED + 1).integers(of_method.shape[1], size=of_method.shape)
+    means: NDArray[np.float64] = np.take_along_axis(of_method, chosen, axis=1).mean(axis=1)
     return means
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number (Holm 1979), in the same order.
+    """P-values adjusted for multiple comparisons (Holm 1979), in the same order.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

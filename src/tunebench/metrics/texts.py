@@ -1,4 +1,4 @@
-"""Written texts: ROUGE, in any script."""
+"""ROUGE of generated texts, in any script."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tunebench.metrics.words import (
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
-# Up to this share of words with letters beyond ASCII, a test set is read as rouge-score reads it.
+# Up to this share of words with non-ASCII letters, a test set is tokenized by rouge-score.
 # SAMSum's test summaries have 0.0002 (20 of its training ones at most 0.012), IMDB 0.0004 (20
 # reviews at most 0.008). By the word frequencies of wordfreq 3.1, English has 0.0006, Dutch 0.004,
 # Italian 0.036, German 0.07, Spanish 0.09, French 0.13.
@@ -26,26 +26,26 @@ _ASCII_WORD = re.compile("[A-Za-z0-9]+")
 
 
 def rouge_tokenization(gold: Sequence[str]) -> str:
-    """How a test set's texts become tokens. Its gold texts decide, so all methods are read alike.
+    """How a test set is tokenized: by its gold texts, so that it is the same for all methods.
 
     Returns:
-        `rouge-score`: runs of ASCII letters and digits, where no more than a stray word has others;
-        `unicode_words`, and `unicode_words_and_characters` where they have characters of scripts
-        without spaces (`words`); `unicode_words_and_symbols` where they have no word at all.
+        `rouge-score`: runs of ASCII letters and digits, if at most a few words have other letters;
+        `unicode_words`, or `unicode_words_and_characters` if a script without spaces occurs
+        (`words`); `unicode_words_and_symbols` if there are no words.
     """
-    total = beyond = 0
+    total = non_ascii = 0
     unspaced = False
     for text in gold:
         if text.isascii():
             total += len(_ASCII_WORD.findall(text))
         else:
-            found = words_as_written(text)
-            total += len(found)
-            beyond += sum(not word.isascii() for word in found)
-            unspaced = unspaced or any(map(is_unspaced, found))
+            tokens = words_as_written(text)
+            total += len(tokens)
+            non_ascii += sum(not word.isascii() for word in tokens)
+            unspaced = unspaced or any(map(is_unspaced, tokens))
     if not total:
         return "unicode_words_and_symbols"
-    if beyond <= _STRAY * total:
+    if non_ascii <= _STRAY * total:
         return "rouge-score"
     return "unicode_words_and_characters" if unspaced else "unicode_words"
 
@@ -53,15 +53,15 @@ def rouge_tokenization(gold: Sequence[str]) -> str:
 def rouge(gold: Sequence[str], answers: Sequence[str]) -> dict[str, list[float]]:
     """F1 of ROUGE-1, -2, -L and -Lsum of each row (rouge-score, without stemming), in [0, 1].
 
-    Tokens are those of `rouge_tokenization`. A row whose gold text has none of them (Chinese among
-    English ones, an emoji alone) is read by `words`, or else by `words_and_symbols`. Lsum alone
-    sees each of the texts' `sentences` on a line of its own, as its authors have it.
+    Texts are tokenized as `rouge_tokenization` says. A row whose gold text has no such token (a
+    Chinese text among English ones, an emoji) is tokenized by `words`, or else by
+    `words_and_symbols`. For Lsum each sentence is a line, as its authors define it.
     """
-    named = _tokenizer(rouge_tokenization(gold))
-    scorers = [_Scorer(tokenize) for tokenize in (named, words, words_and_symbols)]
+    main_tokenizer = _tokenizer(rouge_tokenization(gold))
+    scorers = [_Scorer(tokenize) for tokenize in (main_tokenizer, words, words_and_symbols)]
     rows = []
     for right, text in zip(gold, answers, strict=True):
-        scorer = next((each for each in scorers if each.tokenize(right)), scorers[0])
+        scorer = next((candidate for candidate in scorers if candidate.tokenize(right)), scorers[0])
         rows.append(scorer.score(right, text))
     return {name: [row[name] for row in rows] for name in ROUGE}
 
@@ -79,12 +79,12 @@ def _tokenizer(name: str) -> _Tokenize:
 
 
 class _Scorer:
-    """rouge-score over tokens of one kind."""
+    """rouge-score with one tokenizer."""
 
     def __init__(self, tokenize: _Tokenize) -> None:
         from rouge_score.rouge_scorer import RougeScorer
 
-        self.tokenize = lru_cache(maxsize=8)(tokenize)  # a text is asked for several times in a row
+        self.tokenize = lru_cache(maxsize=8)(tokenize)  # each text is tokenized several times
         *whole, by_line = ROUGE
         tokenizer = SimpleNamespace(tokenize=self.tokenize)
         self._whole = RougeScorer(whole, tokenizer=tokenizer)
@@ -93,9 +93,9 @@ class _Scorer:
     def score(self, right: str, text: str) -> dict[str, float]:
         """Metric → F1."""
         scores = self._whole.score(right, text)
-        lines = [sentences(each) for each in (right, text)]
+        lines = [sentences(part) for part in (right, text)]
         if max(map(len, lines)) > 1:
             scores |= self._by_line.score(*map("\n".join, lines))
         else:
-            scores["rougeLsum"] = scores["rougeL"]  # what it is, in less time
+            scores["rougeLsum"] = scores["rougeL"]  # equal for one sentence
         return {name: float(score.fmeasure) for name, score in scores.items()}

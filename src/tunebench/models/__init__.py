@@ -1,9 +1,9 @@
 """Base model, tokenizer, quantization and adapter, ready to train or to answer.
 
-- `adapters`: what PEFT attaches, and what it asks of the model
+- `adapters`: adapters by PEFT, checked against the model
 - `deployment`: whether an adapter can be merged, or served beside its base
 - `memory`: peak memory, and running out of it
-- `shortcuts`: faster ways to the same numbers, used where they give the same
+- `shortcuts`: faster code paths, used where they give the same numbers
 - `outcomes`: runs that end without a score, which is a result too
 """
 
@@ -28,9 +28,9 @@ Method = PromptingMethod | TuningMethod
 
 @dataclass(frozen=True)
 class Base:
-    """An untouched model: where its files lie, which they are, and how they are loaded.
+    """A base model: the folder and revision of its files, and how they are loaded.
 
-    `revision` is the Hub's commit, or for a local folder a hash of its files.
+    `revision` is the Hub's commit, or a hash of the files in a local folder.
     """
 
     folder: Path
@@ -43,12 +43,12 @@ class Base:
         return cls(_folder(pin), pin["revision"], settings)
 
     def described(self) -> dict[str, Any]:
-        """What provenance says of it: its settings, with the revision that was resolved."""
+        """Its provenance: the settings, with the resolved revision."""
         return self.settings.model_dump(exclude_none=True) | {"revision": self.revision}
 
 
 def device() -> str:
-    """`cuda` where there is one, else `cpu`."""
+    """`cuda` if available, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -66,18 +66,18 @@ def device_name() -> str:
 def load(
     base: Base, method: Method, *, trained: Path | None = None, dtype: str | None = None
 ) -> PreTrainedModel:
-    """The model that a method trains, or with `trained` the one that its training left.
+    """The model that a method starts from, or with `trained` the tuned one.
 
     Args:
-        trained: the folder that `training.train` wrote: an adapter, or a whole model.
-        dtype: of its weights, where it is not that of the settings.
+        trained: the folder that `training.train` wrote: an adapter, or a full model.
+        dtype: of its weights, instead of that of the settings.
 
     Raises:
-        SourceError: if the adapter there was trained on another model.
+        SourceError: if the adapter in `trained` belongs to another model.
     """
     from transformers import AutoModelForCausalLM
 
-    whole = trained is not None and not (trained / "adapter_config.json").exists()
+    full_model = trained is not None and not (trained / "adapter_config.json").exists()
     quantization = getattr(method, "quantization", None)
     settings = base.settings
     options = {
@@ -89,24 +89,24 @@ def load(
     }
     if quantization:
         options["quantization_config"] = _quantization(quantization, settings.dtype)
-    model = AutoModelForCausalLM.from_pretrained(trained if whole else base.folder, **options)
+    model = AutoModelForCausalLM.from_pretrained(trained if full_model else base.folder, **options)
     if settings.dtype != "bfloat16":
-        _compute_as_asked(model)
-    if trained is None or whole:
+        _keep_4bit_weights(model)
+    if trained is None or full_model:
         return model
     return adapters.restore(model, trained, getattr(method, "adapter", {}))
 
 
 def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) -> PreTrainedModel:
-    """The model with the fresh adapter that `method.adapter` describes, ready to train.
+    """The model with a new adapter by `method.adapter`, ready to train.
 
     Raises:
         ValueError: if the adapter does not fit the model; see `adapters.attach`.
     """
     from peft import prepare_model_for_kbit_training
 
-    _compute_as_asked(model)
-    # which makes every weight that is not quantized float32, and FSDP shares out one dtype only
+    _keep_4bit_weights(model)
+    # not with FSDP, which needs one dtype: it makes every weight that is not quantized float32
     if method.quantization is not None and not sharded():
         model = prepare_model_for_kbit_training(
             model, use_gradient_checkpointing=training.get("gradient_checkpointing", False)
@@ -114,12 +114,12 @@ def with_adapter(model: PreTrainedModel, method: PeftMethod, training: Options) 
     return adapters.attach(model, method.adapter)
 
 
-def _compute_as_asked(model: PreTrainedModel) -> None:
-    """Keep 4-bit weights as they are, in the precision that was asked for.
+def _keep_4bit_weights(model: PreTrainedModel) -> None:
+    """Turn off bitsandbytes' AVX-512 bfloat16 kernel for 4-bit weights.
 
-    On a CPU with bfloat16 instructions, bitsandbytes rearranges them at the first batch outside of
-    training, for good, for a kernel that rounds to bfloat16 whatever the dtype and has no gradient:
-    after one evaluation, nothing below a layer would be trained any more.
+    On a CPU that supports it, bitsandbytes repacks the weights for good at the first batch outside
+    of training. The kernel rounds to bfloat16 whatever the dtype, and has no backward pass: after
+    one evaluation, no layer below would get a gradient.
     """
     for module in model.modules():
         if getattr(module, "support_avx512bf16_for_cpu", False):
@@ -132,14 +132,14 @@ def load_tokenizer(base: Base) -> tokenization.Tokenizer:
 
 
 def sharded() -> bool:
-    """Whether this is one of the processes among which FSDP shares out a model's weights."""
+    """Whether this process trains with FSDP, which shards the model's weights."""
     return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
 def _device_map(settings: Model) -> str | dict[str, str] | None:
-    """Where the settings say, or all of it on this process's device, one of several GPUs perhaps.
+    """The settings' own `device_map`, or else all of the model on this process's device.
 
-    With FSDP the library decides: the first process reads the weights, and sends each its part.
+    None with FSDP, where the first process loads the weights and sends the others their shards.
     """
     import torch
 
@@ -150,7 +150,7 @@ def _device_map(settings: Model) -> str | dict[str, str] | None:
 
 
 def _folder(pin: dict[str, Any]) -> Path:
-    """Where a pin's files lie: a local folder, or a snapshot in the Hugging Face cache."""
+    """The folder of a pin's files: a local one, or a snapshot in the Hugging Face cache."""
     if pin["source"].get("path"):
         return Path(pin["source"]["path"])
     from huggingface_hub import snapshot_download
@@ -162,7 +162,7 @@ def _folder(pin: dict[str, Any]) -> Path:
             snapshot_download(
                 repository,
                 revision=revision,
-                allow_patterns=list(pin["files"]),  # the rest was never fetched
+                allow_patterns=list(pin["files"]),  # other files were not downloaded
                 local_files_only=True,
             )
         )
@@ -173,17 +173,17 @@ def _folder(pin: dict[str, Any]) -> Path:
         ) from None
 
 
-def _quantization(wanted: str | Options, dtype: str) -> Any:
-    """`nf4` is QLoRA's own recipe (arXiv 2305.14314): double quantization, the model's dtype."""
+def _quantization(quantization: str | Options, dtype: str) -> Any:
+    """`nf4` is QLoRA's recipe (arXiv 2305.14314): double quantization, computing in `dtype`."""
     from transformers import BitsAndBytesConfig
 
-    if isinstance(wanted, dict):
-        return BitsAndBytesConfig(**wanted)
-    if wanted == "int8":
+    if isinstance(quantization, dict):
+        return BitsAndBytesConfig(**quantization)
+    if quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
-        bnb_4bit_quant_type=wanted,
+        bnb_4bit_quant_type=quantization,
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )

@@ -1,4 +1,4 @@
-"""Memory, the accelerator's or else this process's: its peak, and what to do if it runs out."""
+"""Memory of the GPU, or of this process without one: its peak, and running out of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def reset_peak() -> None:
-    """Start counting anew where the device can; a process's own peak cannot be reset."""
+    """Reset the GPU's peak memory; a process's own peak cannot be reset."""
     import torch
 
     if torch.cuda.is_available():
@@ -21,7 +21,7 @@ def reset_peak() -> None:
 
 
 def peak_bytes() -> int:
-    """Largest memory so far, in bytes: allocated on the GPU, or resident on a machine without."""
+    """Peak memory in bytes: allocated on the GPU, or resident without one."""
     import torch
 
     if torch.cuda.is_available():
@@ -31,36 +31,36 @@ def peak_bytes() -> int:
 
 
 def reserved_bytes() -> int | None:
-    """Largest memory that torch has taken from the GPU so far, its spare room included."""
+    """Peak memory in bytes that torch reserved on the GPU, its cache included; None without one."""
     import torch
 
     return int(torch.cuda.max_memory_reserved()) if torch.cuda.is_available() else None
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: a GPU's, or this process's."""
+    """Whether an error is an out-of-memory error, of the GPU or of this process."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # torch's own words on a CPU, which has no class for it
+    # torch's message on a CPU, for which it has no class
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def unless_exhausted(work: Callable[[], T]) -> T | None:
-    """What `work` returns, which is never None; None if memory ran out, and is free again."""
+    """What `work` returns, which is never None; None if memory ran out, which is then freed."""
     try:
         return work()
     except Exception as error:
         if not is_exhausted(error):
             raise
-    # past the except clause, whose traceback holds the tensors of every frame
+    # after the except clause, whose traceback keeps the tensors of every frame alive
     release()
     return None
 
 
 def release() -> None:
-    """Free what is not used any more, on the device too."""
+    """Collect garbage, and empty torch's GPU cache."""
     import torch
 
     gc.collect()
@@ -71,15 +71,15 @@ def release() -> None:
 def within_budget(
     lengths: Sequence[int], budget: int, work: Callable[[list[int]], T]
 ) -> Iterator[tuple[list[int], T]]:
-    """Do work in batches of similar length, the longest first: their indices, and the result.
+    """Run `work` on batches of similar length, longest first; yield their indices and results.
 
     Args:
-        lengths: tokens of each piece of work.
-        budget: tokens that a batch may hold, padding included; one piece alone may be more. If
-            memory runs out it is halved, for good, and the batch tried again.
+        lengths: tokens of each item.
+        budget: tokens per batch, padding included; a single item may exceed it. If memory runs out,
+            the budget is halved for good and the batch is tried again.
 
     Raises:
-        torch.OutOfMemoryError: if one piece alone is too large.
+        torch.OutOfMemoryError: if a single item is too large.
     """
     pending = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     while pending:

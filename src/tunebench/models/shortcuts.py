@@ -1,8 +1,8 @@
-"""Faster ways to the same numbers: tried on a few rows, and used where they give the same.
+"""Faster code paths: tried on a few rows, and used if they give the same numbers.
 
-Not every architecture takes a mask of one's own, positions that begin again, a cache that is
-copied, or a head that is called apart. Which do is not known by name; so training, scoring and
-generation try a faster way beside the plain one, and keep to the plain one where they differ.
+Not every architecture supports a custom attention mask, restarting position ids, a copied KV cache,
+or a separately called head, and names do not tell which do. So training, scoring and generation
+compare a faster path with the plain one, and keep the plain one if they differ.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# what an architecture raises that does not take what it is handed
+# what an architecture raises if it does not support an argument
 REFUSALS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, NotImplementedError)
-# how far two ways to the same numbers may lie apart, as a fraction
+# how far the results of two code paths may differ, as a fraction
 TOLERANCE = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
 
 
 def unless_refused(attempt: Callable[[], T]) -> T | None:
-    """What `attempt` returns, which is never None; None where the architecture refuses it.
+    """What `attempt` returns, which is never None; None if the architecture does not support it.
 
     Raises:
-        torch.OutOfMemoryError: memory that ran out is no refusal, though it is a RuntimeError.
+        torch.OutOfMemoryError: if memory ran out: though a RuntimeError, it is no refusal.
     """
     try:
         return attempt()
@@ -39,7 +39,7 @@ def unless_refused(attempt: Callable[[], T]) -> T | None:
 
 
 def tolerance(model: PreTrainedModel) -> float:
-    """How far two ways to the same numbers may lie apart in the model's precision (a fraction)."""
+    """How far two code paths may differ in the model's precision, as a fraction."""
     import torch
 
     device = model.device.type
@@ -50,7 +50,7 @@ def tolerance(model: PreTrainedModel) -> float:
 
 @contextmanager
 def inference(model: PreTrainedModel) -> Iterator[None]:
-    """Run a model that may be in training without dropout and gradients, and leave it as it was."""
+    """Run a model without dropout and gradients in the block; its training mode is restored."""
     import torch
 
     training = model.training

@@ -1,8 +1,8 @@
-"""Prompts and completions, and the tokens that they become.
+"""Prompts and completions, and their tokenization.
 
 - `tokenization`: text to tokens, so that a row's text never becomes a control token
 - `control_tokens`: which of a tokenizer's tokens are control tokens
-- `encoding`: the tokens of a prompt and of each answer to it, for everything that runs a model
+- `encoding`: the tokens of a prompt and of each of its answers, for everything that runs a model
 - `batching`: prompts as tensors, padded, in batches of similar length
 """
 
@@ -14,20 +14,19 @@ from pathlib import Path
 
 from tunebench import results
 from tunebench.errors import SourceError
-from tunebench.prompts.tokenization import Marked, Span
+from tunebench.prompts.tokenization import MarkedText, Span
 
 
 @dataclass(frozen=True)
 class Prompt:
     """One row as the model sees it.
 
-    `data` holds the character spans of `prompt` that came from rows, which no control token may
-    come out of. `completion` is what the model learns to write, the template's own text around the
-    answer included; `answer` is the answer's span in it, all of it where None. `label` is the
-    label's name, or None where the task is to write; `begin` is that of `tokenization.Marked`;
-    `tokens` counts the prompt's, and `cut` tells whether its text was shortened. `answer_tokens`
-    are kept free for the answer, the template's words around it and its end: of all prompts of a
-    file the same.
+    `data` has the character spans of `prompt` that came from rows, which are never tokenized to
+    control tokens. `completion` is the training target, including the template's text around the
+    answer; `answer` is the answer's span in it, all of it if None. `label` is the label's name,
+    None for summarization. `begin` is that of `tokenization.MarkedText`. `tokens` is the prompt's
+    length, and `cut` whether its text was truncated. `answer_tokens` are reserved for the answer
+    with the template's text around it; they are the same for all prompts of a file.
     """
 
     id: str
@@ -43,18 +42,18 @@ class Prompt:
     answer_tokens: int = 0
 
     @property
-    def shown(self) -> Marked:
-        """The prompt, for the tokenizer."""
-        return Marked(self.prompt, self.data, self.begin)
+    def marked_prompt(self) -> MarkedText:
+        """The prompt, to be tokenized."""
+        return MarkedText(self.prompt, self.data, self.begin)
 
     @property
-    def learned(self) -> Marked:
-        """The completion, for the tokenizer."""
-        return Marked(self.completion, [self._answer_span])
+    def marked_completion(self) -> MarkedText:
+        """The completion, to be tokenized."""
+        return MarkedText(self.completion, [self._answer_span])
 
     @property
     def gold(self) -> str:
-        """The right answer, a label's name or a text."""
+        """The gold answer: a label's name or a text."""
         start, end = self._answer_span
         return self.completion[start:end]
 
@@ -65,12 +64,12 @@ class Prompt:
 
     @property
     def tail(self) -> str:
-        """What the template writes behind an answer, its end-of-turn token last."""
+        """What the template writes after an answer, up to its end-of-turn token."""
         return self.completion[self._answer_span[1] :]
 
-    def answered(self, text: str) -> Marked:
-        """Another answer in the place of the right one, without what follows it."""
-        return Marked(self.lead) + Marked.from_row(text)
+    def completed_with(self, text: str) -> MarkedText:
+        """The completion with another answer, without the tail."""
+        return MarkedText(self.lead) + MarkedText.from_row(text)
 
     @property
     def _answer_span(self) -> Span:
@@ -85,7 +84,7 @@ class DoesNotFit:
     tokens_available: int
 
     def metrics(self) -> results.Metrics:
-        """What stands in the place of a score, or of a timing."""
+        """The metrics of a run that has no score or timing for this reason."""
         return {"does_not_fit": True} | asdict(self)
 
 
@@ -103,7 +102,7 @@ def summarize(prompts: Sequence[Prompt] | DoesNotFit) -> results.Metrics:
 
 
 def write(path: Path, prompts: Iterable[Prompt] | DoesNotFit) -> None:
-    """Write prompts as JSON lines, or the one line that says why there are none."""
+    """Write prompts as JSON lines, or one line that says why there are none."""
     if isinstance(prompts, DoesNotFit):
         results.write_lines(path, [{"does_not_fit": asdict(prompts)}])
     else:
@@ -128,7 +127,7 @@ def read(path: Path) -> list[Prompt] | DoesNotFit:
 
 
 def read_subset(path: Path) -> list[Prompt]:
-    """Every row that a subset's `format_prompts` wrote, before which no solved examples stand.
+    """Read what `format_prompts` wrote for a training subset, which has no solved examples.
 
     Raises:
         SourceError: if the file is not there, or holds nothing to train on.
@@ -140,6 +139,6 @@ def read_subset(path: Path) -> list[Prompt]:
 
 
 def read_split(path: Path, split: str) -> list[Prompt]:
-    """One split of the rows that a subset's `format_prompts` wrote."""
+    """One split of what `format_prompts` wrote for a training subset."""
     rows = read(path)
     return [] if isinstance(rows, DoesNotFit) else [row for row in rows if row.split == split]

@@ -1,4 +1,4 @@
-"""Prompts as tensors: which tokens count in the loss, padding, batches of like length."""
+"""Prompts as tensors: loss masking, padding, batches of similar length."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Example = dict[str, list[int]]  # `input_ids` and `labels`; of a pack also its rows' `lengths`
+Example = dict[str, list[int]]  # `input_ids` and `labels`; for a pack also its rows' `lengths`
 
-# on a CPU larger batches fall out of its cache, and each operation maps its memory anew: a model of
-# 3.4M parameters scored two labels at 8,670 tokens a second in batches of 512 tokens, at 9,060 in
-# batches of 1,024 and at 7,360 in batches of 2,048
+# larger batches do not fit a CPU's cache, and each operation allocates memory again: a model of
+# 3.4M parameters scored two labels at 8,670 tokens/s in batches of 512 tokens, at 9,060 in batches
+# of 1,024 and at 7,360 in batches of 2,048
 CPU_BATCH_TOKENS = 1024
 
-IGNORED = -100  # the label that torch's cross-entropy leaves out
+IGNORED = -100  # the label that torch's cross-entropy ignores
 
 
 def examples(prompts: Sequence[Prompt], tokenizer: Tokenizer, *, loss_on: str) -> list[Example]:
-    """Token ids and labels for training, each with its end (the template's or the tokenizer's).
+    """Token ids and labels for training, ended by the template's or the tokenizer's end token.
 
     Args:
-        loss_on: `completion` counts the answer's tokens in the loss, `all` the prompt's too.
+        loss_on: `completion` counts only the completion's tokens in the loss, `all` the prompt's
+            too.
     """
     rows = []
     for context, completion in encoding.completions(tokenizer, prompts):
@@ -41,8 +42,8 @@ class Collator:
     """Rows of `examples`, or packs of them, as tensors of sequences × longest, padded on the right.
 
     Args:
-        flat: put all sequences behind one another in one, without padding, as kernels for
-            sequences of any length want them (transformers' `DataCollatorWithFlattening`).
+        flat: flatten packs into one sequence without padding, for variable-length attention
+            kernels (as transformers' `DataCollatorWithFlattening`).
     """
 
     def __init__(self, pad_id: int, *, flat: bool = False) -> None:
@@ -50,11 +51,10 @@ class Collator:
         self.flat = flat
 
     def __call__(self, rows: Sequence[Example]) -> dict[str, Any]:
-        """One batch: `input_ids`, `labels`, and `row_lengths`, the tokens of each token's row.
+        """One batch: `input_ids`, `labels` and `row_lengths`, the length of each token's row.
 
-        Padding has a row length of 0, and a row's first token no label, since no token before it is
-        the row's. With packs come `position_ids`, which begin again with each row; without, an
-        `attention_mask`.
+        Padding has a row length of 0. A row's first token has no label, since nothing predicts it.
+        Packs have `position_ids` that restart with each row, other batches an `attention_mask`.
         """
         lengths = [row.get("lengths") or [len(row["input_ids"])] for row in rows]
         packed = any("lengths" in row for row in rows)
@@ -79,7 +79,7 @@ class Collator:
 
 
 def _boundaries(lengths: Sequence[int]) -> dict[str, Any]:
-    """Where rows begin and end, under the names of transformers' FlashAttentionKwargs."""
+    """The rows' boundaries, named as in transformers' FlashAttentionKwargs."""
     import torch
 
     ends = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
@@ -89,13 +89,12 @@ def _boundaries(lengths: Sequence[int]) -> dict[str, Any]:
 
 
 class LengthWindows:
-    """The order of an epoch's rows, so that each batch holds rows of like length.
+    """A sampler whose batches have rows of similar length.
 
-    Rows are shuffled and cut into windows of up to 50 batches, four of them at least (as in
-    transformers' `LengthGroupedSampler`); each window is sorted by length and cut into batches,
-    and all batches are shuffled, so that neither long nor short rows come first. Rows that fill no
-    batch are drawn before and come last. The order depends on the seed and the epoch alone, so a
-    run that goes on from a checkpoint sees the same one.
+    Rows are shuffled and divided into at least four windows of up to 50 batches (as in
+    transformers' `LengthGroupedSampler`). Each window is sorted by length and divided into batches,
+    then all batches are shuffled. A random remainder that fills no batch comes last. The order
+    depends only on the seed and the epoch, so a resumed run sees the same one.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int) -> None:
@@ -105,7 +104,7 @@ class LengthWindows:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch is drawn next; accelerate's data loader does."""
+        """Set the next epoch; called by accelerate's data loader."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -113,7 +112,7 @@ class LengthWindows:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        """Indices of rows, a batch after the other."""
+        """Indices of rows, batch after batch."""
         dice = random.Random(f"{self.seed} {self.epoch}")
         order = list(range(len(self.lengths)))
         dice.shuffle(order)
@@ -126,14 +125,14 @@ class LengthWindows:
             rows[start : start + self.batch_size] for start in range(0, whole, self.batch_size)
         ]
         dice.shuffle(batches)
-        last = sorted(order[whole:], key=self.lengths.__getitem__)  # it may be run in parts
+        last = sorted(order[whole:], key=self.lengths.__getitem__)  # it may be split into parts
         return chain(chain.from_iterable(batches), last)
 
 
 def pad(
     rows: Sequence[Sequence[int]], value: int, *, side: str = "right"
 ) -> dict[str, torch.Tensor]:
-    """`input_ids` and `attention_mask`, both rows × longest row, filled up with `value`."""
+    """`input_ids` and `attention_mask`, both rows × longest row, padded with `value`."""
     import torch
 
     longest = max(map(len, rows))
@@ -147,5 +146,5 @@ def pad(
 
 
 def at_once(model: PreTrainedModel, tokens: int) -> int:
-    """How many of so many tokens to read at once: on a CPU fewer are faster."""
+    """How many of `tokens` to run in one batch: on a CPU smaller batches are faster."""
     return min(tokens, CPU_BATCH_TOKENS) if model.device.type == "cpu" else tokens

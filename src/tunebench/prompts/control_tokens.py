@@ -1,10 +1,10 @@
-"""Control tokens: which of a tokenizer's tokens they are, and rows that write none of them.
+"""Control tokens, and how to tokenize rows so that their text never becomes one.
 
-A tokenizer turns the letters of `<|im_end|>` into the token that ends a turn, wherever they stand.
-What a template writes shall become that token; what a row says shall not. Tokenizers have a switch
-for it, `split_special_tokens`, but it leaves out every added token that is not marked `special`,
-such as the role tokens of DeepSeek-R1's distilled models. So rows that hold such letters go through
-a twin of the tokenizer, which knows its control tokens by names that no text holds.
+A tokenizer turns the text `<|im_end|>` into the token that ends a turn, wherever it occurs. In a
+template it should, in a row's text it should not. The tokenizers' option `split_special_tokens`
+does not cover added tokens that are not marked `special`, such as the role tokens of DeepSeek-R1's
+distilled models. So rows with such text are encoded by a copy of the tokenizer, in which control
+tokens have names that no text contains.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ Tokenizer = Any  # transformers.PreTrainedTokenizerBase, whose import costs two 
 
 @cache
 def vocabulary(tokenizer: Tokenizer) -> dict[str, int]:
-    """Each control token's id: all added tokens, but for those that are plainly text.
+    """Each control token's id: all added tokens except plain text.
 
-    Tokenizers for code add runs of blanks, and extended vocabularies add words; neither controls
-    anything.
+    Tokenizers for code add runs of blanks, and extended vocabularies add words; these are no
+    control tokens.
     """
     added = tokenizer.added_tokens_decoder.items()
-    found = {
+    added_ids = {
         token.content: index
         for index, token in added
         if token.special or not _is_text(token.content)
     }
     special = tokenizer.all_special_tokens
-    return found | {token: tokenizer.convert_tokens_to_ids(token) for token in map(str, special)}
+    return added_ids | {
+        token: tokenizer.convert_tokens_to_ids(token) for token in map(str, special)
+    }
 
 
 def _is_text(content: str) -> bool:
-    """Whether a token is white space, or the letters of a word with white space around it."""
+    """Whether a token is white space or a word, with or without white space around it."""
     word = content.replace("▁", " ").strip()  # SentencePiece's blank
     return all(unicodedata.category(letter)[0] in "LMN" for letter in word)
 
@@ -47,50 +49,50 @@ def _is_text(content: str) -> bool:
 @cache
 def pattern(tokenizer: Tokenizer) -> re.Pattern[str]:
     """Matches every control token, the longest first."""
-    known = sorted(filter(None, vocabulary(tokenizer)), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, known)) or r"(?!)")
+    tokens = sorted(filter(None, vocabulary(tokenizer)), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, tokens)) or r"(?!)")
 
 
 @cache
 def _ids(tokenizer: Tokenizer) -> frozenset[int]:
-    # letters that a tokenizer does not know become its token for them, and control nothing
+    # the unknown token stands for unknown characters, and controls nothing
     return frozenset(vocabulary(tokenizer).values()) - {tokenizer.unk_token_id}
 
 
-def come_of(
+def has_injected(
     tokenizer: Tokenizer, text: str, data: Sequence[Span], tokens: Sequence[int], *, added: int
 ) -> bool:
-    """Whether some of a text's tokens are control tokens that its rows have named.
+    """Whether some of a text's tokens are control tokens that come from its rows.
 
     Args:
-        tokens: as the tokenizer gives them.
-        added: how many control tokens it puts before every text.
+        tokens: of the text, by the tokenizer.
+        added: how many control tokens the tokenizer puts before every text.
     """
     unknown = tokenizer.unk_token
-    return count(tokenizer, tokens) != added + written(tokenizer, text, data) or bool(
+    return count(tokenizer, tokens) != added + count_in_template(tokenizer, text, data) or bool(
         unknown and any(text.find(unknown, start, end) >= 0 for start, end in data)
     )
 
 
 def count(tokenizer: Tokenizer, tokens: Iterable[int]) -> int:
-    """How many of some tokens are control tokens, those for unknown letters left out."""
+    """How many of the tokens are control tokens, except the unknown token."""
     return sum(map(_ids(tokenizer).__contains__, tokens))
 
 
-@lru_cache(maxsize=4096)  # of a template: its own words come with every row
-def _written(tokenizer: Tokenizer, words: str) -> int:
+@lru_cache(maxsize=4096)  # a template's own text is the same for every row
+def _count_in_words(tokenizer: Tokenizer, words: str) -> int:
     return len(pattern(tokenizer).findall(words))
 
 
-def written(tokenizer: Tokenizer, text: str, data: Sequence[Span]) -> int:
-    """How many control tokens stand in a text outside of the spans that came from rows."""
-    return sum(_written(tokenizer, words) for words, own in _parts(text, data) if not own)
+def count_in_template(tokenizer: Tokenizer, text: str, data: Sequence[Span]) -> int:
+    """How many control tokens a text has outside of the spans that came from rows."""
+    return sum(_count_in_words(tokenizer, words) for words, own in _segments(text, data) if not own)
 
 
 def encode(
     tokenizer: Tokenizer, text: str, data: Sequence[Span], *, add_special_tokens: bool
 ) -> list[int]:
-    """Token ids of a text whose rows write no control token, whatever they say.
+    """Token ids of a text, without control tokens in the spans that came from rows.
 
     Args:
         data: the character spans of it that came from rows.
@@ -100,19 +102,19 @@ def encode(
     twin = _twin(tokenizer)
     named = "".join(
         words if own else pattern(tokenizer).sub(lambda match: twin.names[match.group()], words)
-        for words, own in _parts(text, data)
+        for words, own in _segments(text, data)
     )
-    found = twin.tokenizer.encode(named, add_special_tokens=add_special_tokens).ids
-    return [twin.ids.get(token, token) for token in found]
+    ids = twin.tokenizer.encode(named, add_special_tokens=add_special_tokens).ids
+    return [twin.ids.get(token, token) for token in ids]
 
 
 def _encode_in_pieces(
     tokenizer: Tokenizer, text: str, data: Sequence[Span], *, add_special_tokens: bool
 ) -> list[int]:
-    """The same for a tokenizer written in Python, whose switch leaves out no added token."""
+    """The same for a slow tokenizer, whose `split_special_tokens` covers all added tokens."""
     around = tokenizer("")["input_ids"] if add_special_tokens else []
     ids: list[int] = [token for token in around if token != tokenizer.eos_token_id]
-    for words, own in _parts(text, data):
+    for words, own in _segments(text, data):
         rest = words
         for match in () if own else pattern(tokenizer).finditer(words):
             before, _, rest = rest.partition(match.group())
@@ -126,7 +128,7 @@ def _letters(tokenizer: Tokenizer, text: str) -> list[int]:
     return list(tokenizer(text, **quiet)["input_ids"]) if text else []
 
 
-def _parts(text: str, data: Sequence[Span]) -> Iterator[tuple[str, bool]]:
+def _segments(text: str, data: Sequence[Span]) -> Iterator[tuple[str, bool]]:
     """The text in pieces, each with whether it came from a row."""
     at = 0
     for start, end in sorted(data):
@@ -138,7 +140,7 @@ def _parts(text: str, data: Sequence[Span]) -> Iterator[tuple[str, bool]]:
 
 @dataclass(frozen=True)
 class _Twin:
-    """The same tokenizer, its control tokens under other names; `ids` are the first one's."""
+    """A tokenizer with renamed control tokens; `ids` maps its ids to the original's."""
 
     tokenizer: Any
     names: dict[str, str]
@@ -149,21 +151,25 @@ class _Twin:
 def _twin(tokenizer: Tokenizer) -> _Twin:
     from tokenizers import Tokenizer as Fast
 
-    known = vocabulary(tokenizer)
-    # in Linear A, a script that nobody can read, and which no normalizer changes
-    names = {token: f"\U00010600{place}\U00010601" for place, token in enumerate(known)}
+    vocabulary_ids = vocabulary(tokenizer)
+    # in Linear A, an undeciphered script, which no text uses and no normalizer changes
+    names = {token: f"\U00010600{place}\U00010601" for place, token in enumerate(vocabulary_ids)}
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state["truncation"] = state["padding"] = None
     for token in state["added_tokens"]:
         token["content"] = names.get(token["content"], token["content"])
     _rename(state["model"], names)
     twin = Fast.from_str(json.dumps(state))
-    ids = {twin.token_to_id(name): known[token] for token, name in names.items()}
-    return _Twin(twin, names, {theirs: ours for theirs, ours in ids.items() if theirs is not None})
+    ids = {twin.token_to_id(name): vocabulary_ids[token] for token, name in names.items()}
+    return _Twin(
+        twin,
+        names,
+        {twin_id: original_id for twin_id, original_id in ids.items() if twin_id is not None},
+    )
 
 
 def _rename(model: dict[str, Any], names: dict[str, str]) -> None:
-    """Take control tokens out of a model's reach, each under its id."""
+    """Rename control tokens in a tokenizer model's vocabulary and merges, keeping their ids."""
     vocabulary = model.get("vocab") or {}
     if isinstance(vocabulary, list):  # Unigram: pieces with their scores
         model["vocab"] = [[names.get(piece, piece), score] for piece, score in vocabulary]

@@ -1,7 +1,7 @@
-"""The tokens of prompts and of the answers to them: one place for all that meet a model.
+"""The tokens of prompts and of their answers, for everything that runs a model.
 
-Training, label scoring, generation, timing and load tests take them from here, so that a model is
-asked in the tokens that it learned, and judged by those that it was taught to write.
+Training, label scoring, generation, timing and load tests all use these, so that a model is tested
+with the same tokens as in training.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tunebench.prompts import Prompt, control_tokens, tokenization
-from tunebench.prompts.tokenization import Ids, Marked, Tokenizer
+from tunebench.prompts.tokenization import Ids, MarkedText, Tokenizer
 
-# how a prompt ends that lets its model think first, and how an empty thought before an answer does
+# an open thinking tag at a prompt's end, and the closing tag of an empty thought before an answer
 THOUGHTS_BEGIN = re.compile(r"<(\w+)>\s*$")
 THOUGHTS_END = re.compile(r"</\w+>$")
 
 
 def contexts(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[Ids]:
     """The tokens of each prompt; see `tokenization.contexts`."""
-    return tokenization.contexts(tokenizer, [prompt.shown for prompt in prompts])
+    return tokenization.contexts(tokenizer, [prompt.marked_prompt for prompt in prompts])
 
 
 def completions(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[tuple[Ids, Ids]]:
-    """The tokens of each prompt, and those that a model learns to write behind it, end included."""
+    """The tokens of each prompt and of its completion, including the end-of-answer token."""
     pairs = tokenization.encode_pairs(
-        tokenizer, [(prompt.shown, prompt.learned) for prompt in prompts]
+        tokenizer, [(prompt.marked_prompt, prompt.marked_completion) for prompt in prompts]
     )
     return [
-        (tuple(context), (*answer, *_added_end(tokenizer, prompt.tail)))
+        (tuple(context), (*answer, *_eos_if_needed(tokenizer, prompt.tail)))
         for prompt, (context, answer) in zip(prompts, pairs, strict=True)
     ]
 
@@ -38,59 +38,62 @@ def completions(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[tuple[I
 def answers(
     tokenizer: Tokenizer, prompts: Sequence[Prompt], labels: Sequence[str], *, ended: bool
 ) -> tuple[list[Ids], list[tuple[Ids, ...]]]:
-    """The tokens of each prompt, and of each label as its answer behind what the template writes.
+    """The tokens of each prompt, and of each label as its answer, after the template's lead.
 
     Args:
-        ended: whether what `completions` teaches behind an answer, its end, follows the label too.
+        ended: whether a label is followed by the end of the answer, as in `completions`.
 
     Raises:
         PromptError: if a label adds no token to its prompt.
     """
-    shown = [prompt.shown for prompt in prompts]
+    marked_prompts = [prompt.marked_prompt for prompt in prompts]
     choices = [
-        [prompt.answered(label) + Marked(prompt.tail if ended else "") for label in labels]
+        [
+            prompt.completed_with(label) + MarkedText(prompt.tail if ended else "")
+            for label in labels
+        ]
         for prompt in prompts
     ]
-    found, behind = tokenization.encode_choices(tokenizer, shown, choices)
+    context_ids, answer_ids = tokenization.encode_choices(tokenizer, marked_prompts, choices)
     if not ended:
-        return found, behind
-    ends = {prompt.tail: _added_end(tokenizer, prompt.tail) for prompt in prompts}
-    return found, [
+        return context_ids, answer_ids
+    ends = {prompt.tail: _eos_if_needed(tokenizer, prompt.tail) for prompt in prompts}
+    return context_ids, [
         tuple((*ids, *ends[prompt.tail]) for ids in row)
-        for prompt, row in zip(prompts, behind, strict=True)
+        for prompt, row in zip(prompts, answer_ids, strict=True)
     ]
 
 
 def one_begins_another(answers: Sequence[Ids]) -> bool:
-    """Whether the tokens of one answer begin those of another."""
-    ordered = sorted(answers)  # each right before what it begins
+    """Whether one answer's tokens are a prefix of another's."""
+    ordered = sorted(answers)  # a prefix comes right before a longer answer
     return any(longer[: len(shorter)] == shorter for shorter, longer in pairwise(ordered))
 
 
-def ends(tokenizer: Tokenizer, tail: str) -> Ids:
-    """The tokens of which each ends an answer: those of its template, else the tokenizer's own.
+def end_token_ids(tokenizer: Tokenizer, tail: str) -> Ids:
+    """The tokens that end an answer: the template's, or else the end-of-sequence token.
 
     Args:
-        tail: what the template writes behind an answer.
+        tail: what the template writes after an answer.
     """
-    written = control_tokens.pattern(tokenizer).findall(tail)
-    known = control_tokens.vocabulary(tokenizer)
-    return tuple(known[token] for token in written) or _added_end(tokenizer, tail)
+    end_tokens = control_tokens.pattern(tokenizer).findall(tail)
+    token_ids = control_tokens.vocabulary(tokenizer)
+    return tuple(token_ids[token] for token in end_tokens) or _eos_if_needed(tokenizer, tail)
 
 
-def _added_end(tokenizer: Tokenizer, tail: str) -> Ids:
-    """The end-of-sequence token, where the template writes no end of its own."""
+def _eos_if_needed(tokenizer: Tokenizer, tail: str) -> Ids:
+    """The end-of-sequence token, if the template has no control token after an answer."""
     if control_tokens.pattern(tokenizer).search(tail) or tokenizer.eos_token_id is None:
         return ()
     return (int(tokenizer.eos_token_id),)
 
 
 @dataclass(frozen=True)
-class Around:
-    """What a template writes around an answer, as it reads in a text that a model wrote.
+class AnswerFormat:
+    """What a template writes around an answer, as it appears in generated text.
 
-    `marker` is what ends the thoughts of a model that thinks first, as `</think>`: behind the last
-    of them the answer begins.
+    `marker` is the closing tag of a reasoning model's thoughts, as `</think>`; the answer follows
+    the last one.
     """
 
     lead: str = ""
@@ -98,11 +101,11 @@ class Around:
     marker: str = ""
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, prompt: Prompt) -> Around:
-        """The words around the answers to all prompts of this one's template."""
+    def of(cls, tokenizer: Tokenizer, prompt: Prompt) -> AnswerFormat:
+        """The format of the answers to all prompts with this one's template."""
 
         def read(text: str) -> str:
-            ids = tokenization.encode(tokenizer, Marked(text, begin=False))
+            ids = tokenization.encode(tokenizer, MarkedText(text, begin=False))
             return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
         lead = read(prompt.lead)
@@ -110,8 +113,8 @@ class Around:
         marker = f"</{opened[1]}>" if opened else closed[0] if closed else ""
         return cls(lead, read(prompt.tail), marker)
 
-    def take_off(self, text: str) -> str:
-        """The answer in a text: what is left of it without the template's own words."""
+    def extract_answer(self, text: str) -> str:
+        """The answer in a generated text, without the template's text around it."""
         text = text.strip()
         if self.lead and text.startswith(self.lead):
             text = text.removeprefix(self.lead)

@@ -17,51 +17,54 @@ Span = control_tokens.Span
 Tokenizer = control_tokens.Tokenizer
 Ids = tuple[int, ...]
 
-# no tokenizer looks further back than these tokens to part a text from what follows it
+# how many tokens before a boundary can change the tokens after it
 ENDING = 3
-# what an answer is encoded behind where it shall share no token with its prompt: nothing at first,
-# then what keeps a tokenizer from marking it as the beginning of a text, or of a word
-BEFORE = ("", "\n", ".", "a", "1", "一")
+# texts that an answer is encoded after, so that it shares no token with its prompt: first none,
+# then some that keep the tokenizer from marking it as the start of a text or of a word
+PRECEDING = ("", "\n", ".", "a", "1", "一")
 
-# the classes whose files say all: the same object that AutoTokenizer gives, without importing torch
+# generic classes, which load without torch and give the same object as AutoTokenizer
 _GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
 
 
 @dataclass(frozen=True)
-class Marked:
-    """A text, and the character spans of it that came from rows: no control token there."""
+class MarkedText:
+    """A text, and its character spans that came from rows, where no control token may occur.
+
+    `begin` is whether the tokenizer may add its beginning-of-sequence token.
+    """
 
     text: str
     data: Sequence[Span] = ()
     begin: bool = True
 
     @classmethod
-    def from_row(cls, text: str) -> Marked:
-        """A text all of which came from a row."""
+    def from_row(cls, text: str) -> MarkedText:
+        """A text that came from a row."""
         return cls(text, [(0, len(text))])
 
-    def __add__(self, other: Marked) -> Marked:
+    def __add__(self, other: MarkedText) -> MarkedText:
         at = len(self.text)
         moved = [(start + at, end + at) for start, end in other.data]
-        return Marked(self.text + other.text, [*self.data, *moved], self.begin)
+        return MarkedText(self.text + other.text, [*self.data, *moved], self.begin)
 
     @property
     def last_blanks(self) -> str:
-        """The blanks at its end; line ends are none."""
+        """The spaces at its end, without newlines."""
         return self.text[len(self.text.rstrip(" ")) :]
 
-    def without_last_blanks(self) -> Marked:
-        """The same without the blanks at its end."""
+    def without_last_blanks(self) -> MarkedText:
+        """The same without the spaces at its end."""
         text = self.text.rstrip(" ")
         data = [(start, min(end, len(text))) for start, end in self.data]
-        return Marked(text, data, self.begin)
+        return MarkedText(text, data, self.begin)
 
 
 def load(folder: str | Path) -> Tokenizer:
-    """The tokenizer of a model's folder, as `transformers.AutoTokenizer` resolves it."""
+    """The tokenizer in a model's folder, the same as by `transformers.AutoTokenizer`."""
     settings = Path(folder) / "tokenizer_config.json"
-    named = json.loads(settings.read_text("utf-8")) if settings.exists() else {}
-    if named.get("tokenizer_class") in _GENERIC and (Path(folder) / "tokenizer.json").exists():
+    config = json.loads(settings.read_text("utf-8")) if settings.exists() else {}
+    if config.get("tokenizer_class") in _GENERIC and (Path(folder) / "tokenizer.json").exists():
         from transformers import PreTrainedTokenizerFast
 
         return PreTrainedTokenizerFast.from_pretrained(folder)
@@ -70,20 +73,20 @@ def load(folder: str | Path) -> Tokenizer:
     return AutoTokenizer.from_pretrained(folder)
 
 
-def encode(tokenizer: Tokenizer, text: Marked) -> list[int]:
+def encode(tokenizer: Tokenizer, text: MarkedText) -> list[int]:
     """Token ids of a text; see `encode_all`."""
     return encode_all(tokenizer, [text])[0]
 
 
-def encode_all(tokenizer: Tokenizer, texts: Sequence[Marked]) -> list[list[int]]:
-    """Token ids of each text, with the tokenizer's own beginning-of-sequence token if it has one.
+def encode_all(tokenizer: Tokenizer, texts: Sequence[MarkedText]) -> list[list[int]]:
+    """Token ids of each text, with the tokenizer's beginning-of-sequence token if it has one.
 
-    A text that was written with that token gets no second one. No control token comes out of what
-    rows say, see `control_tokens`.
+    A text that starts with that token gets no second one. Text from rows never becomes a control
+    token, see `control_tokens`.
     """
     begin = tokenizer.bos_token
 
-    def lacks_begin(text: Marked) -> bool:
+    def lacks_begin(text: MarkedText) -> bool:
         return text.begin and not (begin and text.text.startswith(begin))
 
     ids: list[list[int]] = []
@@ -92,16 +95,16 @@ def encode_all(tokenizer: Tokenizer, texts: Sequence[Marked]) -> list[list[int]]
         encoded = _ids(tokenizer, [text.text for text in batch], add_special_tokens=first)
         added = _added_at_the_start(tokenizer) if first else 0
         for text, tokens in zip(batch, encoded, strict=True):
-            if text.data and control_tokens.come_of(
+            if text.data and control_tokens.has_injected(
                 tokenizer, text.text, text.data, tokens, added=added
             ):
-                tokens = _spelled(tokenizer, text, first=first)
+                tokens = _encode_protected(tokenizer, text, first=first)
             ids.append(tokens)
     return ids
 
 
 def _ids(tokenizer: Tokenizer, texts: Sequence[str], **options: bool) -> list[list[int]]:
-    """Ids as the tokenizer gives them, less the end that some add: the answer comes next."""
+    """The tokenizer's ids, without the end-of-sequence token that some append."""
     quiet = {"verbose": False, "return_attention_mask": False, "return_token_type_ids": False}
     encoded = tokenizer(list(texts), **quiet, **options)["input_ids"]
     return [_without_end(tokenizer, text, ids) for text, ids in zip(texts, encoded, strict=True)]
@@ -118,31 +121,31 @@ def _added_at_the_start(tokenizer: Tokenizer) -> int:
     return control_tokens.count(tokenizer, ids)
 
 
-def _spelled(tokenizer: Tokenizer, text: Marked, *, first: bool) -> list[int]:
-    """The template's control tokens by their ids, those that rows name by their letters."""
+def _encode_protected(tokenizer: Tokenizer, text: MarkedText, *, first: bool) -> list[int]:
+    """Encode the template's control tokens as such, and those in rows as plain text."""
     ids = control_tokens.encode(tokenizer, text.text, text.data, add_special_tokens=first)
-    own = control_tokens.written(tokenizer, text.text, text.data)
+    own = control_tokens.count_in_template(tokenizer, text.text, text.data)
     own += _added_at_the_start(tokenizer) if first else 0
-    return ids[:-1] if control_tokens.count(tokenizer, ids) > own else ids  # less an added end
+    return ids[:-1] if control_tokens.count(tokenizer, ids) > own else ids  # without an added end
 
 
 def offsets(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[Span]]:
-    """The characters that each token of each row's text stands for, in the text's order."""
-    found = tokenizer(
+    """The character span of each token of each text."""
+    encoded = tokenizer(
         list(texts),
         add_special_tokens=False,
         split_special_tokens=True,
         return_offsets_mapping=True,
         verbose=False,
     )
-    return list(found["offset_mapping"])
+    return list(encoded["offset_mapping"])
 
 
-def contexts(tokenizer: Tokenizer, prompts: Sequence[Marked]) -> list[Ids]:
-    """Token ids of prompts as a model is shown them, be it to learn, to answer or to be timed.
+def contexts(tokenizer: Tokenizer, prompts: Sequence[MarkedText]) -> list[Ids]:
+    """Token ids of prompts, the same for training, evaluation and timing.
 
-    Blanks at a prompt's end belong to what follows: ` yes` is one token of most vocabularies, so a
-    prompt that ends in a blank is one that its model has hardly seen.
+    Spaces at a prompt's end belong to the answer: ` yes` is one token in most vocabularies, so
+    models have rarely seen a prompt that ends with a space token.
     """
     return list(
         map(tuple, encode_all(tokenizer, [prompt.without_last_blanks() for prompt in prompts]))
@@ -150,94 +153,95 @@ def contexts(tokenizer: Tokenizer, prompts: Sequence[Marked]) -> list[Ids]:
 
 
 def encode_pair(
-    tokenizer: Tokenizer, prompt: Marked, completion: Marked
+    tokenizer: Tokenizer, prompt: MarkedText, completion: MarkedText
 ) -> tuple[list[int], list[int]]:
-    """Token ids of a prompt and of what follows it."""
+    """Token ids of a prompt and of its completion."""
     return encode_pairs(tokenizer, [(prompt, completion)])[0]
 
 
 def encode_pairs(
-    tokenizer: Tokenizer, pairs: Sequence[tuple[Marked, Marked]]
+    tokenizer: Tokenizer, pairs: Sequence[tuple[MarkedText, MarkedText]]
 ) -> list[tuple[list[int], list[int]]]:
-    """Token ids of each prompt and of what follows it; see `encode_choices`."""
+    """Token ids of each prompt and of its completion; see `encode_choices`."""
     prompts = [prompt for prompt, _ in pairs]
-    shown, choices = encode_choices(tokenizer, prompts, [[answer] for _, answer in pairs])
+    context_ids, choices = encode_choices(tokenizer, prompts, [[answer] for _, answer in pairs])
     return [
-        (list(context), list(answer)) for context, (answer,) in zip(shown, choices, strict=True)
+        (list(context), list(answer))
+        for context, (answer,) in zip(context_ids, choices, strict=True)
     ]
 
 
 def encode_choices(
-    tokenizer: Tokenizer, prompts: Sequence[Marked], choices: Sequence[Sequence[Marked]]
+    tokenizer: Tokenizer, prompts: Sequence[MarkedText], choices: Sequence[Sequence[MarkedText]]
 ) -> tuple[list[Ids], list[tuple[Ids, ...]]]:
-    """Token ids of each prompt, its `contexts`, and of each of the texts that may follow it.
+    """Token ids of each prompt, its `contexts`, and of each of its possible answers.
 
-    The second are those by which the two as one text are longer than the prompt alone. Where a
-    token of the whole would span both (Llama-3 has one for `:\n\n`, and for `:yes` perhaps), the
-    prompt keeps its own tokens, since those are what a model is shown that has yet to answer.
+    Prompt and answer are tokenized as one text, and the answer's tokens are those after the
+    prompt's. If a token would span both (Llama-3 has one for `:\n\n`, and perhaps for `:yes`), the
+    prompt keeps the tokens that it has alone, as a model sees it before it answers.
 
-    Prompts that end alike, as a template lets them, have the same tokens behind them: those are
-    encoded behind one prompt, and one of them behind each other prompt, to be sure.
+    After prompts with the same ending, answers have the same tokens. So they are encoded after one
+    such prompt, and one of them is checked after each of the others.
 
     Raises:
-        PromptError: if a text adds no token to its prompt.
+        PromptError: if an answer adds no token to its prompt.
     """
-    shown = contexts(tokenizer, prompts)
+    context_ids = contexts(tokenizer, prompts)
 
-    def behind(places: Sequence[tuple[int, int]]) -> list[Ids]:
+    def encode_after(places: Sequence[tuple[int, int]]) -> list[Ids]:
         pairs = [(prompts[row], choices[row][choice]) for row, choice in places]
         wholes = encode_all(tokenizer, [prompt + answer for prompt, answer in pairs])
         return [
-            _rest(tokenizer, shown[row], prompt, answer, whole)
+            _continuation(tokenizer, context_ids[row], prompt, answer, whole)
             for (row, _), (prompt, answer), whole in zip(places, pairs, wholes, strict=True)
         ]
 
-    def all_behind(rows: Sequence[int]) -> dict[int, tuple[Ids, ...]]:
-        found = iter(behind([(row, at) for row in rows for at in range(len(choices[row]))]))
-        return {row: tuple(next(found) for _ in choices[row]) for row in rows}
+    def encode_all_after(rows: Sequence[int]) -> dict[int, tuple[Ids, ...]]:
+        encoded = iter(encode_after([(row, at) for row in rows for at in range(len(choices[row]))]))
+        return {row: tuple(next(encoded) for _ in choices[row]) for row in rows}
 
     first: dict[object, int] = {}
-    like = [
-        first.setdefault(_ending(shown[row], prompts[row], choices[row]), row)
+    representative = [
+        first.setdefault(_ending(context_ids[row], prompts[row], choices[row]), row)
         for row in range(len(prompts))
     ]
-    answers = all_behind(list(first.values()))
-    tried = [(row, row % len(choices[row])) for row in range(len(prompts)) if row not in answers]
-    tries = zip(tried, behind(tried), strict=True)
-    alike = [row for (row, at), ids in tries if ids == answers[like[row]][at]]
-    answers |= {row: answers[like[row]] for row in alike}
-    answers |= all_behind([row for row, _ in tried if row not in answers])
-    for row, found in answers.items():
-        if not all(found):
-            empty = choices[row][found.index(())].text
+    answers = encode_all_after(list(first.values()))
+    checks = [(row, row % len(choices[row])) for row in range(len(prompts)) if row not in answers]
+    checked = zip(checks, encode_after(checks), strict=True)
+    confirmed = [row for (row, at), ids in checked if ids == answers[representative[row]][at]]
+    answers |= {row: answers[representative[row]] for row in confirmed}
+    answers |= encode_all_after([row for row, _ in checks if row not in answers])
+    for row, encoded in answers.items():
+        if not all(encoded):
+            empty = choices[row][encoded.index(())].text
             raise PromptError(f"{empty!r} adds no token to its prompt; give it another name")
-    return shown, [answers[row] for row in range(len(prompts))]
+    return context_ids, [answers[row] for row in range(len(prompts))]
 
 
-def _ending(context: Ids, prompt: Marked, choices: Sequence[Marked]) -> object:
-    """What the tokens of the choices depend on."""
+def _ending(context: Ids, prompt: MarkedText, choices: Sequence[MarkedText]) -> object:
+    """What the tokens of the answers depend on."""
     return context[-ENDING:], prompt.last_blanks, tuple(choice.text for choice in choices)
 
 
-def _rest(
-    tokenizer: Tokenizer, context: Ids, prompt: Marked, answer: Marked, whole: Sequence[int]
+def _continuation(
+    tokenizer: Tokenizer, context: Ids, prompt: MarkedText, answer: MarkedText, whole: Sequence[int]
 ) -> Ids:
-    """The tokens of an answer behind its prompt's."""
+    """The tokens of an answer after those of its prompt."""
     rest = tuple(whole[len(context) :])
     if rest and tuple(whole[: len(context)]) == context:
         return rest
     text = _written(tokenizer, whole)
-    answer = Marked(prompt.last_blanks) + answer
-    found: Ids = ()
-    for before in BEFORE:
-        start = encode(tokenizer, Marked(before, begin=False))
-        ids = encode(tokenizer, Marked(before, begin=False) + answer)
+    answer = MarkedText(prompt.last_blanks) + answer
+    fallback: Ids = ()
+    for before in PRECEDING:
+        start = encode(tokenizer, MarkedText(before, begin=False))
+        ids = encode(tokenizer, MarkedText(before, begin=False) + answer)
         if ids[: len(start)] != start:
             continue
-        found = found or tuple(ids[len(start) :])
+        fallback = fallback or tuple(ids[len(start) :])
         if _written(tokenizer, [*context, *ids[len(start) :]]) == text:
             return tuple(ids[len(start) :])
-    return found
+    return fallback
 
 
 def _written(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
@@ -245,14 +249,14 @@ def _written(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 
 
 def pad_id(tokenizer: Tokenizer, config: Any = None) -> int:
-    """The padding token, or where there is none the end-of-sequence token, which masks hide.
+    """The padding token, or without one the end-of-sequence token, which is masked.
 
     Args:
-        config: the model's, whose `vocab_size` tells what it has an embedding for. Some tokenizers
-            got a padding token of their own that their model was never enlarged for.
+        config: of the model. A padding token beyond its `vocab_size` is not used: some tokenizers
+            have one, though their model's embedding was never resized for it.
     """
     size = config.get_text_config().vocab_size if config is not None else None
-    known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     return next(
-        int(token) for token in known if token is not None and (size is None or token < size)
+        int(token) for token in candidates if token is not None and (size is None or token < size)
     )

@@ -1,9 +1,9 @@
-"""Every result as headline metrics, tables, plots and one page.
+"""All results as headline metrics, tables, plots and one page.
 
 - `summary`: one record for each model, data set, method and size
 - `headlines`: the small files that `dvc metrics show` compares
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
-- `prices`, `costs`, `demand`, `throughput`: what it costs
+- `prices`, `costs`, `demand`, `throughput`: what a method costs
 - `page`: `report/index.html`
 - `inspection`: one run, for `tunebench show`
 """

@@ -1,4 +1,4 @@
-"""Which of two methods is better on the same test rows, and whether these rows can tell."""
+"""Which of two methods is better on the same test rows, and whether that is significant."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SURE = 0.05  # a smaller p-value, adjusted for their number, tells two methods apart
+SIGNIFICANCE = 0.05  # of the p-value adjusted for multiple comparisons
 
 
 @dataclass(frozen=True)
 class _Method:
-    """A method's headline metric on each test row: one list of values for each seed."""
+    """A method's headline metric on each test row, one list per seed."""
 
     name: str
     values: list[list[float]]
@@ -33,10 +33,10 @@ class _Method:
 def build(params: Params) -> dict[str, list[Row]]:
     """The table `comparisons`: each pair of methods on one model, data set and train size.
 
-    `difference` is the first method's mean less the second's, with its 95% interval by the paired
-    bootstrap (over the seeds too where there are several). `p` is that of McNemar's exact test
-    where two runs' right answers are compared, of the bootstrap elsewhere; `p_adjusted` is Holm's,
-    for all rows of the table.
+    `difference` is the first method's mean minus the second's, with its 95% interval by the paired
+    bootstrap (over the seeds too if there are several). `p` is from McNemar's exact test if the
+    accuracies of two single runs are compared, else from the bootstrap. `p_adjusted` is Holm's
+    correction over all rows of the table.
 
     Raises:
         EvaluationError: if two predictions are not of the same test rows.
@@ -51,40 +51,42 @@ def build(params: Params) -> dict[str, list[Row]]:
     adjusted = statistics.holm([row["p"] for row in rows])
     for row, p in zip(rows, adjusted, strict=True):
         row["p"], row["p_adjusted"] = results.rounded(row["p"], 3), results.rounded(p, 3)
-        row["distinguishable"] = "yes" if p < SURE else "no"
+        row["distinguishable"] = "yes" if p < SIGNIFICANCE else "no"
     return {"comparisons": rows} if rows else {}
 
 
 def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Row]:
     grid, metric = params.grid, metrics.HEADLINE[params.dataset(dataset).task]
-    known: dict[Run, list[str]] = {}
+    row_ids: dict[Run, list[str]] = {}
 
     def method(name: str, runs: Sequence[Run]) -> _Method | None:
-        values = [_values(run, metric, known) for run in runs]
+        values = [_values(run, metric, row_ids) for run in runs]
         return _Method(name, values) if all(values) else None
 
     prompting = [method(name, [Run(model, dataset, name)]) for name in grid.prompting]
-    asked = [each for each in prompting if each is not None]
+    prompted = [compared for compared in prompting if compared is not None]
     place: Row = {"model": model, "dataset": dataset}
-    for row in _pairs(asked, [], metric):
+    for row in _pairs(prompted, [], metric):
         yield place | {"train_size": NO_ROWS} | row
     for size in grid.train_sizes if grid.tuning else []:
         tuned = [
             method(name, [Run(model, dataset, name, size, seed) for seed in grid.seeds])
             for name in grid.tuning
         ]
-        for row in _pairs(asked, [each for each in tuned if each is not None], metric):
+        for row in _pairs(
+            prompted, [compared for compared in tuned if compared is not None], metric
+        ):
             yield place | {"train_size": size} | row
 
 
-def _values(run: Run, metric: str, known: dict[Run, list[str]]) -> list[float]:
-    """The run's headline metric on each row; `known` holds the rows' names of the runs so far."""
+def _values(run: Run, metric: str, row_ids: dict[Run, list[str]]) -> list[float]:
+    """The run's headline metric on each row; `row_ids` collects the ids of the runs so far."""
     predictions = results.read_lines(paths.predictions(run))
-    if not predictions:  # its examples did not fit
+    if not predictions:  # it ended without a score
         return []
-    known[run] = [str(row["id"]) for row in predictions]
-    first = next(iter(known))
-    if known[run] != known[first]:
+    row_ids[run] = [str(row["id"]) for row in predictions]
+    first = next(iter(row_ids))
+    if row_ids[run] != row_ids[first]:
         raise EvaluationError(
             f"{paths.predictions(run)}: is of other test rows than {paths.predictions(first)};"
             " run `dvc repro`"
@@ -94,31 +96,31 @@ def _values(run: Run, metric: str, known: dict[Run, list[str]]) -> list[float]:
     return [float(row["rouge"][metric]) for row in predictions]
 
 
-def _pairs(asked: Sequence[_Method], tuned: Sequence[_Method], metric: str) -> Iterator[Row]:
-    """All pairs in which one is tuned; where nothing is tuned, all pairs."""
-    methods = [*asked, *tuned]
+def _pairs(prompted: Sequence[_Method], tuned: Sequence[_Method], metric: str) -> Iterator[Row]:
+    """All pairs whose second method is tuned; if no method is tuned, all pairs."""
+    methods = [*prompted, *tuned]
     if len(methods) < 2:
         return
-    draws = statistics.drawn_means([row for method in methods for row in method.values])
-    drawn, start = {}, 0
+    draws = statistics.bootstrap_means([row for method in methods for row in method.values])
+    means, start = {}, 0
     for method in methods:
         runs = range(start, start := start + len(method.values))
-        drawn[method.name] = statistics.over_runs(draws, runs)
-    for ours, theirs in combinations(methods, 2):
-        if theirs in tuned or not tuned:
-            yield _compare(ours, theirs, drawn[ours.name] - drawn[theirs.name], metric)
+        means[method.name] = statistics.over_runs(draws, runs)
+    for first, second in combinations(methods, 2):
+        if second in tuned or not tuned:
+            yield _compare(first, second, means[first.name] - means[second.name], metric)
 
 
-def _compare(ours: _Method, theirs: _Method, drawn: NDArray[np.float64], metric: str) -> Row:
-    (low, high), p = statistics.of_difference(drawn)
-    if metric == "accuracy" and len(ours.values) == len(theirs.values) == 1:
-        right = ([value == 1.0 for value in method.values[0]] for method in (ours, theirs))
-        p = statistics.mcnemar(*right)
+def _compare(first: _Method, second: _Method, differences: NDArray[np.float64], metric: str) -> Row:
+    (low, high), p = statistics.of_difference(differences)
+    if metric == "accuracy" and len(first.values) == len(second.values) == 1:
+        correct = ([value == 1.0 for value in method.values[0]] for method in (first, second))
+        p = statistics.mcnemar(*correct)
     return {
         "metric": metric,
-        "method": ours.name,
-        "other": theirs.name,
-        "difference": results.rounded(_mean(ours) - _mean(theirs), 4),
+        "method": first.name,
+        "other": second.name,
+        "difference": results.rounded(_mean(first) - _mean(second), 4),
         "difference_low": results.rounded(low, 4),
         "difference_high": results.rounded(high, 4),
         "p": p,

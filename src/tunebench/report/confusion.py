@@ -1,4 +1,4 @@
-"""What is taken for what: gold labels by answers, for the runs that are timed too."""
+"""Confusion matrices: gold labels by answers, for the runs that are timed too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunebench.config.schema import Params
 from tunebench.paths import Run
 from tunebench.report.tables import Row
 
-NO_LABEL = "(no label)"  # the column of rows that were not answered
+NO_LABEL = "(no label)"  # the column of answers that name no label
 
 
 def build(params: Params) -> list[Row]:
@@ -36,7 +36,7 @@ def _counts(run: Run) -> Iterator[Row]:
     rows = [(row["gold"], row["answer"]) for row in results.read_lines(paths.predictions(run))]
     labels = {label for pair in rows for label in pair}
     unanswered = NO_LABEL
-    while unanswered in labels:  # a data set's own label may read so
+    while unanswered in labels:  # a data set may have a label of that name
         unanswered = f"({unanswered})"
     counts = Counter((gold, unanswered if answer is None else answer) for gold, answer in rows)
     for (gold, answer), count in sorted(counts.items()):

@@ -1,7 +1,7 @@
-"""What a decision costs in all: labels, training and requests, for few requests and for many.
+"""Total cost of a method: labels, training and requests, for few requests and for many.
 
-A request costs what the machine costs while it answers it, at the throughput that was measured; a
-machine that waits for requests costs more (the table `demand` counts whole machines).
+A request is charged its share of a fully used machine at the measured throughput. An idle machine
+costs more: the table `demand` counts whole machines.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tunebench.report.tables import Row
 from tunebench.report.throughput import Throughput
 
 TOTALS = {"1k": 10**3, "10k": 10**4, "100k": 10**5, "1m": 10**6, "10m": 10**7}
-# enough for the bend where requests come to cost more than training
+# enough points to show where requests come to cost more than training
 DRAWN = [*(digit * 10**power for power in (3, 4, 5, 6) for digit in (1, 2, 3, 5, 7)), 10**7]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A method that could be chosen, and its price in dollars."""
+    """A method and its price in dollars."""
 
     record: Record
     served: Throughput
@@ -35,7 +35,7 @@ class Choice:
 
     @property
     def bill(self) -> Bill:
-        """The price once, and of requests."""
+        """The one-off price, and that of requests."""
         return Bill(self.usd_to_train + (self.usd_for_labels or 0), self.usd_per_1k_requests)
 
     @property
@@ -45,7 +45,7 @@ class Choice:
 
 
 def build(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
-    """The tables `costs` and `break_even`; neither where the machine has no price."""
+    """The tables `costs` and `break_even`; none if the machine has no price."""
     if not params.hardware.usd_per_hour:
         return {}
     costs = [_costs(record, served, params) for record, served in throughput.timed(records, params)]
@@ -54,7 +54,7 @@ def build(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
 
 
 def plot(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
-    """Data of the DVC plot `costs`: the sum by the number of requests, a line for each method."""
+    """Data of the DVC plot `costs`: total cost by number of requests, a line for each method."""
     rows = [
         {
             "panel": ", ".join(choice.place),
@@ -69,7 +69,7 @@ def plot(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
 
 
 def choices(records: Sequence[Record], params: Params) -> list[Choice]:
-    """What was trained, answered and timed without fault; none where the machine has no price."""
+    """The methods that have a score and a throughput; none if the machine has no price."""
     timed = throughput.timed(records, params) if params.hardware.usd_per_hour else []
     return [_choice(record, served, params) for record, served in timed if not served.note]
 
@@ -88,11 +88,11 @@ def _choice(record: Record, served: Throughput, params: Params) -> Choice:
 
 
 def _labels(record: Record, params: Params) -> int:
-    """Rows that somebody labelled for a method: its solved examples, or all that training saw."""
+    """Labelled rows that a method uses: its solved examples, or training and validation rows."""
     method = params.method(record.method)
     if isinstance(method, PromptingMethod):
         return method.shots
-    # validation rows are never among the training rows of the same seed
+    # validation rows are disjoint from the training rows of the same seed
     return record.train_rows + params.dataset(record.dataset).validation_rows
 
 
@@ -130,24 +130,24 @@ def _prices(choice: Choice) -> Row:
 
 
 def _break_even(chosen: Sequence[Choice]) -> Iterator[Row]:
-    for ours, theirs in combinations(chosen, 2):
-        if ours.place == theirs.place:
+    for first, second in combinations(chosen, 2):
+        if first.place == second.place:
             yield {
-                "model": ours.record.model,
-                "dataset": ours.record.dataset,
-                "method": ours.record.method,
-                "other": theirs.record.method,
-                **_cheaper(ours, theirs),
+                "model": first.record.model,
+                "dataset": first.record.dataset,
+                "method": first.record.method,
+                "other": second.record.method,
+                **_cheaper(first, second),
             }
 
 
-def _cheaper(ours: Choice, theirs: Choice) -> Row:
-    """Which of two is cheaper below and above a number of requests, or whatever their number."""
-    both = (ours, theirs)
+def _cheaper(first: Choice, second: Choice) -> Row:
+    """Which of two is cheaper below and above the break-even, or for any number of requests."""
+    both = (first, second)
     low = min(both, key=lambda choice: (choice.bill.usd_per_1k_requests, choice.bill.usd_once))
-    high = theirs if low is ours else ours
-    requests = prices.requests_to_overtake(ours.bill, theirs.bill)
-    always = "" if requests else "neither" if ours.bill == theirs.bill else low.record.method
+    high = second if low is first else first
+    requests = prices.requests_to_overtake(first.bill, second.bill)
+    always = "" if requests else "neither" if first.bill == second.bill else low.record.method
     return {
         "cheaper_below": high.record.method if requests else "",
         "cheaper_above": low.record.method if requests else "",

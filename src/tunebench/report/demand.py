@@ -1,4 +1,4 @@
-"""How many machines a demand takes, and what they cost in a month."""
+"""How many machines a request rate needs, and their monthly cost."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tunebench.report.throughput import Throughput
 
 
 def build(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
-    """The table `demand`: machines for `inference.demand_rps`, and none where it is not given.
+    """The table `demand`: machines for `inference.demand_rps`; none if that is not set.
 
-    `usd_per_month` is theirs for 730 hours; it is left out where the machine has no price.
+    `usd_per_month` is their cost for 730 hours; absent if the machine has no price.
     """
     rows = list(_rows(records, params))
     return {"demand": rows} if rows else {}
@@ -24,8 +24,8 @@ def build(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
 def _rows(records: Sequence[Record], params: Params) -> Iterator[Row]:
     demand = params.inference.demand_rps
     for record, served in throughput.timed(records, params) if demand else []:
-        found = {"requests_per_s": None, "note": served.note}
-        yield throughput.place(record) | (found if served.note else _machines(served, params))
+        failed = {"requests_per_s": None, "note": served.note}
+        yield throughput.place(record) | (failed if served.note else _machines(served, params))
 
 
 def _machines(served: Throughput, params: Params) -> Row:

@@ -11,9 +11,9 @@ from tunebench.report.tables import Row
 def build(params: Params) -> dict[str, list[Row]]:
     """The table `deployment`, a row for each method.
 
-    `mergeable` tells whether the adapter can become a part of the base's weights, so that any
-    server runs it; `vllm_adapter` whether vLLM takes it beside the base; `many_adapters` whether
-    one base then serves many of them; `because` names what a "no" comes from.
+    `mergeable` is whether the adapter can be merged into the base's weights, so that any server can
+    run it; `vllm_adapter` whether vLLM loads it beside the base; `many_adapters` whether one base
+    then serves many adapters; `because` gives the reason for a "no".
     """
     grid = params.grid
     return {

@@ -23,9 +23,9 @@ COSTS = ("train_s", "latency_p50_s", "usd_per_1k_requests")
 def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
     """The files by their paths within `metrics/summary/`.
 
-    `plus_minus` is half the width of the 95% interval of the task's first metric. What a run does
-    not have is null: the other task's metrics, a method's training seconds where nothing is
-    trained, a price where the machine has none.
+    `plus_minus` is half the width of the 95% interval of the task's first metric. Missing values
+    are null: the other task's metrics, training seconds of a prompting method, the price if the
+    machine has none.
     """
     records = list(records)
     several = len({record.model for record in records}) > 1
@@ -43,7 +43,7 @@ def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
 
 
 def write(folder: Path, files: dict[Path, dict[str, Any]]) -> None:
-    """Put the files in the place of an earlier study's."""
+    """Write the files, replacing those of an earlier study."""
     with results.replacing_folder(folder) as temporary:
         for path, content in files.items():
             results.write(temporary / path, content)

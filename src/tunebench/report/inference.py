@@ -1,4 +1,4 @@
-"""What answering costs, as a table: a row for each form that a method's model was timed in."""
+"""The table `inference`: a row for each form, attached or merged, that a model was timed in."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ LAST = ("inference_peak_memory_bytes", "usd_per_1k_requests", "answers_that_diff
 
 
 def rows(record: Record, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The model with its adapter attached, or as it is, and the merged one where there is one.
+    """A row for the model with its adapter attached (or without one), and one if it was merged.
 
     Args:
-        columns: of `columns`, so that all rows have them in one order.
+        columns: what `columns` returns, so that all rows have the same order.
     """
-    found = record.inference
-    if not found:
+    metrics = record.inference
+    if not metrics:
         return
-    form = "attached" if "mergeable" in found else ""
-    quantization = found.get("quantization", "")
-    own = {name: found.get(name) for name in columns}
-    yield {"form": form, "quantization": quantization} | own
-    merged = {name: found.get(f"merged_{name}") for name in columns}
-    if found.get("merged_out_of_memory"):
+    form = "attached" if "mergeable" in metrics else ""
+    quantization = metrics.get("quantization", "")
+    attached = {name: metrics.get(name) for name in columns}
+    yield {"form": form, "quantization": quantization} | attached
+    merged = {name: metrics.get(f"merged_{name}") for name in columns}
+    if metrics.get("merged_out_of_memory"):
         yield {"form": "merged", "quantization": "", **merged, "note": "out of memory"}
-    elif "merged_latency_p50_s" in found:
+    elif "merged_latency_p50_s" in metrics:
         yield {"form": "merged", "quantization": ""} | merged
 
 
 def columns(records: Sequence[Record]) -> list[str]:
-    """What any of the records holds, batch sizes in the order of their numbers."""
+    """The metrics that any of the records has, with batch sizes in increasing order."""
     names = {name for record in records for name in record.inference}
     sizes = {int(match[2]): match[1] for name in names if (match := THROUGHPUT.fullmatch(name))}
     known = {name.removeprefix("merged_") for name in names}

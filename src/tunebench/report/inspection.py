@@ -1,4 +1,4 @@
-"""One run as text: what it scored, what made it, and what it answered."""
+"""One run as text: its metrics, its settings and its worst predictions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tunebench.paths import Run
 def describe(run: Run, *, worst: int) -> Iterator[str]:
     """The run's metrics, its settings, then its `worst` predictions.
 
-    Of labels the surest wrong answers come first, of texts those with the least ROUGE-1.
+    For classification the most confident errors come first, for summaries the lowest ROUGE-1.
 
     Raises:
-        SourceError: if the run has not been made.
+        SourceError: if the run has no results yet.
     """
     predictions = results.read_lines(paths.predictions(run))
     yield f"{run}"
@@ -29,7 +29,7 @@ def describe(run: Run, *, worst: int) -> Iterator[str]:
 
 
 def _merit(row: Mapping[str, Any]) -> tuple[bool, float]:
-    """Right answers behind wrong ones, and how far the gold answer is from having been given."""
+    """Sort key: wrong answers first, then by the gold label's margin to the answer."""
     if "rouge" in row:
         return False, float(row["rouge"]["rouge1"])
     scores = row.get("scores_normalized") or row.get("scores") or {}

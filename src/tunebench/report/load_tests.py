@@ -1,4 +1,4 @@
-"""What methods stand behind a server, as tables: the answer, and every rate that was tried."""
+"""The tables `load_test` (the highest rate that meets the objective) and `rates` (all of them)."""
 
 from __future__ import annotations
 
@@ -21,22 +21,26 @@ UTILIZATIONS = (1.0, 0.5, 0.1)
 
 
 def build(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
-    """The tables `load_test` and `rates`; none where nothing was load-tested.
+    """The tables `load_test` and `rates`; none if nothing was load-tested.
 
     Raises:
-        SourceError: if one of the load tests has not been made yet.
+        SourceError: if the results of a load test are missing.
     """
     tested = list(_tested(records, params))
     price = params.hardware.usd_per_hour
     tables = {
-        "load_test": [_place(record) | _answer(record, found, price) for record, found in tested],
-        "rates": [_place(record) | row for record, found in tested for row in _rates(found)],
+        "load_test": [
+            _place(record) | _answer(record, load_test, price) for record, load_test in tested
+        ],
+        "rates": [
+            _place(record) | row for record, load_test in tested for row in _rates(load_test)
+        ],
     }
     return {name: rows for name, rows in tables.items() if rows}
 
 
 def is_tested(record: Record, params: Params) -> bool:
-    """Whether a point of the grid was to be put behind a server."""
+    """Whether `inference.load_test` names this point of the grid."""
     chosen = params.inference.load_test
     names = chosen.prompting if record.train_size == NO_ROWS else chosen.tuning
     size = record.train_size in (NO_ROWS, str(params.inference.train_size))
@@ -54,22 +58,22 @@ def _place(record: Record) -> Row:
     return {"model": record.model, "dataset": record.dataset, "method": record.method}
 
 
-def _answer(record: Record, found: results.Metrics, price: float) -> Row:
-    if note := outcomes.note(found):
-        return {"server": found.get("server", ""), "sustained_rps": None, "note": note}
+def _answer(record: Record, load_test: results.Metrics, price: float) -> Row:
+    if note := outcomes.note(load_test):
+        return {"server": load_test.get("server", ""), "sustained_rps": None, "note": note}
     quality = [record.headline, *metrics.interval(record.headline)]
     names = ("artifact", "prefix_cache", "sustained_rps", "bounded", *SECONDS, *COUNTS, *quality,
              "answers_that_differ", *TOKENS)  # fmt: skip
-    row: dict[str, Any] = {name: found[name] for name in names if name in found}
-    row["bounded"] = "yes" if found["bounded"] else "no"
-    return {"server": found["server"], **row, **_prices(found, price)}
+    row: dict[str, Any] = {name: load_test[name] for name in names if name in load_test}
+    row["bounded"] = "yes" if load_test["bounded"] else "no"
+    return {"server": load_test["server"], **row, **_prices(load_test, price)}
 
 
-def _prices(found: results.Metrics, price: float) -> Row:
-    """Dollars by how much of the time the machine is busy, absent where it has no price."""
+def _prices(load_test: results.Metrics, price: float) -> Row:
+    """Dollars by the machine's utilization; absent if it has no price."""
     if not price:
         return {}
-    rps = found["sustained_rps"]
+    rps = load_test["sustained_rps"]
     dollars = {
         f"usd_per_1k_requests_at_{100 * share:.0f}_percent": prices.usd_per_1k_requests(
             share * rps, price
@@ -77,13 +81,13 @@ def _prices(found: results.Metrics, price: float) -> Row:
         for share in UTILIZATIONS
     }
     for name in TOKENS:
-        if found.get(name):
-            per_token = prices.usd_per_1k_requests(rps * found[name], price) / 1000
+        if load_test.get(name):
+            per_token = prices.usd_per_1k_requests(rps * load_test[name], price) / 1000
             dollars[f"usd_per_1m_{name.removesuffix('_mean')}"] = 1e6 * per_token
     return {name: results.rounded(value, 4) for name, value in dollars.items()}
 
 
-def _rates(found: results.Metrics) -> Iterator[Row]:
+def _rates(load_test: results.Metrics) -> Iterator[Row]:
     names = ("offered_rps", "achieved_rps", *COUNTS, *SECONDS)
-    for rate in found.get("rates", {}).values():
+    for rate in load_test.get("rates", {}).values():
         yield {name: rate.get(name) for name in names} | {"holds": "yes" if rate["holds"] else "no"}

@@ -1,4 +1,4 @@
-"""The page: the same tables, readable in a browser without a network."""
+"""The report page: the same tables as one HTML file that works offline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TITLES = {
     "demand": "Machines for the demand",
     "deployment": "How each method can be served",
 }
-# what a reader must know of a table before its numbers
+# explanations that are shown above a table
 NOTES = {
     "inference": "Attached: with the adapter beside the weights that it was trained on, quantized"
     " where those were. Merged: as one set of plain weights. Medians of single requests, each with"
@@ -56,7 +56,7 @@ OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("differe
 
 @dataclass(frozen=True)
 class Cell:
-    """A value and its 95% interval as a person reads them, over one column or several."""
+    """A formatted value and its 95% interval; `span` is how many columns it covers."""
 
     column: str
     text: str
@@ -66,7 +66,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is shown: intervals stand in the cell of their metric."""
+    """A table as it is shown: a metric's interval is in the same cell."""
 
     name: str
     title: str
@@ -75,7 +75,7 @@ class Table:
 
 
 def write(path: Path, params: Params, tables: Mapping[str, Sequence[Row]]) -> None:
-    """Write the page; every text that comes from a file is escaped."""
+    """Write the page, with all text escaped."""
     environment = Environment(
         loader=PackageLoader("tunebench.report", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -91,7 +91,7 @@ def write(path: Path, params: Params, tables: Mapping[str, Sequence[Row]]) -> No
 
 
 def cell(value: Any, column: str) -> str:
-    """A number as a person reads it, by the unit in its column's name.
+    """A formatted number, with the unit that its column's name tells.
 
     >>> cell(0.8125, "accuracy"), cell(3_145_728, "adapter_bytes"), cell(None, "loss")
     ('81.2', '3.15 MB', '')
@@ -115,14 +115,14 @@ def cell(value: Any, column: str) -> str:
 
 
 def _table(name: str, rows: Sequence[Row]) -> Table:
-    named = dict.fromkeys(column for row in rows for column in row if column != "note")
-    ends = {end for column in named for end in _ends(column)}
-    columns = [column for column in named if column not in ends]
+    all_columns = dict.fromkeys(column for row in rows for column in row if column != "note")
+    interval_columns = {end for column in all_columns for end in _ends(column)}
+    columns = [column for column in all_columns if column not in interval_columns]
     return Table(name, TITLES[name], columns, [list(_cells(row, columns)) for row in rows])
 
 
 def _ends(column: str) -> tuple[str, str]:
-    """The columns that hold a column's interval, where it has one."""
+    """The two columns that would hold a column's interval."""
     return ("low", "high") if column == "measured" else metrics.interval(column)
 
 
@@ -137,8 +137,8 @@ def _cells(row: Row, columns: Sequence[str]) -> Iterator[Cell]:
 
 
 def _text(row: Row, column: str, unit: str = "") -> str:
-    """A cell's text, in the unit of its own column or of another."""
-    if column == "published":  # to the digits of most tables
+    """A cell's text, in the unit of its own column or of `unit`."""
+    if column == "published":  # as many digits as most papers give
         return f"{100 * row[column]:.2f}"
     text = cell(row.get(column), row["metric"] if column in OF_METRIC else unit or column)
     return f"+{text}" if column == "difference" and text and row[column] > 0 else text

@@ -1,4 +1,4 @@
-"""Seconds to dollars, by the price of the machine that they were measured on."""
+"""Seconds to dollars, at the hourly price of the machine that they were measured on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ HOURS_PER_MONTH = 730
 
 @dataclass(frozen=True)
 class Bill:
-    """What a method costs, in dollars: once, before the first request, and for each thousand."""
+    """Dollars that a method costs before its first request, and per thousand requests."""
 
     usd_once: float
     usd_per_1k_requests: float
 
     def usd_at(self, requests: int) -> float:
-        """The sum for that many requests.
+        """The total for that many requests.
 
         >>> Bill(2.0, 0.5).usd_at(10_000)
         7.0
@@ -30,27 +30,28 @@ def usd_to_train(seconds: float, usd_per_hour: float) -> float:
 
 
 def usd_per_1k_requests(requests_per_s: float, usd_per_hour: float) -> float:
-    """Price of a thousand requests at a throughput that was achieved, not offered."""
+    """Price of a thousand requests at an achieved (not offered) throughput."""
     return usd_per_hour / 3600 / requests_per_s * 1000
 
 
-def requests_to_overtake(ours: Bill, theirs: Bill) -> int | None:
-    """The first number of requests at which the bill that is higher at first is the lower one.
+def requests_to_overtake(first: Bill, second: Bill) -> int | None:
+    """The break-even: from this number of requests on, the bill that starts higher is lower.
 
-    None where no bill overtakes the other: one is never above the other.
+    None if one bill is never above the other.
 
     >>> requests_to_overtake(Bill(2.0, 0.5), Bill(0.0, 1.0))
     4001
     """
-    once = ours.usd_once - theirs.usd_once
-    each = (theirs.usd_per_1k_requests - ours.usd_per_1k_requests) / 1000
-    if once * each <= 0:
+    usd_once = first.usd_once - second.usd_once
+    usd_per_request = (second.usd_per_1k_requests - first.usd_per_1k_requests) / 1000
+    if usd_once * usd_per_request <= 0:
         return None
-    return math.floor(round(once / each, 6)) + 1  # 6 digits: what binary fractions lose is below
+    # rounded to 6 digits, below which floating-point errors lie
+    return math.floor(round(usd_once / usd_per_request, 6)) + 1
 
 
 def machines(demand_rps: float, margin: float, requests_per_s: float) -> int:
-    """Machines of a throughput for a demand, with a margin to spare as a fraction of it.
+    """How many machines of a throughput serve a demand, with a margin as a fraction of it.
 
     >>> machines(10, 0.3, 6.5)
     2
@@ -59,5 +60,5 @@ def machines(demand_rps: float, margin: float, requests_per_s: float) -> int:
 
 
 def usd_per_month(count: int, usd_per_hour: float) -> float:
-    """Price of that many machines, on all day long."""
+    """Price of that many machines that always run."""
     return count * usd_per_hour * HOURS_PER_MONTH

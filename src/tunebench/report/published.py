@@ -1,4 +1,4 @@
-"""Numbers that somebody else reported, beside those measured here."""
+"""Published results beside those measured here."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ COLUMNS = (
 
 
 def build(published: Published | None, records: Sequence[Record]) -> dict[str, list[Row]]:
-    """The table `published`, and none where nothing was: a row for each metric, in fractions.
+    """The table `published`, a row for each metric, as fractions; none if nothing is given.
 
-    `low` and `high` are the measured metric's 95% interval, `difference` is measured less
-    published, and `within` tells whether the published number lies in the interval. What the grid
-    did not run, or what got no score, leaves these empty.
+    `low` and `high` are the measured metric's 95% interval, `difference` is measured minus
+    published, and `within` is whether the published number lies in the interval. These are empty if
+    the grid does not include the run, or it has no score.
     """
     if published is None:
         return {}

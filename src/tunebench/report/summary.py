@@ -1,4 +1,4 @@
-"""Every metric of the grid, gathered: one record for each model, data set, method and size."""
+"""All metrics of the grid, one record for each model, data set, method and size."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tunebench.models import outcomes
 from tunebench.paths import Run
 from tunebench.report import prices
 
-NO_ROWS = "0"  # the train size of a method that trains on nothing
+NO_ROWS = "0"  # the train size of a prompting method
 
 _MEDIANS = ("latency_p50_s", "time_to_first_token_p50_s", "time_per_output_token_p50_s")
-# seconds that are told of answering, medians with their intervals
+# latencies in the tables, medians with their intervals
 LATENCIES = (
     *(name for median in _MEDIANS for name in (median, *metrics.interval(median))),
     "latency_p90_s",
@@ -38,22 +38,22 @@ class Record:
     seeds: int
     quality: dict[str, float]
     training: dict[str, float]
-    inference: dict[str, Any]  # of the merged model too, `merged_` before its names
+    inference: dict[str, Any]  # names of the merged model's metrics start with `merged_`
     status: str = "ok"
     note: str = ""  # why there is no quality
-    chosen: dict[str, str] = field(default_factory=dict)  # the epoch that was tested, where chosen
+    chosen: dict[str, str] = field(default_factory=dict)  # the epoch, if one was selected
 
     @property
     def headline(self) -> str:
-        """The metric that the task is judged by first."""
+        """The task's first metric."""
         return metrics.HEADLINE[self.task]
 
 
 def collect(params: Params) -> list[Record]:
-    """Read the metrics of every run that the grid names.
+    """Read the metrics of every run of the grid.
 
     Raises:
-        SourceError: if one of them has not been made yet.
+        SourceError: if a run's metrics are missing.
     """
     return [
         record
@@ -107,21 +107,21 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
 
 
 def _quality(runs: list[results.Metrics]) -> dict[str, float]:
-    """Each metric with its 95% interval: the run's own, or that of the mean over the seeds."""
+    """Each metric with its 95% interval, of the one run or of the mean over the seeds."""
     if _note(runs):
         return {}
-    found = {}
+    quality = {}
     for name in (name for name in runs[0] if name in metrics.QUALITY):
         values = [run[name] for run in runs]
-        found[name] = results.rounded(fmean(values))
+        quality[name] = results.rounded(fmean(values))
         ends = metrics.interval(name)
         interval = statistics.over_seeds(values, [(run[ends[0]], run[ends[1]]) for run in runs])
-        found |= {end: results.rounded(value) for end, value in zip(ends, interval, strict=True)}
+        quality |= {end: results.rounded(value) for end, value in zip(ends, interval, strict=True)}
         if len(values) > 1:
-            found[f"{name}_stdev"] = results.rounded(stdev(values), 3)
+            quality[f"{name}_stdev"] = results.rounded(stdev(values), 3)
     if all("forgetting" in run for run in runs):  # it has no interval
-        found["forgetting"] = results.rounded(fmean(run["forgetting"] for run in runs))
-    return found
+        quality["forgetting"] = results.rounded(fmean(run["forgetting"] for run in runs))
+    return quality
 
 
 def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
@@ -129,9 +129,11 @@ def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
         return {}
     shared = ("trainable_parameters", "adapter_bytes")
     means = ("train_s", "device_s", "tokens_per_s", "model_flops_utilization")
-    found = {name: results.rounded(fmean(run[name] for run in runs), 4) for name in means}
+    training_metrics = {
+        name: results.rounded(fmean(run[name] for run in runs), 4) for name in means
+    }
     return {
-        **found,
+        **training_metrics,
         "train_peak_memory_bytes": max(run["peak_memory_bytes"] for run in runs),
         **{name: runs[0][name] for name in shared},
         **_priced("usd_to_train", prices.usd_to_train(_all_device_s(runs), price)),
@@ -139,12 +141,12 @@ def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
 
 
 def _all_device_s(runs: list[results.Metrics]) -> float:
-    """Seconds of a run, a search's other trials included."""
+    """Mean device seconds of a run, including all trials of a hyperparameter search."""
     return fmean(float(run.get("search_device_s") or run["device_s"]) for run in runs)
 
 
 def _chosen(runs: list[results.Metrics]) -> dict[str, str]:
-    """The epoch of each seed, and the rows that it was chosen on, where it was."""
+    """The selected epoch of each seed and the rows that selected it; empty if none was."""
     if any("epoch" not in run for run in runs):
         return {}
     rows = runs[0]["epoch_chosen_on"] + " rows"
@@ -155,28 +157,32 @@ def _chosen(runs: list[results.Metrics]) -> dict[str, str]:
 
 
 def _note(runs: list[results.Metrics]) -> str:
-    """Why there is no score: of the first run that has none."""
+    """Why the first run without a score has none; empty if all have one."""
     return next(filter(None, map(outcomes.note, runs)), "")
 
 
 def _status(runs: list[results.Metrics]) -> str:
-    """How the runs ended: the first one without a score decides."""
+    """The status of the first run without a score, else `ok`."""
     return next((status for status in map(outcomes.status, runs) if status != "ok"), "ok")
 
 
 def _inference(timed: results.Metrics, price: float) -> dict[str, Any]:
     if outcomes.note(timed):
         return {}
-    told = ("quantization", "mergeable", "merged_out_of_memory", "merged_answers_that_differ")
-    found = _form(timed, "", price) | {name: timed[name] for name in told if name in timed}
-    return found | (_form(timed, "merged_", price) if "merged_latency_p50_s" in timed else {})
+    names = ("quantization", "mergeable", "merged_out_of_memory", "merged_answers_that_differ")
+    inference = _form_metrics(timed, "", price) | {
+        name: timed[name] for name in names if name in timed
+    }
+    return inference | (
+        _form_metrics(timed, "merged_", price) if "merged_latency_p50_s" in timed else {}
+    )
 
 
-def _form(timed: results.Metrics, prefix: str, price: float) -> dict[str, Any]:
-    """What is told of the model with its adapter attached, or of the merged one."""
+def _form_metrics(timed: results.Metrics, prefix: str, price: float) -> dict[str, Any]:
+    """Metrics of the model with its adapter attached, or of the merged one."""
     throughput = {name: timed[name] for name in timed if name.startswith(f"{prefix}requests_per_s")}
     peak = {f"{prefix}inference_peak_memory_bytes": timed.get(f"{prefix}peak_memory_bytes")}
-    best = max(throughput.values(), default=0)  # none where memory ended at the first size
+    best = max(throughput.values(), default=0)  # empty if the first batch size ran out of memory
     usd = prices.usd_per_1k_requests(best, price) if best else 0
     return {
         **{prefix + name: timed[prefix + name] for name in LATENCIES if prefix + name in timed},
@@ -187,5 +193,5 @@ def _form(timed: results.Metrics, prefix: str, price: float) -> dict[str, Any]:
 
 
 def _priced(name: str, usd: float) -> dict[str, float]:
-    """A price, and nothing where the machine has none: nobody works for $0."""
+    """A price; absent rather than $0 if the machine has none."""
     return {name: results.rounded(usd, 4)} if usd else {}

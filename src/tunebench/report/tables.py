@@ -1,4 +1,4 @@
-"""The records as tables: one row a list of cells, one file each under `metrics/`."""
+"""The records as tables, written as CSV under `metrics/`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def build(records: Sequence[Record]) -> dict[str, list[Row]]:
         for task in dict.fromkeys(record.task for record in records)
     }
     tables["training"] = _table(records, lambda record: record.training)
-    told = inference.columns(records)
+    columns = inference.columns(records)
     tables["inference"] = [
-        _identity(record) | row for record in records for row in inference.rows(record, told)
+        _identity(record) | row for record in records for row in inference.rows(record, columns)
     ]
     return {name: rows for name, rows in tables.items() if rows}
 
 
 def searches(params: Params) -> dict[str, list[Row]]:
-    """The table `search`: every setting that a method's search tried, and which was kept."""
+    """The table `search`: every trial of each hyperparameter search, and which was chosen."""
     rows = [
         {
             "model": run.model,
@@ -40,11 +40,11 @@ def searches(params: Params) -> dict[str, list[Row]]:
             "train_size": run.train_size,
             "seed": run.seed,
             **trial,
-            "chosen": "yes" if int(number) == found["chosen_trial"] else "no",
+            "chosen": "yes" if int(number) == run_metrics["chosen_trial"] else "no",
         }
         for run in _tuned(params, params.grid.seeds)
-        for found in [results.read(paths.train(run))]
-        for number, trial in found.get("search", {}).items()
+        for run_metrics in [results.read(paths.train(run))]
+        for number, trial in run_metrics.get("search", {}).items()
     ]
     return {"search": rows} if rows else {}
 
@@ -55,7 +55,7 @@ def plots(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as CSV, atomically; columns that some rows lack are left empty there."""
+    """Write rows as CSV, atomically; cells of missing columns are empty."""
     columns = dict.fromkeys(column for row in rows for column in row)
     with results.replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(columns), lineterminator="\n")
@@ -70,7 +70,7 @@ def _quality(record: Record) -> dict[str, Any]:
 
 
 def _table(records: Iterable[Record], values: Callable[[Record], dict[str, Any]]) -> list[Row]:
-    return [_identity(record) | found for record in records if (found := values(record))]
+    return [_identity(record) | cells for record in records if (cells := values(record))]
 
 
 def _identity(record: Record) -> Row:
@@ -109,7 +109,7 @@ def _tuned(params: Params, seeds: Sequence[int]) -> list[Run]:
 
 
 def _losses(params: Params) -> Iterable[Row]:
-    for run in _tuned(params, params.grid.seeds[:1]):  # the seeds' curves lie upon each other
+    for run in _tuned(params, params.grid.seeds[:1]):  # curves of other seeds would overlap
         with paths.losses(run).open(newline="") as file:
             for entry in csv.DictReader(file, delimiter="\t"):
                 yield {

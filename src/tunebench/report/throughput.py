@@ -1,4 +1,4 @@
-"""How many requests a second one machine answers, by the best measurement there is."""
+"""How many requests per second one machine answers, by the best measurement available."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tunebench.report.summary import NO_ROWS, Record
 from tunebench.report.tables import Row
 
 LOAD_TEST, IN_PROCESS = "load_test", "in process"
-BY_BATCH = re.compile(r"requests_per_s_batch_\d+")  # the ends of its interval apart
-# mean tokens of a request and of its answer, where a load test counted them
+BY_BATCH = re.compile(r"requests_per_s_batch_\d+")  # matched in full: not its interval
+# mean tokens of a request and of its answer, if the load test's server counts them
 TOKENS = ("tokens_in_mean", "tokens_out_mean")
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Requests a second, 0 where `note` says why there are none, and how they were measured.
+    """Requests per second and how they were measured; 0 if `note` says why there are none.
 
-    Behind a server they are those that met the objective of the load test; in process, those of the
-    batch size that answered most, with no request waiting and no server between.
+    From a load test it is the highest rate that met the objective; in process, the throughput of
+    the fastest batch size, without a server and without waiting requests.
     """
 
     requests_per_s: float
@@ -35,12 +35,12 @@ class Throughput:
 
 
 def timed(records: Sequence[Record], params: Params) -> list[tuple[Record, Throughput]]:
-    """Every point of the grid that was to be timed, with its throughput.
+    """Every point of the grid that is timed, with its throughput.
 
-    Its `note` tells of a run that failed at anything, training and answering included.
+    Its `note` tells of a failure at any stage, training and evaluation included.
 
     Raises:
-        SourceError: if a timing has not been made yet.
+        SourceError: if the results of a timing are missing.
     """
     sizes = (NO_ROWS, str(params.inference.train_size))
     return [
@@ -56,19 +56,19 @@ def place(record: Record) -> Row:
     return {name: getattr(record, name) for name in names}
 
 
-def of_load_test(found: results.Metrics) -> Throughput:
-    """The throughput that a load test's metrics tell."""
-    sustained = float(found.get("sustained_rps") or 0)
-    failed = "" if sustained else outcomes.note(found)
-    tokens = {name: found[name] for name in TOKENS if name in found}
-    return Throughput(sustained, LOAD_TEST, tokens, failed)
+def of_load_test(load_test: results.Metrics) -> Throughput:
+    """The throughput in a load test's metrics."""
+    sustained = float(load_test.get("sustained_rps") or 0)
+    failure = "" if sustained else outcomes.note(load_test)
+    tokens = {name: load_test[name] for name in TOKENS if name in load_test}
+    return Throughput(sustained, LOAD_TEST, tokens, failure)
 
 
-def of_timing(found: results.Metrics) -> Throughput:
-    """The throughput that the metrics of the model in one process tell."""
-    failed = outcomes.note(found)
-    by_batch = [found[name] for name in found if BY_BATCH.fullmatch(name)]
-    return Throughput(0 if failed else max(by_batch), IN_PROCESS, {}, failed)
+def of_timing(timing: results.Metrics) -> Throughput:
+    """The throughput in the metrics of `time_inference`."""
+    failure = outcomes.note(timing)
+    by_batch = [timing[name] for name in timing if BY_BATCH.fullmatch(name)]
+    return Throughput(0 if failure else max(by_batch), IN_PROCESS, {}, failure)
 
 
 def _measured(record: Record, tested: bool) -> Throughput:

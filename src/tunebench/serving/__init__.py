@@ -1,15 +1,15 @@
-"""What a deployed model can take: the highest rate of requests that meets an objective.
+"""Load tests: the highest request rate at which a served model meets an objective.
 
-A real server is started, loaded at rates that are searched for, and ended. What it answered under
-load is judged like any prediction.
+A real server is started, put under load at one rate after another, and stopped. Its answers under
+load are judged like any prediction.
 
 - `artifact`: the folder that the server loads
-- `servers`: servers that speak the OpenAI API, started and ended
+- `servers`: servers that speak the OpenAI API, started and stopped
 - `processes`, `supervisor`: no process outlives the stage
-- `payloads`: what is sent, so that the server reads the evaluation's own tokens
+- `payloads`: request bodies that the server tokenizes as the evaluation did
 - `load`, `generator`: open-loop load by guidellm
 - `search`: the highest rate that meets the objective
-- `quality`, `measures`: what came back, as metrics
+- `quality`, `measures`: metrics of the answers and of the load
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tunebench.prompts import DoesNotFit, Prompt, encoding
 from tunebench.serving import artifact, measures, quality, servers
 from tunebench.serving.load import Generator, Load, generator
 from tunebench.serving.payloads import Sent, payloads
-from tunebench.serving.search import Found, highest_rate, requests_at
+from tunebench.serving.search import SearchResult, highest_rate, requests_at
 from tunebench.timing.clock import warm_up
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ WARM_UP = 5  # requests of one window
 
 @dataclass(frozen=True)
 class Outcome:
-    """Metrics, and what the server wrote for each prompt at the rate that they tell of."""
+    """Metrics, and the server's answer to each prompt at the rate that they describe."""
 
     metrics: results.Metrics
     predictions: list[dict[str, Any]]
@@ -51,7 +51,7 @@ class Outcome:
 def load_test(
     base: models.Base,
     method: models.Method,
-    how: Answering,
+    answering: Answering,
     settings: Serving,
     prompts: Sequence[Prompt] | DoesNotFit,
     *,
@@ -59,29 +59,29 @@ def load_test(
     evaluated: Mapping[str, Any],
     folder: Path,
 ) -> Outcome:
-    """Put a method behind the server that `settings` names, and search what it can stand.
+    """Serve a method's model with the server that `settings` names, and search its highest rate.
 
     Args:
-        trained: what the method's training left; None for a prompting method.
-        evaluated: the answer to each prompt's id, as evaluated.
-        folder: for what the server loads, and for what it and guidellm print, which stays there.
+        trained: the folder that `training.train` wrote; None for a prompting method.
+        evaluated: the evaluation's answer by prompt id.
+        folder: holds the model for the server while it runs, and the logs of server and guidellm.
 
     Raises:
-        ServingError: if the server cannot be started, or ends under load.
+        ServingError: if the server does not start, or exits under load.
     """
     if isinstance(prompts, DoesNotFit):
         return Outcome(prompts.metrics(), [])
     if failed := outcomes.failure(trained):
         return Outcome(failed, [])
-    how = how.limited(prompts)
+    answering = answering.limited(prompts)
     tokenizer = models.load_tokenizer(base)
     server = settings.servers[settings.server]
     folder = folder.resolve()
-    with artifact.made(
+    with artifact.prepared(
         base,
         method,
         server,
-        how.generation,
+        answering.generation,
         trained=trained,
         tail=prompts[0].tail,
         folder=folder / "model",
@@ -91,11 +91,11 @@ def load_test(
         server_log = folder / "server.log"
         with servers.running(settings.server, server, served, server_log) as endpoint:
             sent = payloads(endpoint, tokenizer, prompts, timeout_s=settings.timeout_s)
-            found = _search(endpoint, sent, how, settings, folder / "guidellm.log")
-    answered = [request for load in (found.nearest, *found.tried) for request in load.requests]
-    around = encoding.Around.of(tokenizer, prompts[0])
-    judged, predictions = quality.judge(answered, sent.prompts, how, around, evaluated)
-    told: results.Metrics = {
+            search = _search(endpoint, sent, answering, settings, folder / "guidellm.log")
+    answered = [request for load in (search.nearest, *search.loads) for request in load.requests]
+    answer_format = encoding.AnswerFormat.of(tokenizer, prompts[0])
+    judged, predictions = quality.judge(answered, sent.prompts, answering, answer_format, evaluated)
+    metrics: results.Metrics = {
         "server": settings.server,
         "artifact": served.kind,
         "prefix_cache": server.prefix_cache,
@@ -103,19 +103,19 @@ def load_test(
         "prompts_not_sent": len(prompts) - len(sent.prompts),
     }
     if endpoint.ready_s is not None:
-        told["ready_s"] = results.rounded(endpoint.ready_s, 4)
-    return Outcome(told | measures.of_search(found, settings.objective) | judged, predictions)
+        metrics["ready_s"] = results.rounded(endpoint.ready_s, 4)
+    return Outcome(metrics | measures.of_search(search, settings.objective) | judged, predictions)
 
 
 def _search(
     endpoint: servers.Endpoint,
     sent: Sent,
-    how: Answering,
+    answering: Answering,
     settings: Serving,
     log_file: Path,
-) -> Found:
+) -> SearchResult:
     seeds = count()
-    body = _body(how.generation)
+    body = _request_body(answering.generation)
     with generator(
         endpoint, sent.payloads, body=body, timeout_s=settings.timeout_s, log=log_file
     ) as source:
@@ -131,11 +131,8 @@ def _search(
         return highest_rate(measure, 1 / _warm_up(source, endpoint), settings)
 
 
-def _body(options: Options) -> dict[str, Any]:
-    """GenerationConfig fields in the OpenAI API's words, as far as it has them.
-
-    A text ends where the model ends it, `max_tokens` at the latest.
-    """
+def _request_body(options: Options) -> dict[str, Any]:
+    """GenerationConfig fields as the OpenAI API names them, as far as it has them."""
     body = {"max_tokens": options["max_new_tokens"]}
     if not options.get("do_sample"):
         return body | {"temperature": 0}
@@ -143,7 +140,7 @@ def _body(options: Options) -> dict[str, Any]:
 
 
 def _warm_up(source: Generator, endpoint: servers.Endpoint) -> float:
-    """Seconds that a request takes where it is the only one, once they are steady.
+    """The steady latency (s) of requests sent one at a time.
 
     Raises:
         ServingError: if the server answers none.
@@ -155,9 +152,9 @@ def _warm_up(source: Generator, endpoint: servers.Endpoint) -> float:
         endpoint.check()
         if not load.successful:
             errors = Counter(request.error for request in load.requests)
-            said = errors.most_common(1)[0][0] if errors else "it took none"
-            raise ServingError(f"{endpoint.place}: answers no request: {said}")
-        return [each.seconds("latency") - each.seconds("client_lag") for each in load.successful]
+            error = errors.most_common(1)[0][0] if errors else "it took none"
+            raise ServingError(f"{endpoint.place}: answers no request: {error}")
+        return [sent.seconds("latency") - sent.seconds("client_lag") for sent in load.successful]
 
     _, _, seconds = warm_up(window)
     return seconds

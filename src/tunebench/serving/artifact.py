@@ -1,4 +1,4 @@
-"""The folder that a server loads, made for one run and removed after it."""
+"""The folder that a server loads, written for one load test and removed after it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json",
 
 
 @contextmanager
-def made(
+def prepared(
     base: models.Base,
     method: models.Method,
     server: Server,
@@ -34,24 +34,24 @@ def made(
     tail: str,
     folder: Path,
 ) -> Iterator[Artifact | None]:
-    """What a server loads, in `folder`, removed with the block; None where there is no merging.
+    """The artifact in `folder`, removed after the block; None if the adapter cannot be merged.
 
-    Its generation_config.json is this project's own, so that a server ends a text where an
-    evaluation does.
+    generation_config.json is written anew, so that the server stops generating where an evaluation
+    does.
 
     Args:
         options: GenerationConfig fields.
-        tail: what the template writes behind an answer.
+        tail: what the template writes after an answer.
     """
-    shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
+    shutil.rmtree(folder, ignore_errors=True)  # left over from a killed run
     folder.mkdir(parents=True)
     try:
-        yield _make(base, method, server, options, trained=trained, tail=tail, folder=folder)
+        yield _prepare(base, method, server, options, trained=trained, tail=tail, folder=folder)
     finally:
         shutil.rmtree(folder)
 
 
-def _make(
+def _prepare(
     base: models.Base,
     method: models.Method,
     server: Server,
@@ -66,43 +66,45 @@ def _make(
     if server.url is not None:
         return Artifact("external", folder, base.settings.dtype)
     adapter = trained.resolve() if trained and merging.has_adapter(trained) else None
-    beside = server.adapter_arguments is not None and _taken_as_it_is(method)
+    beside = server.adapter_arguments is not None and _served_as_adapter(method)
     if adapter is None or beside:
         kind = "adapter" if adapter else "whole" if trained else "base"
         if kind == "whole":
-            _show(trained, folder)
-        _show(base.folder, folder, weights=kind != "whole")
+            _link_files(trained, folder)
+        _link_files(base.folder, folder, weights=kind != "whole")
     else:
         merged = merging.merge(base, method, trained)
         if merged is None:
             return None
         kind = "merged"
         merged.save_pretrained(folder)
-        _show(base.folder, folder, weights=False)
+        _link_files(base.folder, folder, weights=False)
     config = AutoConfig.from_pretrained(folder)
-    own = _own(folder, config)
-    (folder / GENERATION).unlink(missing_ok=True)  # or it would be written into the base's
+    generation_config = _own_generation_config(folder, config)
+    (folder / GENERATION).unlink(missing_ok=True)  # a link: the base's own would be overwritten
     tokenizer = models.load_tokenizer(base)
-    generation.settled(own, config, tokenizer, options, tail=tail).save_pretrained(folder)
+    generation.build_config(
+        generation_config, config, tokenizer, options, tail=tail
+    ).save_pretrained(folder)
     return Artifact(kind, folder, base.settings.dtype, adapter if kind == "adapter" else None)
 
 
-def _taken_as_it_is(method: models.Method) -> bool:
-    """Whether a server that takes adapters beside the base takes this one."""
+def _served_as_adapter(method: models.Method) -> bool:
+    """Whether a server that loads adapters beside the base model can load this one."""
     return isinstance(method, PeftMethod) and not deployment.vllm_fault(method.adapter)
 
 
-def _show(source: Path | None, folder: Path, *, weights: bool = True) -> None:
-    """Link the files of a model's folder that are not in this one already."""
+def _link_files(source: Path | None, folder: Path, *, weights: bool = True) -> None:
+    """Link a model's files into `folder`, except those that it has already."""
     assert source is not None
-    for path in source.iterdir():
-        shown = weights or not path.name.endswith(WEIGHTS)
-        if path.is_file() and shown and not (folder / path.name).exists():
-            (folder / path.name).symlink_to(path.resolve())
+    for file in source.iterdir():
+        linked = weights or not file.name.endswith(WEIGHTS)
+        if file.is_file() and linked and not (folder / file.name).exists():
+            (folder / file.name).symlink_to(file.resolve())
 
 
-def _own(folder: Path, config: PretrainedConfig) -> GenerationConfig:
-    """The model's own settings, as `from_pretrained` finds them."""
+def _own_generation_config(folder: Path, config: PretrainedConfig) -> GenerationConfig:
+    """The model's own GenerationConfig, as `from_pretrained` finds it."""
     from transformers import GenerationConfig
 
     if (folder / GENERATION).exists():

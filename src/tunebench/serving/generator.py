@@ -1,8 +1,8 @@
 """guidellm in a process of its own: python -m tunebench.serving.generator REPLIES
 
-Its scheduler and its clients run in further processes, which would outlive a stage that is killed;
-so this one is started by `kept`. It reads a line of JSON for each load from standard input, and
-answers each with one on the file descriptor REPLIES; `load.py` holds the other ends.
+guidellm's scheduler and clients run in child processes, which would outlive a killed stage, so this
+process is started by `processes.supervised`. It reads one line of JSON per load from standard input
+and writes one line per reply to the file descriptor REPLIES; `load.py` is at the other end.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ ENDED = ("completed", "errored", "cancelled")
 
 
 class PunctualPoisson(AsyncPoissonStrategy):  # type: ignore[misc]
-    """Poisson arrivals whose requests are at hand when they fall due.
+    """Poisson arrivals whose requests are taken from the queue before they are due.
 
-    guidellm's own takes each from its queue only then, which is milliseconds.
+    guidellm's own strategy takes each one when it is due, and sends it milliseconds late.
     """
 
     async def next_request_time(self, worker_index: int) -> float:
@@ -53,7 +53,7 @@ class PunctualPoisson(AsyncPoissonStrategy):  # type: ignore[misc]
 
 
 class Backend(OpenAIHTTPBackend):  # type: ignore[misc]
-    """guidellm's client of the OpenAI API, for prompts that may be token ids, too."""
+    """guidellm's client of the OpenAI API, for prompts as text or as token ids."""
 
     async def _prepare_resolve_request(self, request: GenerationRequest, *rest: Any) -> Any:
         handler, arguments, options = await super()._prepare_resolve_request(request, *rest)
@@ -61,8 +61,8 @@ class Backend(OpenAIHTTPBackend):  # type: ignore[misc]
         return handler, arguments, options
 
 
-class Hopeless:
-    """A constraint that ends a load once more requests are late than its objective lets be.
+class ObjectiveMissed:
+    """A constraint that ends a load early once too many requests missed its objective.
 
     Each limit is (`latency` or `time_to_first_token`, how many may miss it, seconds).
     """
@@ -73,17 +73,18 @@ class Hopeless:
         self.late = [0] * len(limits)
 
     def __call__(self, _: SchedulerState, info: RequestInfo | None) -> SchedulerUpdateAction:
-        """What guidellm asks at each change of a request, and now and then between."""
+        """Called by guidellm when a request changes its status, and periodically."""
         if info is not None and info.status in ENDED:
             self.running.pop(info.request_id, None)
             for index, (what, _, seconds) in enumerate(self.limits):
-                self.late[index] += info.error is not None or _taken(info, what) > seconds
+                self.late[index] += info.error is not None or _elapsed(info, what) > seconds
         elif info is not None and info.status != "queued":
             self.running[info.request_id] = info
         now = time.time()
         stop = any(
-            late + sum(_overdue(info, what, seconds, now) for info in self.running.values()) > most
-            for late, (what, most, seconds) in zip(self.late, self.limits, strict=True)
+            late + sum(_overdue(info, what, seconds, now) for info in self.running.values())
+            > allowed
+            for late, (what, allowed, seconds) in zip(self.late, self.limits, strict=True)
         )
         if not stop:
             return SchedulerUpdateAction()
@@ -91,25 +92,25 @@ class Hopeless:
 
 
 def main(replies: int) -> None:
-    """Answer each line of standard input: the first tells of the server, the others are loads."""
-    _settle()
+    """Reply to each line of standard input: first the server's description, then one per load."""
+    _configure_guidellm()
     with os.fdopen(replies, "w") as out:
-        told = json.loads(sys.stdin.readline())
-        backend = Backend(_server(told))
+        server = json.loads(sys.stdin.readline())
+        backend = Backend(_server_arguments(server))
         out.write(json.dumps({"ready": True}) + "\n")
         out.flush()
         for line in sys.stdin:
-            asked = json.loads(line)
-            found = asyncio.run(_load(backend, told["prompts"], asked))
-            out.write(json.dumps({"requests": found}) + "\n")
+            load = json.loads(line)
+            records = asyncio.run(_load(backend, server["prompts"], load))
+            out.write(json.dumps({"requests": records}) + "\n")
             out.flush()
 
 
-def _settle() -> None:
-    """One process of clients, forked from one that has imported guidellm already.
+def _configure_guidellm() -> None:
+    """Use one client process, forked from one that has imported guidellm already.
 
-    With several, guidellm 0.8 draws each one's gaps from the same seed, so that the arrivals of all
-    together are no Poisson process. Started anew, each load would import it again, for seconds.
+    With several, guidellm 0.8 draws each one's gaps from the same seed, so their arrivals together
+    are no Poisson process. A spawned process would import guidellm for seconds at each load.
     """
     settings.max_worker_processes = 1
     settings.mp_context_type = "forkserver"
@@ -117,36 +118,34 @@ def _settle() -> None:
     multiprocessing.set_forkserver_preload(["guidellm.scheduler", "guidellm.backends"])
 
 
-def _server(told: dict[str, Any]) -> OpenAIHTTPBackendArgs:
+def _server_arguments(server: dict[str, Any]) -> OpenAIHTTPBackendArgs:
     return OpenAIHTTPBackendArgs(
-        target=told["url"],
-        model=told["model"],
+        target=server["url"],
+        model=server["model"],
         request_format="/v1/completions",
         api_key=os.environ.get("TUNEBENCH_API_KEY"),
-        timeout=told["timeout_s"],
-        timeout_connect=told["timeout_s"],
+        timeout=server["timeout_s"],
+        timeout_connect=server["timeout_s"],
         validate_backend=False,
         verify=True,
         http2=False,
-        extras={"body": told["body"]},
+        extras={"body": server["body"]},
     )
 
 
-async def _load(
-    backend: Any, prompts: Sequence[Any], asked: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """One load: what came of each request that was sent, in the order of their endings."""
+async def _load(backend: Any, prompts: Sequence[Any], load: dict[str, Any]) -> list[dict[str, Any]]:
+    """Run one load; a record of each request that was sent, in the order in which they ended."""
     strategy: SchedulingStrategy = (
-        PunctualPoisson(rate=asked["rate"], random_seed=asked["seed"])
-        if asked["rate"]
+        PunctualPoisson(rate=load["rate"], random_seed=load["seed"])
+        if load["rate"]
         else SynchronousStrategy()
     )
     updates = Scheduler().run(
-        requests=list(_requests(prompts, asked["prompts"])),
+        requests=list(_requests(prompts, load["prompts"])),
         backend=backend,
         strategy=strategy,
         env=NonDistributedEnvironment(),
-        hopeless=Hopeless(asked["limits"]),
+        hopeless=ObjectiveMissed(load["limits"]),
     )
     return [
         _record(response, request, info)
@@ -155,8 +154,8 @@ async def _load(
     ]
 
 
-def _requests(prompts: Sequence[Any], asked: Sequence[int]) -> Iterator[Any]:
-    for number, index in enumerate(asked):
+def _requests(prompts: Sequence[Any], indices: Sequence[int]) -> Iterator[Any]:
+    for number, index in enumerate(indices):
         request = GenerationRequest(
             request_id=f"{number}-{index}", columns={"text_column": [json.dumps(prompts[index])]}
         )
@@ -167,7 +166,7 @@ def _requests(prompts: Sequence[Any], asked: Sequence[int]) -> Iterator[Any]:
 def _record(
     response: GenerationResponse | None, request: GenerationRequest, info: RequestInfo
 ) -> dict[str, Any]:
-    """One request's moments in Unix seconds; what was never reached is null."""
+    """One request as JSON: moments in Unix seconds, null where it did not get that far."""
     moments = info.timings
     return {
         "prompt": int(request.request_id.split("-")[1]),
@@ -183,8 +182,8 @@ def _record(
     }
 
 
-def _taken(info: RequestInfo, what: str) -> float:
-    """Seconds from when a request was due, so that a client that is late hides nothing."""
+def _elapsed(info: RequestInfo, what: str) -> float:
+    """Seconds since a request was due, so that delays of the client count too."""
     moments = info.timings
     until = moments.request_end
     if what == "time_to_first_token":  # an answer may be empty

@@ -1,8 +1,7 @@
-"""Open-loop load on a server, and what came back: requests that fall due whatever happened before.
+"""Open-loop load on a server by guidellm: requests are due whether or not earlier ones ended.
 
-The load comes from guidellm. A request's latency counts from the moment at which it was due, not
-from when a client got around to sending it, so that no queue is hidden (what Gil Tene named
-coordinated omission).
+Latency counts from when a request was due, not from when the client sent it, so that queueing is
+not hidden (Gil Tene's "coordinated omission").
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tunebench.serving.processes import supervised
 from tunebench.serving.servers import Endpoint, last_words
 
 NO_COMPLETION = "the answer holds no completion"
-TIMEOUTS = ("Timeout",)  # how httpx's names for them end
+TIMEOUTS = ("Timeout",)  # suffixes of httpx's exception names
 ENVIRONMENT = {
     "GUIDELLM__LOGGING__CONSOLE_LOG_LEVEL": "ERROR",
     "TOKENIZERS_PARALLELISM": "false",
@@ -37,11 +36,11 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Request:
-    """One request of a load: its prompt's number, its moments, and what the server wrote.
+    """One request of a load: its prompt's index, its moments, and the server's answer.
 
-    The moments are Unix seconds, None where it did not come so far. `error` is empty where it was
-    answered; `cancelled` ones were on their way when a load was ended early. The tokens are those
-    that the server counted, None where it does not.
+    The moments are Unix seconds, None where it did not get that far. `error` is empty if it was
+    answered; `cancelled` ones were in flight when the load was ended early. Tokens are as the
+    server counts them, None if it does not.
     """
 
     prompt: int
@@ -56,8 +55,8 @@ class Request:
     cancelled: bool = False
 
     @classmethod
-    def told(cls, record: dict[str, Any]) -> Request:
-        """What the generator's process told of one."""
+    def from_record(cls, record: dict[str, Any]) -> Request:
+        """The request that the generator process reported."""
         text, error = record["text"] or "", record["error"] or ""
         if not error and not text and record["tokens_out"] is None:
             error = NO_COMPLETION
@@ -69,10 +68,7 @@ class Request:
         return self.error.partition("(")[0].endswith(TIMEOUTS)
 
     def seconds(self, what: str) -> float:
-        """Its `latency`, `time_to_first_token` or `client_lag`, all from when it was due.
-
-        Infinite where it failed.
-        """
+        """Its `latency`, `time_to_first_token` or `client_lag` since it was due; inf on failure."""
         moment = {"latency": self.end, "time_to_first_token": self.first_token,
                   "client_lag": self.sent}[what]  # fmt: skip
         return float("inf") if self.error or moment is None else moment - self.due
@@ -80,10 +76,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Load:
-    """What one offered rate (requests/s; None for one after the other) led to.
+    """The requests of one offered rate (requests/s; None for one at a time).
 
-    `planned` counts the requests that there should have been; fewer were sent where it was clear
-    before the end that the objective cannot be met.
+    `planned` is how many requests there should have been; fewer were sent if the load was ended
+    early because it could no longer meet the objective.
     """
 
     rate: float | None
@@ -97,23 +93,23 @@ class Load:
 
     @property
     def achieved_rps(self) -> float:
-        """Requests answered a second, from when the first was due until the last one's end."""
+        """Requests answered per second, from when the first was due until the last one's end."""
         if not self.successful:
             return 0.0
         last = max(request.end or 0 for request in self.successful)
         return len(self.successful) / (last - min(request.due for request in self.requests))
 
-    def holds(self, objective: dict[str, float]) -> bool:
-        """Whether enough of all planned requests keep every limit; those that failed do not."""
+    def meets(self, objective: dict[str, float]) -> bool:
+        """Whether enough of the planned requests keep every limit; failed ones count as misses."""
         return all(
             sum(request.seconds(what) <= seconds for request in self.requests)
-            >= self.planned - late
-            for what, late, seconds in tolerated(objective, self.planned)
+            >= self.planned - allowed
+            for what, allowed, seconds in allowed_misses(objective, self.planned)
         )
 
 
-def tolerated(objective: dict[str, float], requests: int) -> list[tuple[str, int, float]]:
-    """For each limit what it is on, how many of the requests may miss it, and its seconds."""
+def allowed_misses(objective: dict[str, float], requests: int) -> list[tuple[str, int, float]]:
+    """Each limit as (what is limited, how many of `requests` may miss it, seconds)."""
     return [
         (what, floor((1 - fraction) * requests + 1e-9), seconds)
         for what, fraction, seconds in limits(objective)
@@ -122,7 +118,7 @@ def tolerated(objective: dict[str, float], requests: int) -> list[tuple[str, int
 
 @dataclass(frozen=True)
 class Generator:
-    """A process of guidellm, ready to put load on one server."""
+    """A guidellm process, ready to put load on one server."""
 
     process: subprocess.Popen[bytes]
     replies: IO[str]
@@ -137,42 +133,42 @@ class Generator:
         seed: int,
         objective: dict[str, float] | None = None,
     ) -> Load:
-        """Send `requests` requests, falling due at random at `rate`, or one after the other.
+        """Send `requests` requests, as Poisson arrivals at `rate` or one at a time.
 
-        Each prompt comes once before any comes again, in an order that `seed` decides.
+        Every prompt is sent once before any is sent again, in an order that `seed` decides.
 
         Args:
-            objective: ended early when so many are late that it cannot be met any more.
+            objective: the load ends early once it can no longer be met.
 
         Raises:
             ServingError: if guidellm itself fails.
         """
         order = random.Random(seed)
-        asked: list[int] = []
-        while len(asked) < requests:
-            asked += order.sample(range(self.prompts), self.prompts)
-        found = self._ask(
+        indices: list[int] = []
+        while len(indices) < requests:
+            indices += order.sample(range(self.prompts), self.prompts)
+        reply = self._ask(
             {
                 "rate": rate,
                 "seed": seed,
-                "prompts": asked[:requests],
-                "limits": tolerated(objective or {}, requests),
+                "prompts": indices[:requests],
+                "limits": allowed_misses(objective or {}, requests),
             }
         )
-        return Load(rate, requests, [Request.told(record) for record in found["requests"]])
+        return Load(rate, requests, [Request.from_record(record) for record in reply["requests"]])
 
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin
         try:
-            self.process.stdin.write(json.dumps(question).encode() + b"\n")
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
             answer = self.replies.readline()
         except BrokenPipeError:
             answer = ""
         if not answer:
             raise ServingError(f"the load generator, guidellm, ended; {last_words(self.log)}")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        reply: dict[str, Any] = json.loads(answer)
+        return reply
 
 
 @contextmanager
@@ -184,11 +180,11 @@ def generator(
     timeout_s: float,
     log: Path,
 ) -> Iterator[Generator]:
-    """guidellm, started for one server and one set of prompts, and ended with the block.
+    """guidellm, started for one server and one set of prompts, and stopped after the block.
 
     Args:
-        prompts: each as the server takes it, a text or token ids.
-        body: what every request says besides its prompt, in the OpenAI API's words.
+        prompts: each as text or token ids, whichever the server takes.
+        body: the other fields of every request, as the OpenAI API names them.
         timeout_s: how long a client waits for the next token.
         log: the file that guidellm's output goes to.
 
@@ -208,8 +204,8 @@ def generator(
         ) as process,
     ):
         os.close(writing)
-        made = Generator(process, replies, log, len(prompts))
-        made._ask(
+        started = Generator(process, replies, log, len(prompts))
+        started._ask(
             {
                 "url": endpoint.url,
                 "model": endpoint.model,
@@ -218,4 +214,4 @@ def generator(
                 "body": dict(body),
             }
         )
-        yield made
+        yield started

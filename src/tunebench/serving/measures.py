@@ -1,4 +1,4 @@
-"""What a load, and a search over loads, amount to: metrics, and a line for the screen."""
+"""Metrics of a load and of a search over loads, and a log line for each load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tunebench import results
 from tunebench.config.inference import limits
 from tunebench.serving.load import Load, Request
-from tunebench.serving.search import Found
+from tunebench.serving.search import SearchResult
 
 PERCENTS = {
     "latency": (50, 90, 95, 99),
@@ -18,34 +18,34 @@ PERCENTS = {
 }
 
 
-def of_search(found: Found, objective: dict[str, float]) -> results.Metrics:
+def of_search(search: SearchResult, objective: dict[str, float]) -> results.Metrics:
     """The metrics of the highest rate that meets the objective, and of each that was tried.
 
-    `sustained_rps` are the requests a second that were answered at it; absent where no rate meets
-    the objective: `objective_met` is false then, and the others tell of the lowest that was tried.
-    `bounded` is false where no rate was found that does not meet it.
+    `sustained_rps` is the requests per second that were answered at it. If no rate meets the
+    objective, `objective_met` is false, `sustained_rps` is absent, and the other metrics are those
+    of the lowest rate. `bounded` is false if every rate that was tried meets it.
     """
-    met = found.best is not None
+    met = search.best is not None
     rates = {
-        str(number): {"offered_rps": load.rate, "holds": load.holds(objective), **of_load(load)}
-        for number, load in enumerate(sorted(found.tried, key=lambda load: load.rate or 0), 1)
+        str(number): {"offered_rps": load.rate, "holds": load.meets(objective), **of_load(load)}
+        for number, load in enumerate(sorted(search.loads, key=lambda load: load.rate or 0), 1)
     }
     return results.rounded_all(
         {
             "objective": " and ".join(f"{name} <= {value:g}" for name, value in objective.items()),
             "objective_met": met,
-            "bounded": found.bounded,
-            "offered_rps": found.nearest.rate,
-            **({"sustained_rps": _sustained(found.nearest)} if met else {}),
-            **of_load(found.nearest),
+            "bounded": search.bounded,
+            "offered_rps": search.nearest.rate,
+            **({"sustained_rps": _sustained(search.nearest)} if met else {}),
+            **of_load(search.nearest),
             "rates": rates,
         }
     )
 
 
 def of_load(load: Load) -> dict[str, Any]:
-    """Counts, percentiles of seconds over the answered requests, and the server's tokens."""
-    errors = _failed(load)
+    """Counts, percentiles (s) over the answered requests, and mean tokens."""
+    errors = _failed_requests(load)
     return {
         "achieved_rps": load.achieved_rps,
         "requests": len(load.requests),
@@ -58,25 +58,27 @@ def of_load(load: Load) -> dict[str, Any]:
 
 
 def line(load: Load, objective: dict[str, float]) -> str:
-    """One load as a person reads it while the search goes on."""
-    parts, failed = [f"{load.rate:.3g} requests/s"], len(_failed(load))
-    ended = len(load.requests) < load.planned  # its percentiles would leave out the latest
+    """One load as a log line."""
+    parts, failures = [f"{load.rate:.3g} requests/s"], len(_failed_requests(load))
+    ended = len(load.requests) < load.planned  # its percentiles would omit the slowest requests
     for what, fraction, _ in limits(objective) if load.successful and not ended else ():
-        seconds = _percentile([each.seconds(what) for each in load.successful], 100 * fraction)
+        seconds = _percentile(
+            [request.seconds(what) for request in load.successful], 100 * fraction
+        )
         parts.append(f"{what.replace('_', ' ')} p{100 * fraction:g} {seconds:.3g} s")
-    if failed:
-        parts.append(f"{failed} of {len(load.requests)} failed")
+    if failures:
+        parts.append(f"{failures} of {len(load.requests)} failed")
     if ended:
         parts.append(f"ended after {len(load.requests)} of {load.planned}, too many of them late")
-    return f"{', '.join(parts)}: {'holds' if load.holds(objective) else 'does not hold'}"
+    return f"{', '.join(parts)}: {'holds' if load.meets(objective) else 'does not hold'}"
 
 
-def _failed(load: Load) -> list[Request]:
+def _failed_requests(load: Load) -> list[Request]:
     return [request for request in load.requests if request.error and not request.cancelled]
 
 
 def _sustained(load: Load) -> float:
-    """Requests answered a second; not more than were offered, as by chance they may be."""
+    """Requests answered per second, at most the offered rate, which it may exceed by chance."""
     return min(load.achieved_rps, load.rate or load.achieved_rps)
 
 
@@ -99,13 +101,13 @@ def _percentile(values: Sequence[float], percent: float) -> float:
 
 
 def _tokens(load: Load) -> dict[str, float]:
-    """Tokens of a request as the server counted them; absent where it does not."""
+    """Mean tokens of a request as the server counts them; absent if it does not."""
     counted = {
         "tokens_in_mean": [
-            each.tokens_in for each in load.successful if each.tokens_in is not None
+            request.tokens_in for request in load.successful if request.tokens_in is not None
         ],
         "tokens_out_mean": [
-            each.tokens_out for each in load.successful if each.tokens_out is not None
+            request.tokens_out for request in load.successful if request.tokens_out is not None
         ],
     }
     return {name: fmean(values) for name, values in counted.items() if values}

@@ -1,4 +1,4 @@
-"""Processes that end with this one, however it ends; see `tunebench.serving.supervisor`."""
+"""Child processes that never outlive this one; see `tunebench.serving.supervisor`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def supervised(
     stdin: int | None = subprocess.DEVNULL,
     inherited: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command while the block runs; it and its own children are ended with the block.
+    """Run a command during the block; it and its descendants are terminated after it.
 
     Args:
         log: where its standard output and error go.
@@ -29,22 +29,22 @@ def supervised(
         inherited: file descriptors that it may use.
 
     Yields:
-        The supervisor's process, which ends when the command does, with the same exit status.
+        The supervisor process, which exits when the command does, with the same status.
     """
-    life, held = os.pipe()
-    fds = ",".join(map(str, (life, *inherited)))
+    lifeline, write_end = os.pipe()
+    fds = ",".join(map(str, (lifeline, *inherited)))
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "tunebench.serving.supervisor", fds, *command],
         stdin=stdin,
         stdout=log,
         stderr=subprocess.STDOUT,
         env={**os.environ, **(environment or {})},
-        pass_fds=(life, *inherited),
+        pass_fds=(lifeline, *inherited),
         start_new_session=True,
     )
-    os.close(life)
+    os.close(lifeline)
     try:
         yield supervisor
     finally:
-        os.close(held)
+        os.close(write_end)
         supervisor.wait(3 * GRACE_S)

@@ -11,36 +11,37 @@ from tunebench.serving.load import Load
 
 
 @dataclass(frozen=True)
-class Found:
-    """Every rate that was tried, in order; `best` is the highest that holds, None where none does.
+class SearchResult:
+    """The loads that were tried, in order; `best` has the highest rate that meets the objective.
 
-    `bounded` tells whether a rate was found that does not hold: without one, more may be possible.
+    `best` is None if none does. `bounded` is whether some rate does not: if all do, a higher rate
+    may be possible.
     """
 
-    tried: list[Load]
+    loads: list[Load]
     best: Load | None
     bounded: bool
 
     @property
     def nearest(self) -> Load:
-        """The best load, or where none holds the lowest that was tried."""
-        return self.best or min(self.tried, key=lambda load: load.rate or 0)
+        """The best load; if none meets the objective, that of the lowest rate."""
+        return self.best or min(self.loads, key=lambda load: load.rate or 0)
 
 
-def highest_rate(measure: Callable[[float], Load], first: float, settings: Serving) -> Found:
-    """Search from a first guess, in requests/s, until the answer is as precise as asked.
+def highest_rate(measure: Callable[[float], Load], first: float, settings: Serving) -> SearchResult:
+    """Search from a first guess (requests/s): double until one rate fails, then bisect.
 
-    The rate that fails lies at most `rate_precision` above the one that holds, unless `max_rates`
-    were tried before that. Rates are bisected by their ratio.
+    It ends when the lowest rate that fails is at most `rate_precision` above the highest that
+    meets the objective, or after `max_rates` loads. Rates are bisected by their geometric mean.
     """
-    tried: list[Load] = []
+    loads: list[Load] = []
     low: Load | None = None
     high: float | None = None
     rate = first
-    while len(tried) < settings.max_rates:
+    while len(loads) < settings.max_rates:
         load = measure(rate)
-        tried.append(load)
-        if load.holds(settings.objective):
+        loads.append(load)
+        if load.meets(settings.objective):
             low = load
         else:
             high = rate
@@ -52,9 +53,9 @@ def highest_rate(measure: Callable[[float], Load], first: float, settings: Servi
             break
         else:
             rate = sqrt(high * float(low.rate or 0))
-    return Found(tried, low, bounded=high is not None)
+    return SearchResult(loads, low, bounded=high is not None)
 
 
 def requests_at(rate: float, settings: Serving) -> int:
-    """How many requests make a rate known: enough for the percentiles, and for long enough."""
+    """How many requests a load takes: enough for percentiles, and for `hold_s` seconds."""
     return max(settings.min_requests, round(rate * settings.hold_s))

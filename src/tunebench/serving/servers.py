@@ -1,4 +1,4 @@
-"""Servers that speak the OpenAI API: started, waited for, and ended again."""
+"""Servers that speak the OpenAI API: started, waited for, and stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAST_LINES = 5
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a server loads: the folder of a whole model, or of an untouched one and an adapter.
+    """What a server loads: the folder of a model, and of an adapter where it is loaded beside it.
 
     `kind` is `base`, `whole` (all weights tuned), `merged`, `adapter` beside the base, or
     `external`, which is loaded already.
@@ -41,10 +41,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests go, the model that they ask for, and the key that they carry.
+    """Where requests go, the model name and the API key that they carry.
 
-    `ready_s` are the seconds from the start of the program until it was ready; None where it ran
-    already, as then `process` and `log` are.
+    `ready_s` is the seconds from the server's start until it was ready. It, `process` and `log` are
+    None for a server that ran already.
     """
 
     place: str
@@ -56,10 +56,10 @@ class Endpoint:
     ready_s: float | None = None
 
     def check(self) -> None:
-        """See whether the server still runs.
+        """Check that the server still runs.
 
         Raises:
-            ServingError: if it has ended, with its last words.
+            ServingError: if it has exited, with the last lines of its log.
         """
         if self.process is None or self.process.poll() is None:
             return
@@ -68,19 +68,19 @@ class Endpoint:
         raise ServingError(f"{self.place}: the server ended with {ended}; {self.last_words()}")
 
     def last_words(self) -> str:
-        """What the server said last, for a message."""
+        """The end of the server's log, for a message."""
         return last_words(self.log) if self.log else "its log is elsewhere"
 
 
 @contextmanager
 def running(name: str, server: Server, artifact: Artifact, log: Path) -> Iterator[Endpoint]:
-    """A server that is ready, ended when the block ends.
+    """A server that is ready, stopped after the block.
 
     Args:
         log: the file that its output goes to.
 
     Raises:
-        ServingError: if it is not installed, its port is in use, it ends or does not get ready.
+        ServingError: if it is not installed, its port is in use, it exits or does not get ready.
     """
     place = f"inference.servers.{name}"
     key = _key(place, server)
@@ -92,40 +92,40 @@ def running(name: str, server: Server, artifact: Artifact, log: Path) -> Iterato
         return
     port = _port(place, server.port)
     command = arguments(server, artifact, port)
-    _refuse_absent(place, server, command[0])
+    _check_installed(place, server, command[0])
     started = time.perf_counter()
     with log.open("wb") as file, supervised(command, log=file) as process:
-        asked = str(artifact.model if artifact.adapter is None else server.adapter_name)
-        endpoint = Endpoint(place, f"http://{HOST}:{port}", asked, key, process, log)
+        model = str(artifact.model if artifact.adapter is None else server.adapter_name)
+        endpoint = Endpoint(place, f"http://{HOST}:{port}", model, key, process, log)
         _wait(server, endpoint)
         yield replace(endpoint, ready_s=time.perf_counter() - started)
 
 
 def arguments(server: Server, artifact: Artifact, port: int) -> list[str]:
-    """The program and its arguments, each place filled in.
+    """The program and its arguments, with the placeholders filled in.
 
-    A folder's name may hold blanks, so places are filled after the words were parted. Programs of
-    this environment come first, as the stages' own Python does.
+    The command is split before they are filled in, since a folder's name may hold blanks. Programs
+    in this Python environment come first.
     """
     text = str(server.command)
     if artifact.adapter is not None:
         text += f" {server.adapter_arguments}"
-    places = {
+    values = {
         "model": artifact.model,
         "adapter": artifact.adapter,
         "dtype": artifact.dtype,
         "port": port,
     }
-    words = [word.format(**places) for word in shlex.split(text)]
-    beside = Path(sys.executable).parent / words[0]  # the word itself where that is a whole path
-    return [str(beside) if beside.exists() else words[0], *words[1:]]
+    words = [word.format(**values) for word in shlex.split(text)]
+    own = Path(sys.executable).parent / words[0]  # words[0] itself if that is an absolute path
+    return [str(own) if own.exists() else words[0], *words[1:]]
 
 
 def last_words(log: Path) -> str:
-    """What a program wrote last into its log, for a message."""
+    """The last lines of a program's log, for a message."""
     lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    said = "\n".join(f"  {line[:200]}" for line in lines[-LAST_LINES:])
-    return f"its last words ({log}):\n{said}" if said else f"it said nothing ({log})"
+    tail = "\n".join(f"  {line[:200]}" for line in lines[-LAST_LINES:])
+    return f"its last words ({log}):\n{tail}" if tail else f"it said nothing ({log})"
 
 
 def _key(place: str, server: Server) -> str | None:
@@ -136,26 +136,26 @@ def _key(place: str, server: Server) -> str | None:
     return os.environ[server.api_key_env]
 
 
-def _port(place: str, wanted: int | str) -> int:
-    """A port that nothing listens on; the system's choice where it is `auto`."""
+def _port(place: str, port: int | str) -> int:
+    """A port that nothing listens on; a free one if it is `auto`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, 0 if wanted == "auto" else int(wanted)))
+            probe.bind((HOST, 0 if port == "auto" else int(port)))
         except OSError as error:
             remedy = "end what listens there, or write port: auto"
-            raise ServingError(f"{place}.port: {wanted} is in use; {remedy}") from error
+            raise ServingError(f"{place}.port: {port} is in use; {remedy}") from error
         return int(probe.getsockname()[1])
 
 
-def _refuse_absent(place: str, server: Server, program: str) -> None:
+def _check_installed(place: str, server: Server, program: str) -> None:
     if shutil.which(program) is None:
         remedy = server.install or "install it, or name another server under inference.server"
         raise ServingError(f"{place}.command: {program} is not installed; {remedy}")
 
 
 def _wait(server: Server, endpoint: Endpoint) -> None:
-    """Wait until the server answers with success where `ready` says."""
+    """Wait until the server answers with success at `server.ready`."""
     url, fault = endpoint.url + server.ready, ""
     until = time.monotonic() + server.ready_within_s
     while time.monotonic() < until:
@@ -171,7 +171,7 @@ def _wait(server: Server, endpoint: Endpoint) -> None:
 
 
 def _fault(url: str, key: str | None) -> str:
-    """Why a URL does not answer as it should; empty where it does."""
+    """Why a URL does not answer with success; empty if it does."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5):

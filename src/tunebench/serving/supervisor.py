@@ -1,9 +1,9 @@
-"""Run a command that must not outlive the process which wanted it:
+"""Run a command that must not outlive the process that started it:
 python -m tunebench.serving.supervisor FD PROGRAM ARGUMENTS…
 
-FD is the reading end of a pipe whose other end that process holds. The pipe closes when that
-process ends, however it ends; then the command and all its descendants are terminated. The
-supervisor has its own session, so that a signal to the process group does not kill it first.
+FD is the read end of a pipe whose write end that process holds. The pipe closes when that process
+ends, however it ends; then the command and all its descendants are terminated. The supervisor has
+its own session, so that a signal to the process group does not kill it first.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ GRACE_S = 10.0
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def main(life: int, command: list[str], inherited: list[int]) -> int:
-    """Run the command until it ends, or until nobody holds the other end of `life`."""
+def main(lifeline: int, command: list[str], inherited: list[int]) -> int:
+    """Run the command until it ends, or until the write end of `lifeline` is closed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # its pipe tells it when to end
+        signal.signal(number, signal.SIG_IGN)  # only the closed pipe ends it
     _adopt_orphans()
     process = subprocess.Popen(
         command, pass_fds=inherited, preexec_fn=_default_signals, start_new_session=True
     )
-    ended, done = os.pipe()
+    ended, write_end = os.pipe()
 
     def wait() -> None:
         process.wait()
-        os.close(done)
+        os.close(write_end)
 
     threading.Thread(target=wait, daemon=True).start()
-    select.select([life, ended], [], [])
+    select.select([lifeline, ended], [], [])
     _end_descendants()
     return process.wait()
 
 
 def _adopt_orphans() -> None:
-    """Become the parent of what the command's own children leave behind, where Linux can."""
+    """Become the parent of orphaned descendants (Linux only)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -55,13 +55,13 @@ def _default_signals() -> None:
 
 
 def _end_descendants() -> None:
-    """Ask all descendants to end, and after a while kill them."""
-    for ask, patience_s in (("terminate", GRACE_S), ("kill", GRACE_S)):
-        left = psutil.Process().children(recursive=True)
-        for process in left:
+    """Terminate all descendants, and kill those that are left after `GRACE_S`."""
+    for method, patience_s in (("terminate", GRACE_S), ("kill", GRACE_S)):
+        processes = psutil.Process().children(recursive=True)
+        for process in processes:
             with suppress(psutil.NoSuchProcess):
-                getattr(process, ask)()
-        psutil.wait_procs(left, timeout=patience_s)
+                getattr(process, method)()
+        psutil.wait_procs(processes, timeout=patience_s)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A clock that waits for the device, requests until they are steady, and no garbage collector."""
+"""A clock that synchronizes the device, warm-up, and timing without garbage collection."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 WINDOW = 3  # requests
 STEADY = 0.05
-# a device that is not steady after so many has other work, or grows hot: the metrics say so
-MOST_WARMUPS = 30
+# a device that is not steady by then is shared or throttled: `warmup_steady` is false
+MAX_WARMUP_REQUESTS = 30
 
 
 def now() -> float:
-    """Seconds, when all that the device was given is done."""
+    """The clock in seconds, after synchronizing the device."""
     import torch
 
     if torch.cuda.is_available():
@@ -31,40 +31,38 @@ def now() -> float:
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
-    """The seconds of some work, and what came of it."""
+    """The seconds that `work` took, and its result."""
     started = now()
-    found = work()
-    return now() - started, found
+    result = work()
+    return now() - started, result
 
 
-def warm_up(window: Callable[[], Sequence[float]], least: int = 0) -> tuple[int, bool, float]:
-    """Send windows of requests until one takes as long as the one before.
-
-    It does where their medians lie within 5% of each other.
+def warm_up(window: Callable[[], Sequence[float]], minimum: int = 0) -> tuple[int, bool, float]:
+    """Send windows of requests until the medians of two in a row are within 5% of each other.
 
     Args:
-        window: sends the same few requests, so that their lengths do not count; their seconds.
-        least: so many requests are sent, however steady they are.
+        window: sends the same few requests each time, and returns the seconds of each.
+        minimum: how many requests are sent in any case.
 
     Returns:
-        how many requests were sent, whether they became steady, and the last window's median.
+        how many requests were sent, whether they became steady, and the last window's median (s).
     """
-    before, sent = inf, 0
+    previous, sent = inf, 0
     while True:
         seconds = window()
-        sent, after = sent + len(seconds), median(seconds)
-        steady = abs(after - before) <= STEADY * before if before < inf else False
-        if sent >= least and (steady or sent >= MOST_WARMUPS):
-            return sent, steady, after
-        before = after
+        sent, current = sent + len(seconds), median(seconds)
+        steady = abs(current - previous) <= STEADY * previous if previous < inf else False
+        if sent >= minimum and (steady or sent >= MAX_WARMUP_REQUESTS):
+            return sent, steady, current
+        previous = current
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """No garbage is collected meanwhile, but where `memory.release` asks for it."""
+def garbage_collection_off() -> Iterator[None]:
+    """Turn off garbage collection in the block, except where `memory.release` asks for it."""
     enabled = gc.isenabled()
     gc.collect()
-    gc.freeze()  # what is there already need not be looked through again
+    gc.freeze()  # objects that exist already are not traversed again
     gc.disable()
     try:
         yield
@@ -75,10 +73,10 @@ def undisturbed() -> Iterator[None]:
 
 
 class TokenClock:
-    """Notes when each token's logits are there, while it is entered, however text is written.
+    """A context manager that records when each token's logits are computed.
 
-    The layer that makes logits runs once for each token, in `model.generate` and in our own loop,
-    with an adapter and without.
+    It hooks the output layer, which runs once per token: in `model.generate` and in this project's
+    greedy loop, with an adapter and without.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:

@@ -1,4 +1,4 @@
-"""What is timed: a request as a user of the task would send it, and the tokens that are written."""
+"""What is timed: a request as a user would send it, and the tokens that are generated."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Single:
-    """One request by itself, in seconds: all of it, to the first token, for each token after it.
+class RequestTimes:
+    """Seconds of one request: in all, to the first token, and per token after it.
 
-    `answer` is whatever is equal where two models answer alike.
+    `answer` compares equal if two models give the same answer.
     """
 
     latency: float
@@ -34,21 +34,20 @@ class Single:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A loaded model, and the ways to ask it.
+class TimedModel:
+    """A loaded model, and how it answers.
 
-    A request for a label is the scores of all labels; one for text is `new_tokens` tokens, always
-    that many, so that two methods do the same work. A prompt leaves room for them in the context:
-    the last `room` tokens of it are read. Nothing is kept from one request for the next: not even
-    what all prompts begin with.
+    A request for a label scores all labels. A request for text generates exactly `new_tokens`
+    tokens, so that every method does the same work. Only the last `prompt_limit` tokens of a prompt
+    are read, so that these fit the context. No prefix is cached from one request to the next.
     """
 
     tokenizer: Tokenizer
     labels: Sequence[str]
     label_end: LabelEnd
     new_tokens: int
-    room: int | None
-    ends: frozenset[int]
+    prompt_limit: int | None
+    eos_ids: frozenset[int]
     write: generation.Write
     score: scoring.Pass | None
     clock: TokenClock
@@ -63,26 +62,26 @@ class Subject:
         labels: Sequence[str],
         new_tokens: int,
         label_end: LabelEnd = "where_needed",
-    ) -> Subject:
-        """A model, asked in the fastest way that gives the right answers to these prompts."""
+    ) -> TimedModel:
+        """A model with the fastest pass and writer that give the right answers to these prompts."""
         padding = tokenization.pad_id(tokenizer, model.config)
         options = {"do_sample": False, "max_new_tokens": new_tokens}
         config = generation.configure(model, tokenizer, options, tail=prompts[0].tail)
-        ends = frozenset(config.eos_token_id)
-        config.eos_token_id = None  # text goes on behind its end
-        room = _room(model, new_tokens)
-        ids = _contexts(tokenizer, prompts, room)
+        eos_ids = frozenset(config.eos_token_id)
+        config.eos_token_id = None  # generation does not stop at the end-of-sequence token
+        prompt_limit = _prompt_limit(model, new_tokens)
+        ids = _contexts(tokenizer, prompts, prompt_limit)
         score = None
         if labels:
-            asked = scoring.questions(tokenizer, prompts, labels, label_end=label_end)
-            score = scoring.fastest_pass(model, padding, asked, share=False)
+            questions = scoring.questions(tokenizer, prompts, labels, label_end=label_end)
+            score = scoring.fastest_pass(model, padding, questions, share=False)
         return cls(
             tokenizer,
             labels,
             label_end,
             new_tokens,
-            room,
-            ends,
+            prompt_limit,
+            eos_ids,
             write=generation.fastest_writer(model, padding, ids, options, share=False),
             score=score,
             clock=TokenClock(model),
@@ -92,21 +91,23 @@ class Subject:
         """Answer some prompts as one batch."""
         if self.score is None:
             return self._texts(prompts)
-        asked = scoring.questions(self.tokenizer, prompts, self.labels, label_end=self.label_end)
-        scores = self.score(asked)
+        questions = scoring.questions(
+            self.tokenizer, prompts, self.labels, label_end=self.label_end
+        )
+        scores = self.score(questions)
         return [self.labels[row.index(max(row))] for row in scores]
 
-    def single(self, prompt: Prompt) -> Single:
-        """Answer one prompt, and where that is a label, write tokens too."""
-        asked = timed(lambda: self.batch([prompt])) if self.score is not None else None
+    def single(self, prompt: Prompt) -> RequestTimes:
+        """Answer one prompt; if the answer is a label, generate tokens too."""
+        label_answer = timed(lambda: self.batch([prompt])) if self.score is not None else None
         with self.clock:
             started = now()
             written = self._texts([prompt])
             ended = now()
         first, last = self._first_and_last()
         gaps = self.new_tokens - 1
-        latency, answers = asked or (ended - started, written)
-        return Single(
+        latency, answers = label_answer or (ended - started, written)
+        return RequestTimes(
             latency=latency,
             time_to_first_token=first - started,
             time_per_output_token=(last - first) / gaps if gaps else None,
@@ -124,10 +125,10 @@ class Subject:
         return moments[0], moments[-1]
 
     def _texts(self, prompts: Sequence[Prompt]) -> list[Hashable]:
-        ids = _contexts(self.tokenizer, prompts, self.room)
+        ids = _contexts(self.tokenizer, prompts, self.prompt_limit)
         return [
             self.tokenizer.decode(
-                list(takewhile(lambda token: token not in self.ends, row)),
+                list(takewhile(lambda token: token not in self.eos_ids, row)),
                 skip_special_tokens=True,
             )
             for row in self.write(ids)
@@ -135,13 +136,13 @@ class Subject:
 
 
 def _contexts(
-    tokenizer: Tokenizer, prompts: Sequence[Prompt], room: int | None
+    tokenizer: Tokenizer, prompts: Sequence[Prompt], limit: int | None
 ) -> list[tuple[int, ...]]:
     ids = encoding.contexts(tokenizer, prompts)
-    return ids if room is None else [context[-room:] for context in ids]
+    return ids if limit is None else [context[-limit:] for context in ids]
 
 
-def _room(model: PreTrainedModel, new_tokens: int) -> int | None:
-    """How many tokens of a prompt fit before so many new ones; None where the model sets no end."""
+def _prompt_limit(model: PreTrainedModel, new_tokens: int) -> int | None:
+    """How many prompt tokens fit before `new_tokens`; None where the model sets no maximum."""
     length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return None if length is None else max(1, length - virtual_tokens(model) - new_tokens)

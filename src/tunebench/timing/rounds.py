@@ -1,4 +1,4 @@
-"""How one loaded model is measured: warm, one request at a time in rounds, then in batches."""
+"""Timing of one loaded model: warm-up, single requests in rounds, then batches."""
 
 from __future__ import annotations
 
@@ -16,101 +16,104 @@ from tunebench.models import memory
 from tunebench.progress import bar
 from tunebench.prompts import Prompt
 from tunebench.timing.clock import WINDOW, timed, warm_up
-from tunebench.timing.requests import Single, Subject
+from tunebench.timing.requests import RequestTimes, TimedModel
 
 PERCENTS = (50, 90, 99)
-# batch sizes grow by this factor, until throughput rises by less than this share
+# batch sizes grow by this factor until throughput increases by less than this fraction
 GROWTH = 4
-LEAST_RISE = 0.05
+MIN_INCREASE = 0.05
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Figures of one model, and its answer to each prompt that was asked by itself."""
+class Measurement:
+    """Metrics of one model, and its answer to each prompt of the single requests."""
 
     metrics: results.Metrics
     answers: list[Hashable]
 
 
-def measure(subject: Subject, prompts: Sequence[Prompt], settings: Timing) -> Measured:
+def measure(model: TimedModel, prompts: Sequence[Prompt], settings: Timing) -> Measurement:
     """Percentiles of latency (s), time to and per token (s), throughput by batch size, memory.
 
     Args:
-        prompts: in the order in which they are drawn; the first `settings.prompts` are asked one by
-            one, larger batches take more of them, and begin again where these end.
+        prompts: in random order. The first `settings.prompts` are sent one by one; larger batches
+            take more of them, and start over at the end.
     """
-    asked = prompts[: settings.prompts]
+    chosen = prompts[: settings.prompts]
 
     def window() -> list[float]:
-        return [subject.single(asked[number % len(asked)]).latency for number in range(WINDOW)]
+        return [model.single(chosen[number % len(chosen)]).latency for number in range(WINDOW)]
 
     count, steady, _ = warm_up(window, settings.warmup)
     memory.reset_peak()
-    rounds = list(_rounds(subject, asked, settings.repeats))
+    rounds = list(_rounds(model, chosen, settings.repeats))
     peak = memory.peak_bytes()
     latencies = [[single.latency for single in singles] for singles in rounds]
-    first = [[single.time_to_first_token for single in singles] for singles in rounds]
-    each = [
+    to_first_token = [[single.time_to_first_token for single in singles] for singles in rounds]
+    per_token = [
         [gap for single in singles if (gap := single.time_per_output_token) is not None]
         for singles in rounds
     ]
-    found = {
+    figures = {
         **_percentiles("latency", latencies),
-        **_percentiles("time_to_first_token", first),
-        **_percentiles("time_per_output_token", each),
-        **_throughput(subject, prompts, settings, latencies),
+        **_percentiles("time_to_first_token", to_first_token),
+        **_percentiles("time_per_output_token", per_token),
+        **_throughput(model, prompts, settings, latencies),
     }
-    return Measured(
+    return Measurement(
         {
             name: results.rounded(value, 4) if isinstance(value, float) else value
-            for name, value in found.items()
+            for name, value in figures.items()
         }
         | {"peak_memory_bytes": peak, "warmup_requests": count, "warmup_steady": steady},
         [single.answer for single in rounds[0]],
     )
 
 
-def _rounds(subject: Subject, prompts: Sequence[Prompt], repeats: int) -> Iterator[list[Single]]:
-    """Each prompt by itself, in each round in another order; in the prompts' order here."""
+def _rounds(
+    model: TimedModel, prompts: Sequence[Prompt], repeats: int
+) -> Iterator[list[RequestTimes]]:
+    """Every prompt as a single request, shuffled in each round; yielded in the prompts' order."""
     with bar(total=repeats * len(prompts), unit="request") as progress:
         for number in range(repeats):
             memory.release()
-            singles: dict[int, Single] = {}
+            singles: dict[int, RequestTimes] = {}
             for index in random.Random(number).sample(range(len(prompts)), len(prompts)):
-                singles[index] = subject.single(prompts[index])
+                singles[index] = model.single(prompts[index])
                 progress.update(1)
             yield [singles[index] for index in range(len(prompts))]
 
 
 def _throughput(
-    subject: Subject,
+    model: TimedModel,
     prompts: Sequence[Prompt],
     settings: Timing,
     latencies: Sequence[Sequence[float]],
 ) -> dict[str, float]:
-    """Requests and tokens a second by batch size, the median of the rounds; where memory ended.
+    """Requests and tokens per second by batch size, and the size at which memory ran out.
 
-    Size 1 is not measured again; the memory of the others is told by size.
+    Each is the median of the rounds. Batch size 1 is taken from the single requests; peak memory is
+    measured for the other sizes.
     """
-    found: dict[str, float] = {}
-    best = 0.0
+    figures: dict[str, float] = {}
+    highest = 0.0
     for size in settings.batch_sizes or _growing():
         if size == 1:
-            rate = 1 / median(sum(each) / len(each) for each in latencies)
+            rate = 1 / median(sum(seconds) / len(seconds) for seconds in latencies)
         else:
             memory.reset_peak()
-            measured = memory.unless_exhausted(partial(_rate, subject, prompts, size, settings))
+            measured = memory.unless_exhausted(partial(_rate, model, prompts, size, settings))
             if measured is None:
-                return found | {"memory_ended_at_batch_size": size}
+                return figures | {"memory_ended_at_batch_size": size}
             rate = measured
-            found[f"peak_memory_bytes_batch_{size}"] = memory.peak_bytes()
-        found[f"requests_per_s_batch_{size}"] = rate
-        if subject.score is None:
-            found[f"tokens_per_s_batch_{size}"] = rate * settings.new_tokens
-        if settings.batch_sizes is None and rate < (1 + LEAST_RISE) * best:
+            figures[f"peak_memory_bytes_batch_{size}"] = memory.peak_bytes()
+        figures[f"requests_per_s_batch_{size}"] = rate
+        if model.score is None:
+            figures[f"tokens_per_s_batch_{size}"] = rate * settings.new_tokens
+        if settings.batch_sizes is None and rate < (1 + MIN_INCREASE) * highest:
             break
-        best = max(best, rate)
-    return found
+        highest = max(highest, rate)
+    return figures
 
 
 def _growing() -> Iterator[int]:
@@ -120,27 +123,29 @@ def _growing() -> Iterator[int]:
         size *= GROWTH
 
 
-def _rate(subject: Subject, prompts: Sequence[Prompt], size: int, settings: Timing) -> float:
-    """Requests a second in full batches, as many as hold the prompts that are asked one by one."""
-    asked = min(settings.prompts, len(prompts))
-    count = -(-asked // size)
-    drawn = list(islice(cycle(prompts), count * size))
-    batches = [drawn[start : start + size] for start in range(0, len(drawn), size)]
-    subject.batch(batches[0])  # the first of its size is slower, and not counted
+def _rate(model: TimedModel, prompts: Sequence[Prompt], size: int, settings: Timing) -> float:
+    """Requests per second in full batches, with at least as many prompts as single requests."""
+    single_requests = min(settings.prompts, len(prompts))
+    count = -(-single_requests // size)
+    requests = list(islice(cycle(prompts), count * size))
+    batches = [requests[start : start + size] for start in range(0, len(requests), size)]
+    model.batch(batches[0])  # warm-up: the first batch of a size is slower
     seconds = []
     for number in range(settings.repeats):
         memory.release()
         order = random.Random(number).sample(batches, count)
-        seconds.append(sum(timed(partial(subject.batch, batch))[0] for batch in order))
-    return len(drawn) / median(seconds)
+        seconds.append(sum(timed(partial(model.batch, batch))[0] for batch in order))
+    return len(requests) / median(seconds)
 
 
 def _percentiles(name: str, rounds: Sequence[Sequence[float]]) -> dict[str, float]:
     """Percentiles over all requests, and the 95% interval of the median."""
     import numpy as np
 
-    if not any(rounds):  # one token has none after it
+    if not any(rounds):  # no time per output token, if there is one token only
         return {}
-    found = {f"{name}_p{percent}_s": float(np.percentile(rounds, percent)) for percent in PERCENTS}
-    ends = metrics.interval(f"{name}_p50_s")
-    return found | dict(zip(ends, statistics.of_median(rounds), strict=True))
+    percentiles = {
+        f"{name}_p{percent}_s": float(np.percentile(rounds, percent)) for percent in PERCENTS
+    }
+    interval = metrics.interval(f"{name}_p50_s")
+    return percentiles | dict(zip(interval, statistics.of_median(rounds), strict=True))

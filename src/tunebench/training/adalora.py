@@ -1,4 +1,4 @@
-"""AdaLoRA's sharing of ranks among matrices (arXiv 2303.10512), which PEFT leaves to its caller."""
+"""AdaLoRA's allocation of ranks to matrices (arXiv 2303.10512), which PEFT leaves to its caller."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tunebench.errors import TrainingError
 from tunebench.models.adapters import STEPS_UNKNOWN
 
 FILE = "ranks.safetensors"
-AVERAGES = ("exp_avg_ipt", "exp_avg_unc")  # importance of each weight, and how unsure it is
+AVERAGES = ("exp_avg_ipt", "exp_avg_unc")  # importance of each weight, and its uncertainty
 
 
 def allocates_ranks(model: Any) -> bool:
-    """Whether a model's adapter gives and takes ranks while it is trained."""
+    """Whether a model's adapter reallocates ranks during training."""
     return hasattr(getattr(model, "base_model", None), "rankallocator")
 
 
 class AllocateRanks(TrainerCallback):  # type: ignore[misc]
-    """Shares ranks out anew after each step; what that hangs on is kept with each checkpoint.
+    """Reallocates ranks after each step, and saves the allocator's state with each checkpoint.
 
-    A rank that is taken away stays in the files, as zeros: PEFT would write smaller matrices, which
-    do not go back into the model when a killed run goes on.
+    Pruned ranks stay in the files as zeros: PEFT would write smaller matrices, which a resumed run
+    could not load into the model.
     """
 
     def __init__(self, name: str, model: Any) -> None:
@@ -34,10 +34,10 @@ class AllocateRanks(TrainerCallback):  # type: ignore[misc]
         self._ranks: dict[str, list[bool]] | None = None
 
     def on_train_begin(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Set the schedule to the run's steps, and go on where a checkpoint was written.
+        """Set the schedule to the run's number of steps, and restore the state of a checkpoint.
 
         Raises:
-            TrainingError: if the schedule leaves no step, or no rank to take away.
+            TrainingError: if the schedule leaves no step to reallocate in, or no rank to prune.
         """
         config = self._config
         if config.total_step == STEPS_UNKNOWN:
@@ -56,13 +56,13 @@ class AllocateRanks(TrainerCallback):  # type: ignore[misc]
             self._restore(_checkpoint(args, state))
 
     def on_optimizer_step(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Called while the step's gradients are still there."""
+        """Reallocate ranks; called before the step's gradients are cleared."""
         self._config.rank_pattern = self._ranks
         self._tuner.update_and_allocate(state.global_step)
         self._ranks, self._config.rank_pattern = self._config.rank_pattern, None
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Write what the next steps need beside the weights."""
+        """Write the allocator's state."""
         from safetensors.torch import save_file
 
         if state.is_world_process_zero:
@@ -82,7 +82,7 @@ class AllocateRanks(TrainerCallback):  # type: ignore[misc]
             for key in file.keys():  # noqa: SIM118 - no mapping
                 kind, _, name = key.partition("/")
                 getattr(allocator, kind)[name] = file.get_tensor(key)
-                allocator.ipt[name] = None  # of the last step only: known is all that it must be
+                allocator.ipt[name] = None  # only the key matters: the next step sets the value
 
 
 def _checkpoint(args: Any, state: Any) -> Path:

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def attempt(job: Job) -> Outcome:
-    """Train in this process, which may be one of several that all do the same.
+    """Train in this process, which may be one of several.
 
     Raises:
-        Ended: if memory ends, or the loss is no number any more.
-        TrainingError: if it can not start, or go on.
+        Ended: if memory runs out, or the loss is NaN.
+        TrainingError: if it cannot start or continue.
     """
     from accelerate import PartialState
 
     from tunebench.training.checkpoints import Checkpoints, is_full_disk
 
     started = perf_counter()
-    arguments = setup.arguments(job)  # first: they bring the processes together
+    arguments = setup.arguments(job)  # first: this initializes the process group
     checkpoints = Checkpoints(job.checkpoints, job.identity())
-    with PartialState().main_process_first():  # which removes what is of no use
+    with PartialState().main_process_first():  # it removes unusable checkpoints
         resumed = checkpoints.last()
     earlier_s = checkpoints.seconds(resumed)
     trainer = None
@@ -64,13 +64,13 @@ def attempt(job: Job) -> Outcome:
 
 
 def _write(job: Job, trainer: Trainer, checkpoints: Checkpoints) -> None:
-    """What was trained, in the place of an older run's files, which would be loaded with ours."""
+    """Write the trained model, and remove an older run's files, which would be loaded with it."""
     main = trainer.is_world_process_zero()
     if main:
         shutil.rmtree(job.output, ignore_errors=True)
     setup.save(trainer, nullcontext(job.output))
     if main and paths.epochs(job.checkpoints).exists():
-        # copied: a kill before the checkpoints are gone would otherwise leave none to go on with
+        # copied, not moved: a run that is killed here can still resume
         shutil.copytree(paths.epochs(job.checkpoints), paths.epochs(job.output))
     if main:
         checkpoints.remove()
@@ -86,7 +86,7 @@ def _full(job: Job, checkpoints: Checkpoints, trainer: Trainer | None) -> Traini
     return TrainingError(
         f"{job.name}: the disk is full while saving: {free / 1e9:.2g} GB are free now at"
         f" {job.checkpoints}, and a checkpoint takes about {needed / 1e9:.2g} GB. Free some and"
-        " run again: it goes on from the last whole checkpoint"
+        " run again: it resumes from the last complete checkpoint"
     )
 
 

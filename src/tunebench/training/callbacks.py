@@ -1,4 +1,4 @@
-"""What the Trainer tells while it works."""
+"""Callbacks of the Trainer: logging, a folder for each epoch, a progress bar."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tunebench.progress import bar
 class LogAtCheckpoints(TrainerCallback):  # type: ignore[misc]
     """Log the loss with each checkpoint and at the end.
 
-    The Trainer forgets what it has summed up since its last log when it goes on from a checkpoint:
-    so the loss history of a killed run is that of a whole one.
+    When it resumes, the Trainer has lost the losses since its last log. Logging at each checkpoint
+    gives a killed run the loss history of an uninterrupted one.
     """
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -27,22 +27,22 @@ class LogAtCheckpoints(TrainerCallback):  # type: ignore[misc]
         control.should_log |= control.should_save or state.global_step >= state.max_steps
 
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-        """Log before a checkpoint of a whole epoch."""
+        """Log before a checkpoint at the end of an epoch."""
         control.should_log |= control.should_save
 
 
 class KeepEpochs(TrainerCallback):  # type: ignore[misc]
-    """Save what each epoch has trained, in a folder of its number.
+    """Save the model after each epoch, in a folder named by the epoch's number.
 
-    The Trainer tells of an epoch's end before it writes the checkpoint: so a run that goes on from
-    a checkpoint has every epoch before it.
+    The Trainer calls `on_epoch_end` before it writes the checkpoint, so a run that resumes from a
+    checkpoint has every epoch before it.
     """
 
     def __init__(self, folder: Path, save: Callable[[AbstractContextManager[Path]], None]) -> None:
         self._folder, self._save = folder, save
 
     def on_epoch_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Save; the last epoch may be a part of one, as in `num_train_epochs: 2.5`."""
+        """Save; the last epoch may be fractional, as in `num_train_epochs: 2.5`."""
         self._save(results.replacing_folder(self._folder / str(ceil(state.epoch))))
 
 
@@ -53,12 +53,12 @@ class TrainingBar(TrainerCallback):  # type: ignore[misc]
         self._bar: tqdm[Any] | None = None
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Open the bar, at the step where a resumed run goes on."""
+        """Open the bar, at the step from which the run resumes."""
         self._bar = bar(total=state.max_steps, unit="step")
         self._bar.update(state.global_step)
 
     def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
 
@@ -68,6 +68,6 @@ class TrainingBar(TrainerCallback):  # type: ignore[misc]
             self._bar.set_postfix_str(f"loss {float(logs['loss']):.3f}", refresh=False)
 
     def on_train_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """Take the bar away."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()

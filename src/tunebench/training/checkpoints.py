@@ -1,4 +1,4 @@
-"""Where a killed run goes on: its last whole checkpoint, if all that it depends on is the same."""
+"""Where a killed run resumes: its last complete checkpoint, if its inputs are unchanged."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tunebench import results
 log = logging.getLogger(__name__)
 
 JOB = "job.json"
-WHOLE = "whole.json"
+COMPLETE = "whole.json"
 
 
 @dataclass(frozen=True)
 class Checkpoints:
     """The checkpoints of one run in `folder`.
 
-    `identity` is everything that decides what training makes: settings, rows, versions. The Trainer
-    writes a checkpoint file by file; `whole.json` lists them with their sizes when all are there,
-    and only then is an older one removed.
+    `identity` is everything that the trained weights depend on: settings, rows, versions. The
+    Trainer writes a checkpoint file by file. When all files are there, `whole.json` lists them with
+    their sizes, and only then is an older checkpoint removed.
     """
 
     folder: Path
     identity: Mapping[str, Any]
 
     def last(self) -> Path | None:
-        """The newest whole checkpoint of this very run; all others are removed."""
+        """The newest complete checkpoint with this `identity`; unusable ones are removed."""
         if _read(self.folder / JOB) != self.identity:
             if any(self.folder.glob("checkpoint-*")):
                 log.warning(
@@ -52,41 +52,43 @@ class Checkpoints:
         return None
 
     def complete(self, step: int, *, seconds: float, keep: int, best: str | None) -> None:
-        """Note that a step's checkpoint is whole, and remove all but the newest.
+        """Mark a step's checkpoint as complete, and remove all but the newest.
 
         Args:
             seconds: of training so far.
-            keep: how many stay.
-            best: one that stays in any case, as `load_best_model_at_end` needs it.
+            keep: how many are kept.
+            best: one that is kept in any case, for `load_best_model_at_end`.
         """
         checkpoint = self.folder / f"checkpoint-{step}"
-        results.write(checkpoint / WHOLE, {"seconds": seconds, "files": _sizes(checkpoint)})
-        found = self._newest_first()
-        stay = [path for path in found if (path / WHOLE).exists()][:keep]
-        stay += [path for path in found if best and path.resolve() == Path(best).resolve()]
-        for older in found:
-            if older not in stay and _step(older) < step:
-                (older / WHOLE).unlink(missing_ok=True)  # first: a kill may leave a part of it
+        results.write(checkpoint / COMPLETE, {"seconds": seconds, "files": _sizes(checkpoint)})
+        checkpoints = self._newest_first()
+        kept = [path for path in checkpoints if (path / COMPLETE).exists()][:keep]
+        kept += [path for path in checkpoints if best and path.resolve() == Path(best).resolve()]
+        for older in checkpoints:
+            if older not in kept and _step(older) < step:
+                (older / COMPLETE).unlink(missing_ok=True)  # first: a kill may leave it incomplete
                 shutil.rmtree(older)
 
     def seconds(self, checkpoint: Path | None) -> float:
-        """Seconds of training that went into a checkpoint."""
-        return float(_read(checkpoint / WHOLE)["seconds"]) if checkpoint else 0.0
+        """Seconds of training up to a checkpoint."""
+        return float(_read(checkpoint / COMPLETE)["seconds"]) if checkpoint else 0.0
 
     def remove_unfinished(self) -> None:
-        """Remove what a failed save left, so that its room is free again."""
+        """Remove incomplete checkpoints, to free disk space after a failed save."""
         for checkpoint in self._newest_first():
-            if not (checkpoint / WHOLE).exists():
+            if not (checkpoint / COMPLETE).exists():
                 shutil.rmtree(checkpoint)
 
     def remove(self) -> None:
         """Remove everything."""
-        (self.folder / JOB).unlink(missing_ok=True)  # first: the rest is then no run's
+        (self.folder / JOB).unlink(
+            missing_ok=True
+        )  # first: without it no run resumes from the rest
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _newest_first(self) -> list[Path]:
-        found = [path for path in self.folder.glob("checkpoint-*") if path.is_dir()]
-        return sorted(found, key=_step, reverse=True)
+        checkpoints = [path for path in self.folder.glob("checkpoint-*") if path.is_dir()]
+        return sorted(checkpoints, key=_step, reverse=True)
 
 
 class CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
@@ -96,7 +98,7 @@ class CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
         self._checkpoints, self._seconds, self._keep = checkpoints, seconds, keep
 
     def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Called when a process has written its last file."""
+        """Called when this process has written its files."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             self._checkpoints.complete(
@@ -108,7 +110,7 @@ class CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Whether a file could not be written for want of room; each library says so in its way."""
+    """Whether the disk is full; each library reports that in its own way."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(
@@ -129,16 +131,16 @@ def _read(path: Path) -> Any:
 
 
 def _fault(checkpoint: Path) -> str | None:
-    whole = _read(checkpoint / WHOLE)
-    if whole is None:
+    manifest = _read(checkpoint / COMPLETE)
+    if manifest is None:
         return "was cut off while it was written"
-    there = _sizes(checkpoint)
-    for name, size in whole["files"].items():
-        if there.get(name) != size:
-            return f"{name} has {there.get(name, 0)} bytes where {size} were written"
+    sizes = _sizes(checkpoint)
+    for name, size in manifest["files"].items():
+        if sizes.get(name) != size:
+            return f"{name} has {sizes.get(name, 0)} bytes where {size} were written"
     return None
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != WHOLE)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != COMPLETE)
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

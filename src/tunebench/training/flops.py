@@ -1,7 +1,7 @@
-"""How much of a device's speed training takes: model FLOPs over its measured matrix rate.
+"""MFU (model FLOPs utilization): model FLOPs over the device's measured peak.
 
-Model FLOPs are those that the mathematics asks for, not those that were spent (Chowdhery et al.,
-PaLM, arXiv 2204.02311, appendix B): what gradient checkpointing or padding adds does not count.
+Model FLOPs are those that the model needs, not those that were spent (Chowdhery et al., PaLM, arXiv
+2204.02311, appendix B): recomputation by gradient checkpointing and padding do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SIDE = {"cuda": 8192, "cpu": 1024}  # of the square matrices, large enough to fi
 
 
 def parameters(model: PreTrainedModel) -> tuple[int, int]:
-    """Trainable and all weights; those of 4 bits, two of which share a byte, counted apart."""
+    """How many weights are trainable, and how many there are; packed 4-bit ones count singly."""
     if hasattr(model, "get_nb_trainable_parameters"):
         trainable, total = model.get_nb_trainable_parameters()
         return int(trainable), int(total)
@@ -28,7 +28,7 @@ def parameters(model: PreTrainedModel) -> tuple[int, int]:
 
 def of_training(
     model: PreTrainedModel,
-    counted: tuple[int, int],
+    parameter_counts: tuple[int, int],
     *,
     tokens: float,
     labelled: float,
@@ -36,27 +36,28 @@ def of_training(
 ) -> float:
     """Model FLOPs of training.
 
-    Each weight multiplies each token twice over forward and twice over backward for the gradient of
-    what came in, and a trained one twice more for its own gradient. Embeddings are looked up.
+    Per token, each weight takes 2 FLOPs in the forward pass and 2 in the backward pass for the
+    gradient of its input; a trainable one takes 2 more for its own gradient. Embeddings are
+    lookups, and take none.
 
     Args:
-        counted: its `parameters`.
-        tokens: seen, padding apart.
-        labelled: those of them that count in the loss, and meet the language model's head.
-        length: mean tokens of a row, which attention goes over.
+        parameter_counts: what `parameters` returns.
+        tokens: seen in training, without padding.
+        labelled: how many of them count in the loss, and go through the language-model head.
+        length: mean tokens of a row, for attention.
     """
-    trainable, total = counted
+    trainable, total = parameter_counts
     config = model.config.get_text_config()
     head = config.vocab_size * config.hidden_size
-    embedded = head if config.tie_word_embeddings else 2 * head
-    body = max(0, total - embedded)
+    embedding = head if config.tie_word_embeddings else 2 * head
+    body = max(0, total - embedding)
     attention = 12 * config.num_hidden_layers * config.hidden_size * length
-    each = 4 * body + 2 * min(trainable, body) + attention
-    return float(tokens * each + labelled * 4 * head)
+    flops_per_token = 4 * body + 2 * min(trainable, body) + attention
+    return float(tokens * flops_per_token + labelled * 4 * head)
 
 
 def peak(dtype: torch.dtype, device: torch.device) -> float:
-    """The FLOPs a second that products of large matrices reach on this device, measured."""
+    """Peak FLOPs per second of this device, measured with products of large matrices."""
     import torch
 
     side = SIDE.get(device.type, SIDE["cpu"])

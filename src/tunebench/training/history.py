@@ -1,7 +1,7 @@
-"""A run's loss at each logged step, written by dvclive while it trains, for `dvc plots` to show.
+"""A run's loss at each logged step, written by dvclive during training, for `dvc plots`.
 
-Of dvclive only `log_metric` is used. `next_step` would read all curves again at each step and write
-a `metrics.json`, which `dvc plots` stumbles over; `end` would add the folder to Git's index.
+Only dvclive's `log_metric` is used. `next_step` would read all curves again at each step, and write
+a `metrics.json` that `dvc plots` fails on; `end` would add the folder to Git's index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tunebench.training import recording
 if TYPE_CHECKING:
     from dvclive import Live
 
-# as dvclive's own callback for the Trainer would name them
+# named as by dvclive's own callback for the Trainer
 NAMES = {
     "loss": "train/loss",
     "learning_rate": "train/learning_rate",
@@ -28,18 +28,18 @@ NAMES = {
 
 
 def write(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Live:
-    """Write a whole history in the place of an earlier one: a file of steps × values for each name.
+    """Write a history, replacing an earlier one: a file of steps and values for each metric.
 
     Returns:
-        what further entries are logged to.
+        the `Live` that further entries are logged to.
     """
-    os.environ.setdefault("DVC_STUDIO_OFFLINE", "true")  # whatever token there is: send nothing
+    os.environ.setdefault("DVC_STUDIO_OFFLINE", "true")  # send nothing, even with a token
     from dvclive import Live
 
     live = Live(str(folder), save_dvc_exp=False, dvcyaml=None)
     losses = folder / "plots" / "metrics" / "train" / "loss.tsv"
     losses.parent.mkdir(parents=True)
-    losses.write_text("step\tloss\n")  # so that it is there, even if no step is logged
+    losses.write_text("step\tloss\n")  # so that it exists even if no step is logged
     for entry in entries:
         _log(live, entry)
     return live
@@ -53,14 +53,14 @@ def _log(live: Live, entry: Mapping[str, Any]) -> None:
 
 
 class LiveHistory(TrainerCallback):  # type: ignore[misc]
-    """Writes the history while it is made; a resumed run first writes again what it had."""
+    """Writes the history during training; a resumed run first restores its earlier entries."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._live: Live | None = None
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Begin anew, with what a checkpoint held."""
+        """Start a new history, with the entries of the checkpoint."""
         if state.is_world_process_zero:
             self._live = write(self._folder, recording.history(state.log_history))
 

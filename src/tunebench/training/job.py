@@ -1,4 +1,4 @@
-"""One training run: what it is given, and what comes out."""
+"""One training run: its inputs and its outcome."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tunebench.prompts import Prompt
 
 @dataclass(frozen=True)
 class Job:
-    """One run: what to train on, how, and where its files go.
+    """One run: the model, the method, the training data, and where its files go.
 
-    `name` stands in messages; `settings` are TrainingArguments fields and `loss_on`, already merged
-    for this run. `history` is where the loss is written while it trains.
+    `name` is for messages. `settings` are TrainingArguments fields and this project's own, merged
+    for this run. `history` is the folder that the loss is written to during training.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Job:
         return sum(prompt.split == "train" for prompt in self.prompts)
 
     def described(self) -> dict[str, Any]:
-        """Everything but the rows that decides what comes out."""
+        """Everything that the outcome depends on, except the rows."""
         return {
             "model": self.base.described(),
             "method": self.method,
@@ -49,7 +49,7 @@ class Job:
         }
 
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must share with this run to be its own."""
+        """Everything that the outcome depends on; a run resumes only if it is unchanged."""
         rows = repr([(prompt.prompt, prompt.completion, prompt.split) for prompt in self.prompts])
         return {
             "prompts": hashlib.sha256(rows.encode()).hexdigest(),
@@ -62,16 +62,16 @@ class Job:
 class Outcome:
     """Metrics of a run and its loss at each logged step.
 
-    Where memory ended or the loss did, the metrics say so, and there is no model.
+    If memory ran out or the loss became NaN, the metrics say so and there is no model.
     """
 
     metrics: results.Metrics
     history: list[dict[str, Any]]
-    chosen: Options = field(default_factory=dict)  # the settings that a search found
+    chosen: Options = field(default_factory=dict)  # the settings that a search chose
 
 
 class Ended(Exception):  # noqa: N818 - no fault, an outcome
-    """Training that ended without a model."""
+    """Training ended without a model."""
 
     def __init__(self, metrics: results.Metrics, history: list[dict[str, Any]]) -> None:
         self.metrics, self.history = metrics, history

@@ -1,7 +1,7 @@
-"""Logits only where a label is: hidden states of prompt tokens never meet the language-model head.
+"""Logits only for labelled positions: the language-model head skips the prompt's hidden states.
 
-The head is asked through the model's own forward, so adapters on it, virtual tokens in front and
-what an architecture does to its logits stay as they are.
+The head is called by the model's own forward, so adapters on it, virtual tokens and whatever an
+architecture does to its logits stay in effect.
 """
 
 from __future__ import annotations
@@ -20,57 +20,56 @@ if TYPE_CHECKING:
 
 Batch = Mapping[str, "torch.Tensor"]
 
-# numbers that logits hold at once: 128 MB in float32, 1,024 tokens of a vocabulary of 32,000
-MOST_LOGITS = 2**25
+# numbers in logits at a time: 128 MB in float32, 1,024 tokens of a vocabulary of 32,000
+MAX_LOGITS = 2**25
 ENLARGED = 64.0
-# how far the mean over the same logits may lie apart, as a fraction: whatever their precision, both
-# are summed in float32
+# how far two means over the same logits may differ, as a fraction; both are summed in float32
 SAME_LOGITS = 1e-3
 
 
 class LabelledLogits:
-    """Hands a model's head only the positions that predict a label.
+    """Passes a model's head only the positions that predict a label.
 
-    Where the head's output is the model's logits (`bare`), the loss is taken there, a part of the
-    labels at a time, whose logits are computed anew in the backward pass; elsewhere the model
-    finishes the logits of all labels at once.
+    If the head's output is the model's logits (`head_gives_logits`), the loss is computed at the
+    head, in chunks of labels whose logits are recomputed in the backward pass. Otherwise the model
+    computes the logits of all labels at once.
     """
 
     def __init__(self, model: PreTrainedModel, head: torch.nn.Module) -> None:
         self.model = model
         self.head = head
-        self.bare = False
+        self.head_gives_logits = False
         self._labels: torch.Tensor | None = None  # rows × tokens, while a batch is run
         self._sum: torch.Tensor | None = None
         head.register_forward_pre_hook(self._select)
 
     @contextmanager
     def at(self, labels: torch.Tensor) -> Iterator[None]:
-        """Compute logits before these labels only: rows × tokens, -100 where there is none."""
+        """In the block, compute only these labels' logits: rows × tokens, -100 is no label."""
         self._labels, self._sum = labels, None
         try:
             yield
         finally:
             self._labels = self._sum = None
 
-    def _select(self, _head: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _select(self, _head: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """The labelled positions of rows × positions × width, as 1 × labels × width."""
         if self._labels is None:
             return None
         labels = self._labels
-        # counted from the end, since prompt tuning puts positions of its own in front
-        hidden = given[0][:, -labels.shape[1] :][:, :-1][labels[:, 1:] != IGNORED]
-        if self.bare:
+        # counted from the end: prompt tuning puts virtual tokens in front
+        hidden = arguments[0][:, -labels.shape[1] :][:, :-1][labels[:, 1:] != IGNORED]
+        if self.head_gives_logits:
             self._sum = self._summed(hidden, targets(labels))
             hidden = hidden[:0]
-        return (hidden[None], *given[1:])
+        return (hidden[None], *arguments[1:])
 
     def _summed(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The labels' summed loss, from labels × width."""
         import torch
         from torch.utils.checkpoint import checkpoint
 
-        size = max(1, MOST_LOGITS // self.model.config.get_text_config().vocab_size)
+        size = max(1, MAX_LOGITS // self.model.config.get_text_config().vocab_size)
         if len(labels) <= size:
             return self._part(hidden, labels)
         parts = zip(torch.split(hidden, size), torch.split(labels, size), strict=True)
@@ -87,92 +86,98 @@ class LabelledLogits:
         labels: torch.Tensor,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Mean over the labels; over all those of an optimizer step where their number is given."""
-        wanted = targets(labels)
+        """The summed loss over `num_items_in_batch`, by default the number of labels."""
+        target_ids = targets(labels)
         total = self._sum
         if total is None:
-            total = cross_entropy(outputs.logits[0], wanted)
-        return total / (len(wanted) if num_items_in_batch is None else num_items_in_batch)
+            total = cross_entropy(outputs.logits[0], target_ids)
+        return total / (len(target_ids) if num_items_in_batch is None else num_items_in_batch)
 
 
 def targets(labels: torch.Tensor) -> torch.Tensor:
-    """The labels that some position predicts, row after row; a row's first token has none."""
+    """The labels that a position predicts, flattened; no position predicts a row's first token."""
     later = labels[:, 1:]
     return later[later != IGNORED]
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Summed loss in float32, as transformers computes it: labels × vocabulary, labels."""
+    """Summed loss in float32, as in transformers; logits are labels × vocabulary."""
     from torch.nn import functional
 
     return functional.cross_entropy(logits.float(), labels, reduction="sum")
 
 
 def without_mask(batch: Batch) -> dict[str, torch.Tensor]:
-    """A batch padded on the right, less the mask: no token sees the padding behind it."""
+    """A batch without its mask: it is padded on the right, which causal attention never sees."""
     return {name: tensor for name, tensor in batch.items() if name != "attention_mask"}
 
 
 def labelled(model: PreTrainedModel, batch: Batch) -> LabelledLogits | None:
-    """What computes logits only where a label is; None for a model whose loss is then another.
+    """A `LabelledLogits`, or None for a model whose loss would change.
 
-    Not every architecture has a head of its own that takes hidden states row by row, or needs no
-    mask. So a batch is run in the plain way too.
+    Not every architecture has a separate head for single hidden states, or works without a mask. So
+    the loss of a batch is compared with the model's own.
     """
     head = model.get_output_embeddings()
     if head is None:
         return None
-    ours = LabelledLogits(model, head)
+    labelled_logits = LabelledLogits(model, head)
 
     def losses() -> tuple[float, float, float]:
-        """The model's own, that of all its logits, and that of the labelled ones."""
+        """The model's own loss, that of all its logits, and that of the labelled ones."""
         with shortcuts.inference(model):
             outputs = model(**batch)
             of_all = _of_logits(outputs, batch["labels"])
-            ours.bare = _is_bare(ours, batch)
-            return float(outputs.loss), of_all, _loss(ours, batch)
+            labelled_logits.head_gives_logits = _head_gives_logits(labelled_logits, batch)
+            return float(outputs.loss), of_all, _loss(labelled_logits, batch)
 
-    found = shortcuts.unless_refused(losses)
-    if found is None:
+    result = shortcuts.unless_refused(losses)
+    if result is None:
         return None
-    plain, of_all, of_labelled = found
+    plain, of_all, of_labelled = result
     if abs(of_all - plain) > SAME_LOGITS * abs(plain):
-        return None  # it adds what logits do not tell: AdaLoRA's regularization, say
-    return ours if abs(of_labelled - plain) <= shortcuts.tolerance(model) * abs(plain) else None
+        return None  # the loss has other terms, as AdaLoRA's regularization
+    return (
+        labelled_logits
+        if abs(of_labelled - plain) <= shortcuts.tolerance(model) * abs(plain)
+        else None
+    )
 
 
-def _loss(ours: LabelledLogits, batch: Batch) -> float:
+def _loss(labelled_logits: LabelledLogits, batch: Batch) -> float:
     inputs = without_mask(batch)
-    wanted = inputs.pop("labels")
-    with ours.at(wanted):
-        return float(ours.loss(ours.model(**inputs), wanted))
+    labels = inputs.pop("labels")
+    with labelled_logits.at(labels):
+        return float(labelled_logits.loss(labelled_logits.model(**inputs), labels))
 
 
 def _of_logits(outputs: ModelOutput, labels: torch.Tensor) -> float:
-    """The mean loss of logits over all positions, virtual tokens' in front."""
+    """The mean loss of logits over all positions, virtual tokens included."""
     predicting = outputs.logits[:, -labels.shape[1] :][:, :-1][labels[:, 1:] != IGNORED]
-    wanted = targets(labels)
-    return float(cross_entropy(predicting, wanted)) / len(wanted)
+    target_ids = targets(labels)
+    return float(cross_entropy(predicting, target_ids)) / len(target_ids)
 
 
-def _is_bare(ours: LabelledLogits, batch: Batch) -> bool:
-    """Whether nothing happens to logits behind the head: no scale, no soft cap.
+def _head_gives_logits(labelled_logits: LabelledLogits, batch: Batch) -> bool:
+    """Whether the head's output is the logits, without scaling or soft-capping.
 
-    Hidden states are enlarged, since a cap hardly moves small logits.
+    Hidden states are enlarged, since a soft cap hardly changes small logits.
     """
     import torch
 
-    fed = []
+    enlarged = []
 
-    def enlarge(_head: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        fed.append(given[0] * ENLARGED)
-        return (fed[0], *given[1:])
+    def enlarge(_head: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        enlarged.append(arguments[0] * ENLARGED)
+        return (enlarged[0], *arguments[1:])
 
     inputs = without_mask(batch)
-    handle = ours.head.register_forward_pre_hook(enlarge)
+    handle = labelled_logits.head.register_forward_pre_hook(enlarge)
     try:
-        with ours.at(inputs.pop("labels")):
-            logits = ours.model(**inputs).logits
+        with labelled_logits.at(inputs.pop("labels")):
+            logits = labelled_logits.model(**inputs).logits
     finally:
         handle.remove()
-    return torch.allclose(logits.float(), ours.head.forward(fed[0]).float(), rtol=1e-4)
+    return torch.allclose(
+        logits.float(), labelled_logits.head.forward(enlarged[0]).float(), rtol=1e-4
+    )

@@ -1,4 +1,4 @@
-"""Several rows in one sequence, each keeping its attention to itself, or strung together."""
+"""Several rows in one sequence: packed, with attention within each row, or concatenated."""
 
 from __future__ import annotations
 
@@ -17,39 +17,43 @@ if TYPE_CHECKING:
 
 
 def concatenated(rows: Sequence[Example], length: int) -> list[Example]:
-    """Rows strung together and cut into sequences of `length` tokens; the last may be shorter.
+    """Rows concatenated and cut into sequences of `length` tokens; the last may be shorter.
 
-    Attention runs from one row into the next, as in TRL's `packing` of 2023, which the published
-    studies used. A sequence in which no token counts in the loss is left out.
+    Attention crosses row boundaries, as in TRL's `packing` of 2023, which the published studies
+    used. Sequences without a label are dropped.
     """
-    strung = _joined(rows)
-    cut = [
-        {name: ids[start : start + length] for name, ids in strung.items()}
-        for start in range(0, len(strung["input_ids"]), length)
+    joined = _joined(rows)
+    sequences = [
+        {name: ids[start : start + length] for name, ids in joined.items()}
+        for start in range(0, len(joined["input_ids"]), length)
     ]
-    return [sequence for sequence in cut if any(id_ != IGNORED for id_ in sequence["labels"][1:])]
+    return [
+        sequence for sequence in sequences if any(id_ != IGNORED for id_ in sequence["labels"][1:])
+    ]
 
 
 def packed(rows: Sequence[Example], length: int, *, seed: int) -> list[Example]:
-    """Rows in as few sequences of up to `length` tokens as best-fit decreasing finds, all whole.
+    """Rows packed by best-fit decreasing into sequences of up to `length` tokens; none is cut.
 
-    The longest come first, rows of one length in an order that the seed draws; each goes where the
-    least room is left that takes it. One longer than `length` is alone. `lengths` of a sequence are
-    those of its rows.
+    The longest rows come first, ties in random order; each goes into the fullest sequence that has
+    room for it. A row longer than `length` gets its own. `lengths` of a sequence are those of its
+    rows.
     """
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     order.sort(key=lambda index: -len(rows[index]["input_ids"]))
     packs: list[list[Example]] = []
-    room: list[tuple[int, int]] = []  # tokens left and the pack, the fullest first
+    free_tokens: list[tuple[int, int]] = []  # free tokens and index of each pack, fullest first
     for index in order:
         size = len(rows[index]["input_ids"])
-        place = bisect_left(room, (size, 0))
-        left, pack = room.pop(place) if place < len(room) else (max(length, size), len(packs))
+        place = bisect_left(free_tokens, (size, 0))
+        free, pack = (
+            free_tokens.pop(place) if place < len(free_tokens) else (max(length, size), len(packs))
+        )
         if pack == len(packs):
             packs.append([])
         packs[pack].append(rows[index])
-        insort(room, (left - size, pack))
+        insort(free_tokens, (free - size, pack))
     return [_pack(pack) for pack in packs]
 
 
@@ -65,36 +69,35 @@ def _joined(rows: Sequence[Example]) -> Example:
 
 
 def is_flat(model: PreTrainedModel) -> bool:
-    """Whether the attention kernel takes rows of any length behind one another, in one sequence."""
+    """Whether the attention kernel takes rows of different lengths as one flat sequence."""
     return "flash" in (getattr(model.config, "_attn_implementation", None) or "")
 
 
 def keeps_rows_apart(model: PreTrainedModel, rows: Sequence[Example], pad_id: int) -> bool:
-    """Whether a model gives rows in one sequence the logits that it gives them alone.
+    """Whether packed rows get the same logits as separate ones, tried on the two shortest.
 
-    A state that runs through the sequence, virtual tokens in front of it, positions that cannot
-    begin again: any of these mixes the rows. So two are tried, the shortest.
+    Recurrent state, virtual tokens in front or position ids that cannot restart would mix them.
     """
     import torch
 
     trial = sorted(rows, key=lambda row: len(row["input_ids"]))[:2]
-    together = Collator(pad_id, flat=is_flat(model))([_pack(trial)])
+    packed_batch = Collator(pad_id, flat=is_flat(model))([_pack(trial)])
 
     def logits() -> tuple[torch.Tensor, torch.Tensor]:
         with shortcuts.inference(model):
-            alone = [_logits(model, Collator(pad_id)([row]))[0] for row in trial]
-            return _logits(model, together)[0], torch.cat(alone)
+            separate = [_logits(model, Collator(pad_id)([row]))[0] for row in trial]
+            return _logits(model, packed_batch)[0], torch.cat(separate)
 
-    found = shortcuts.unless_refused(logits)
-    if found is None:
+    result = shortcuts.unless_refused(logits)
+    if result is None:
         return False
-    packed_logits, right = found
-    furthest = (packed_logits - right).abs().max()
-    return bool(furthest <= shortcuts.tolerance(model) * right.abs().max())
+    packed_logits, expected = result
+    max_difference = (packed_logits - expected).abs().max()
+    return bool(max_difference <= shortcuts.tolerance(model) * expected.abs().max())
 
 
 def _logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sequences × tokens × vocabulary, virtual tokens apart."""
+    """Sequences × tokens × vocabulary, without virtual tokens."""
     import torch
 
     inputs = {

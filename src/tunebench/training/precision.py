@@ -1,7 +1,7 @@
-"""Mixed precision: weights that train are float32, and what they run in is the model's own dtype.
+"""Mixed precision: trainable weights are float32, and computation is in the model's dtype.
 
-In bfloat16 two neighbours lie 0.4% to 0.8% apart, so that most steps of a usual learning rate round
-to nothing (Micikevicius et al., Mixed Precision Training, arXiv 1710.03740, section 3.1).
+Adjacent bfloat16 numbers are 0.4% to 0.8% apart, so most updates at usual learning rates would
+round to zero (Micikevicius et al., Mixed Precision Training, arXiv 1710.03740, section 3.1).
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainingArguments
 
 
-def chosen(dtype: str, given: Options, device: str) -> Options:
-    """TrainingArguments by which a model of `dtype` runs in it; none for float32.
+def mixed_precision(dtype: str, options: Options, device: str) -> Options:
+    """TrainingArguments for computing in `dtype`; none for float32.
 
-    `bf16` and `fp16` that are given hold. On a CPU accelerate has neither autocast nor a loss
-    scaler for float16, whose gradients would underflow: bfloat16 takes its place.
+    `bf16` and `fp16` in `options` take precedence. On a CPU accelerate has neither autocast nor a
+    loss scaler for float16, whose gradients would underflow, so bfloat16 is used instead.
 
     >>> chosen("float16", {}, "cuda")
     {'bf16': False, 'fp16': True}
     >>> chosen("float16", {}, "cpu")
     {'bf16': True, 'fp16': False}
     """
-    if dtype == "float32" or given.get("bf16"):
+    if dtype == "float32" or options.get("bf16"):
         return {}
-    half = device == "cuda" and (dtype == "float16" or bool(given.get("fp16")))
+    half = device == "cuda" and (dtype == "float16" or bool(options.get("fp16")))
     return {"bf16": not half, "fp16": half}
 
 
-def hold_in_float32(model: PreTrainedModel) -> None:
-    """Make the weights that train float32, whatever part of which adapter they are.
+def cast_trainable_to_float32(model: PreTrainedModel) -> None:
+    """Cast trainable weights to float32.
 
-    PEFT does so for most of its own weights, but not for copies of the model's: `modules_to_save`
-    and LayerNorm tuning.
+    PEFT does so for most adapter weights, but not for copies of the model's (`modules_to_save`) or
+    LayerNorm tuning.
     """
     import torch
 
@@ -48,7 +48,7 @@ def hold_in_float32(model: PreTrainedModel) -> None:
 
 
 def autocast(arguments: TrainingArguments) -> AbstractContextManager[object]:
-    """What accelerate runs the model in, for what is tried before it has wrapped the model."""
+    """The autocast that accelerate will use, for trial batches before it has wrapped the model."""
     import torch
 
     kind, device = arguments.mixed_precision, arguments.device.type
@@ -60,21 +60,18 @@ def autocast(arguments: TrainingArguments) -> AbstractContextManager[object]:
 def rounded(
     model: PreTrainedModel, weights: Mapping[str, torch.Tensor], dtype: str
 ) -> dict[str, torch.Tensor]:
-    """A whole model's weights as `from_pretrained` gives them in `dtype`, for `save_pretrained`.
-
-    Those that share memory go on sharing it.
-    """
+    """A full model's weights in `dtype`, as `from_pretrained` would load them; ties are kept."""
     import torch
 
-    wide = set(model._keep_in_fp32_modules_strict or ())
+    kept_in_float32 = set(model._keep_in_fp32_modules_strict or ())
     if dtype == "float16":
-        wide |= set(model._keep_in_fp32_modules or ())
-    made: dict[int, torch.Tensor] = {}
-    found = {}
+        kept_in_float32 |= set(model._keep_in_fp32_modules or ())
+    narrowed: dict[int, torch.Tensor] = {}
+    state_dict = {}
     for name, weight in weights.items():
-        if weight.dtype == torch.float32 and not wide.intersection(name.split(".")):
-            narrow = made.setdefault(weight.data_ptr(), weight.to(getattr(torch, dtype)))
-            found[name] = narrow
+        if weight.dtype == torch.float32 and not kept_in_float32.intersection(name.split(".")):
+            narrow = narrowed.setdefault(weight.data_ptr(), weight.to(getattr(torch, dtype)))
+            state_dict[name] = narrow
         else:
-            found[name] = weight
-    return found
+            state_dict[name] = weight
+    return state_dict

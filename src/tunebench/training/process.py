@@ -1,6 +1,6 @@
-"""What the processes of one training pass to each other: the job, its outcome, their errors.
+"""Files by which the processes of a training exchange the job, its outcome and errors.
 
-Each finds the folder that holds them in its environment.
+An environment variable names their folder.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ TUNING_METHOD: TypeAdapter[TuningMethod] = TypeAdapter(PeftMethod | FullMethod)
 
 
 def count() -> int:
-    """How many processes train together; this one alone, unless it was started as one of several.
+    """How many processes train together.
 
-    The environment alone does not tell: a cluster's own processes have a `WORLD_SIZE` too.
+    `WORLD_SIZE` alone does not tell: a cluster may set it for other processes.
     """
     return int(os.environ["WORLD_SIZE"]) if FOLDER in os.environ else 1
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What a process finds its job by, and the one that started it."""
+    """Environment variables of a worker: the job's folder, and the parent process."""
     return {
         FOLDER: str(folder),
         PARENT: str(os.getpid()),
@@ -64,10 +64,10 @@ def write(job: Job, folder: Path) -> None:
 def read(folder: Path) -> Job:
     """The job that `write` wrote."""
     parts = json.loads((folder / JOB).read_bytes())
-    where, revision, settings = parts["base"]
+    base_folder, revision, settings = parts["base"]
     return Job(
         name=parts["name"],
-        base=Base(Path(where), revision, Model(**settings)),
+        base=Base(Path(base_folder), revision, Model(**settings)),
         method=TUNING_METHOD.validate_python(parts["method"]),
         settings=parts["settings"],
         seed=parts["seed"],
@@ -79,41 +79,41 @@ def read(folder: Path) -> Job:
 
 
 def fault(folder: Path) -> str:
-    """What the first process that failed had to say; empty if it was ended before it could.
+    """The error of the first process that failed; empty if it was killed without one.
 
     Raises:
-        TrainingError: what a user can mend, in its own words.
+        TrainingError: if it is an error that a user can fix.
     """
     faults = sorted(folder.glob(f"*{FAULT}"), key=lambda path: path.stat().st_mtime_ns)
     if not faults:
         return ""
-    told = results.read(faults[0])
-    if told["known"]:
-        raise TrainingError(told["text"])
-    return f"process {told['rank']} failed:\n{told['text']}"
+    report = results.read(faults[0])
+    if report["known"]:
+        raise TrainingError(report["text"])
+    return f"process {report['rank']} failed:\n{report['text']}"
 
 
 def has_ended(folder: Path) -> bool:
-    """Whether training has ended without a model, which is an outcome too."""
+    """Whether training wrote an outcome, such as ending without a model."""
     return (folder / OUTCOME).exists()
 
 
 def read_outcome(folder: Path) -> Outcome:
-    """What training came to.
+    """The outcome of training.
 
     Raises:
-        Ended: if it came to no model.
+        Ended: if there is no model.
     """
-    found = results.read(folder / OUTCOME)
-    if found["ended"]:
-        raise Ended(found["metrics"], found["history"])
-    return Outcome(found["metrics"], found["history"])
+    outcome = results.read(folder / OUTCOME)
+    if outcome["ended"]:
+        raise Ended(outcome["metrics"], outcome["history"])
+    return Outcome(outcome["metrics"], outcome["history"])
 
 
 def write_outcome(folder: Path, outcome: Outcome, *, ended: bool) -> None:
-    """Write what training came to; `ended` where it came to no model."""
+    """Write the outcome of training; `ended` if there is no model."""
     with results.replacing(folder / OUTCOME) as temporary:
-        # not `results.write`: a gradient's norm may be no number
+        # not `results.write`: a gradient norm may be NaN
         temporary.write_text(json.dumps(asdict(outcome) | {"ended": ended}))
 
 

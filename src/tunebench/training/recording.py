@@ -1,4 +1,4 @@
-"""What a training run cost, and how hard it worked the device."""
+"""Metrics of a training run: time, memory, throughput and MFU."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ HISTORY = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
 
 
 def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> results.Metrics:
-    """Metrics of a finished run: of all its processes, memory that of the one that took most.
+    """Metrics of a finished run over all its processes; memory is the largest of them.
 
     Args:
-        output: the folder that holds what was trained.
-        spans: seconds of loading, training and saving, by their metrics' names.
+        output: the folder of the trained model.
+        spans: seconds of loading, training and saving, by metric name.
     """
-    trainable, total = trainer.counted
+    trainable, total = trainer.parameter_counts
     tokens, train_s = trainer.state.num_input_tokens_seen, spans["train_s"]
     processes = trainer.args.world_size
     per_s = _model_flops(trainer, tokens) / train_s / processes
     peak_per_s = flops.peak(_dtype(trainer), trainer.args.device)
-    found = {
+    measured = {
         "sequences": len(trainer.train_dataset),
         "steps": trainer.state.global_step,
         "loss": _mean_loss(trainer.state.log_history),
@@ -43,19 +43,19 @@ def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> resul
         "trainable_parameters": trainable,
         "parameters": total,
         "adapter_bytes": sum(path.stat().st_size for path in output.glob("*.safetensors")),
-        "peak_memory_bytes": _largest(trainer, memory.peak_bytes()),
+        "peak_memory_bytes": _max_over_processes(trainer, memory.peak_bytes()),
         "model_flops_per_s": per_s,
         "model_flops_utilization": per_s / peak_per_s,
     }
-    reserved = _largest(trainer, memory.reserved_bytes() or 0)
-    return results.rounded_all(found | ({"reserved_memory_bytes": reserved} if reserved else {}))
+    reserved = _max_over_processes(trainer, memory.reserved_bytes() or 0)
+    return results.rounded_all(measured | ({"reserved_memory_bytes": reserved} if reserved else {}))
 
 
 def validation_loss(trainer: Trainer) -> dict[str, float]:
     """`validation_loss` at the end of training, where there are validation rows.
 
     Raises:
-        Diverged: if it is no number.
+        Diverged: if it is NaN or infinite.
     """
     if not trainer.eval_dataset:
         return {}
@@ -67,15 +67,15 @@ def validation_loss(trainer: Trainer) -> dict[str, float]:
     return {"validation_loss": results.rounded(measured["eval_loss"])}
 
 
-def _largest(trainer: Trainer, number: int) -> int:
-    """The largest that any of the processes has."""
+def _max_over_processes(trainer: Trainer, number: int) -> int:
+    """The largest value among the processes."""
     import torch
 
     return int(trainer.accelerator.gather(torch.tensor(number, device=trainer.args.device)).max())
 
 
 def history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The entries of a Trainer's log that hold a loss, and of them what a history keeps."""
+    """The entries of a Trainer's log that have a loss, with the keys in `HISTORY`."""
     return [
         {key: entry[key] for key in HISTORY if key in entry}
         for entry in log
@@ -85,19 +85,19 @@ def history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _model_flops(trainer: Trainer, tokens: int) -> float:
     rows = [trainer.train_dataset[index] for index in range(len(trainer.train_dataset))]
-    fed = sum(len(row["input_ids"]) for row in rows)
-    labelled = sum(label != IGNORED for row in rows for label in row["labels"])
+    tokens_per_epoch = sum(len(row["input_ids"]) for row in rows)
+    labelled_per_epoch = sum(label != IGNORED for row in rows for label in row["labels"])
     return flops.of_training(
         trainer.model,
-        trainer.counted,
+        trainer.parameter_counts,
         tokens=tokens,
-        labelled=tokens * labelled / fed,
-        length=fed / len(rows),
+        labelled=tokens * labelled_per_epoch / tokens_per_epoch,
+        length=tokens_per_epoch / len(rows),
     )
 
 
 def _dtype(trainer: Trainer) -> Any:
-    """In what the products are computed: mixed precision's, else the weights'."""
+    """The dtype of matrix products: that of mixed precision, else the weights'."""
     import torch
 
     mixed = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -105,7 +105,7 @@ def _dtype(trainer: Trainer) -> Any:
 
 
 def _mean_loss(log: Sequence[Mapping[str, Any]]) -> float:
-    """Mean over all steps; the Trainer's own counts from where a killed run went on."""
+    """Mean over all steps; the Trainer's own mean of a resumed run omits the earlier ones."""
     losses = {int(entry["step"]): float(entry["loss"]) for entry in log if "loss" in entry}
     spans = pairwise([0, *losses])
     return sum((end - start) * losses[end] for start, end in spans) / max(losses)

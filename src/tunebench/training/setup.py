@@ -1,4 +1,4 @@
-"""A Trainer for a job: its model, its batches, and who looks on while it trains."""
+"""A Trainer for a job: its model, its batches, its callbacks."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ log = logging.getLogger(__name__)
 
 
 def arguments(job: Job) -> TrainingArguments:
-    """TrainingArguments of one of the processes that train together.
+    """TrainingArguments of this process.
 
     Raises:
-        TrainingError: if the library refuses them, or the processes do not come together.
+        TrainingError: if the library refuses them, or not all processes joined the process group.
     """
     from transformers import TrainingArguments
 
-    _, given = OwnTraining.part(job.settings)
+    _, options = OwnTraining.part(job.settings)
     processes = process.count()
-    device = "cpu" if given.get("use_cpu") else models.device()
-    mixed = precision.chosen(job.base.settings.dtype, given, device)
+    device = "cpu" if options.get("use_cpu") else models.device()
+    mixed = precision.mixed_precision(job.base.settings.dtype, options, device)
     if device == "cpu" and job.base.settings.dtype == "float16" and mixed:
         log.warning(
             "%s: a CPU has no loss scaler for float16: the model trains in bfloat16", job.name
         )
-    # several processes would else train alone, and bfloat16 be refused
-    needs_cpu = processes > 1 or (given | mixed).get("bf16", False)
+    # without it, several processes would train alone, and bfloat16 would be refused
+    needs_cpu = processes > 1 or (options | mixed).get("bf16", False)
     defaults = {
         "report_to": "none",
         "include_num_input_tokens_seen": "non_padding",
@@ -56,35 +56,38 @@ def arguments(job: Job) -> TrainingArguments:
         "output_dir": str(job.checkpoints),
         "seed": job.seed,
         "data_seed": job.seed,
-        "save_total_limit": None,  # the library would remove the old one before the new is whole
-        "auto_find_batch_size": False,  # the library would train on smaller batches, not on parts
+        "save_total_limit": None,  # the library removes the old one before the new is complete
+        "auto_find_batch_size": False,  # the library lowers the batch without accumulation
         "logging_nan_inf_filter": False,
     }
-    with _blamed_on(f"{job.name}: training"):
-        made = TrainingArguments(**defaults | batch_size.share(given, processes) | mixed | managed)
-    if made.world_size != processes:
+    with _errors_at(f"{job.name}: training"):
+        training_arguments = TrainingArguments(
+            **defaults | batch_size.share(options, processes) | mixed | managed
+        )
+    if training_arguments.world_size != processes:
         raise TrainingError(
             f"{job.name}: training.launch: {processes} processes were started, and"
-            f" {made.world_size} work together; use_cpu and ddp_backend decide through what"
+            f" {training_arguments.world_size} work together; use_cpu and ddp_backend decide"
+            " through what"
         )
     if processes > 1 and job.base.settings.device_map and not models.sharded():
         raise TrainingError(
             f"{job.name}: training.launch: each process has one GPU, over which the model's"
             " device_map cannot spread it; remove it, or use launch/fsdp.yaml"
         )
-    return made
+    return training_arguments
 
 
 def trainer(
     job: Job, arguments: TrainingArguments, checkpoints: Checkpoints, seconds: Callable[[], float]
 ) -> Trainer:
-    """The model with its adapter, the rows as batches, and what is told meanwhile.
+    """A Trainer with the model and its adapter, the rows as batches, and the callbacks.
 
     Args:
-        seconds: of training so far.
+        seconds: returns the seconds of training so far.
 
     Raises:
-        TrainingError: if a setting does not work with the model, or there is nothing to learn.
+        TrainingError: if a setting does not work with the model, or no token counts in the loss.
     """
     from transformers import set_seed
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -101,10 +104,10 @@ def trainer(
     from tunebench.training.trainer import Trainer
 
     memory.reset_peak()
-    set_seed(job.seed)  # before the adapter's weights are drawn
+    set_seed(job.seed)  # before the adapter's weights are initialized
     tokenizer = models.load_tokenizer(job.base)
     model = _model(job)
-    own, given = OwnTraining.part(job.settings)
+    own, options = OwnTraining.part(job.settings)
     rows = {
         split: batching.examples(
             [prompt for prompt in job.prompts if prompt.split == split],
@@ -113,26 +116,26 @@ def trainer(
         )
         for split in ("train", "validation")
     }
-    _refuse_nothing_learned(job, rows["train"])
+    _check_labels(job, rows["train"])
     pad_id = tokenization.pad_id(tokenizer, model.config)
-    with _blamed_on(f"{job.name}: training"):
+    with _errors_at(f"{job.name}: training"):
         with precision.autocast(arguments):
             sequences = _sequences(job, model, rows["train"], pad_id)
             labelled = _labelled(job, model, rows["train"], pad_id)
-        made = Trainer(
+        new_trainer = Trainer(
             model=model,
             args=arguments,
             train_dataset=sharding.Rows(sequences),
             eval_dataset=rows["validation"] or None,
             data_collator=batching.Collator(pad_id, flat=packing.is_flat(model)),
-            by_length="train_sampling_strategy" not in given,
+            by_length="train_sampling_strategy" not in options,
             labelled=labelled,
-            # an adapter is written in float32, as PEFT does
-            written_in=None if isinstance(job.method, PeftMethod) else job.base.settings.dtype,
+            # adapters are saved in float32, as by PEFT
+            save_dtype=None if isinstance(job.method, PeftMethod) else job.base.settings.dtype,
         )
     for printer in (PrinterCallback, ProgressCallback):
-        made.remove_callback(printer)
-    limit = given.get("save_total_limit") or 1
+        new_trainer.remove_callback(printer)
+    limit = options.get("save_total_limit") or 1
     own_callbacks = [
         LogAtCheckpoints(),
         TrainingBar(),
@@ -140,30 +143,30 @@ def trainer(
     ]
     if allocates_ranks(model):
         own_callbacks.insert(0, AllocateRanks(job.name, model))
-    if made.args.save_strategy == "epoch":
+    if new_trainer.args.save_strategy == "epoch":
         epochs = paths.epochs(job.checkpoints)
-        own_callbacks.append(KeepEpochs(epochs, lambda into: save(made, into)))
+        own_callbacks.append(KeepEpochs(epochs, lambda into: save(new_trainer, into)))
     if job.history is not None:
         own_callbacks.append(LiveHistory(job.history))
     for callback in own_callbacks:
-        made.add_callback(callback)
-    return made
+        new_trainer.add_callback(callback)
+    return new_trainer
 
 
 def _model(job: Job) -> PreTrainedModel:
     if not isinstance(job.method, PeftMethod):
-        # as precise as the files are: rounded in the forward, and where it is written
+        # float32 weights: rounded to the model's dtype in the forward pass and when saved
         return models.load(job.base, job.method, dtype="float32")
     model = models.load(job.base, job.method)
-    with _blamed_on(f"{job.name}: adapter"):
+    with _errors_at(f"{job.name}: adapter"):
         model = models.with_adapter(model, job.method, job.settings)
-    precision.hold_in_float32(model)
+    precision.cast_trainable_to_float32(model)
     return model
 
 
 @contextmanager
-def _blamed_on(place: str) -> Iterator[None]:
-    """Name the settings that a library refused; its own message tells why."""
+def _errors_at(place: str) -> Iterator[None]:
+    """Turn a library's error in the block into a TrainingError that names the setting."""
     try:
         yield
     except (TypeError, ValueError, ImportError, LookupError, RuntimeError) as error:
@@ -172,8 +175,8 @@ def _blamed_on(place: str) -> Iterator[None]:
         raise TrainingError(f"{place}: {error}") from error
 
 
-def _refuse_nothing_learned(job: Job, rows: Sequence[batching.Example]) -> None:
-    # a row's first token is never predicted: nothing stands before it
+def _check_labels(job: Job, rows: Sequence[batching.Example]) -> None:
+    # a row's first token is never predicted
     if not any(label != batching.IGNORED for row in rows for label in row["labels"][1:]):
         raise TrainingError(
             f"{job.name}: no token of the {len(rows)} training rows counts in the loss; give them"
@@ -184,7 +187,7 @@ def _refuse_nothing_learned(job: Job, rows: Sequence[batching.Example]) -> None:
 def _sequences(
     job: Job, model: PreTrainedModel, rows: list[batching.Example], pad_id: int
 ) -> list[batching.Example]:
-    """What `per_device_train_batch_size` counts: rows, or what `packing` makes of them."""
+    """The training sequences: rows, or rows packed or concatenated as `packing` says."""
     own, _ = OwnTraining.part(job.settings)
     if own.packing == "concat":
         return packing.concatenated(rows, _concatenated_length(job, model, own.packing_length))
@@ -198,49 +201,49 @@ def _sequences(
     return packing.packed(rows, own.packing_length, seed=job.seed)
 
 
-def _concatenated_length(job: Job, model: PreTrainedModel, asked: int) -> int:
-    """What is asked for, or what the context has room for behind virtual tokens."""
+def _concatenated_length(job: Job, model: PreTrainedModel, length: int) -> int:
+    """`length`, or the context length without virtual tokens if that is shorter."""
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if context is None or asked + virtual_tokens(model) <= context:
-        return asked
+    if context is None or length + virtual_tokens(model) <= context:
+        return length
     room = int(context) - virtual_tokens(model)
-    log.warning("%s: packing_length: the context holds %d tokens, not %d", job.name, room, asked)
+    log.warning("%s: packing_length: the context holds %d tokens, not %d", job.name, room, length)
     return room
 
 
 def _labelled(
     job: Job, model: PreTrainedModel, rows: Sequence[batching.Example], pad_id: int
 ) -> logits.LabelledLogits | None:
-    """What leaves prompt tokens' logits out, tried on a short and a middling row."""
+    """A loss without prompt tokens' logits, tried on the shortest and the median row."""
     if job.settings.get("label_smoothing_factor"):
-        return None  # which the library's own loss knows
+        return None  # only the library's own loss supports it
     if models.sharded():
-        return None  # each process holds a part of the head, and gathers it in the forward alone
+        return None  # the head's weights are gathered only in the model's forward
     ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
     batch = batching.Collator(pad_id)([ordered[0], ordered[len(ordered) // 2]])
     del batch["row_lengths"]
-    found = logits.labelled(
+    labelled_logits = logits.labelled(
         model, {name: tensor.to(model.device) for name, tensor in batch.items()}
     )
-    if found is None:
+    if labelled_logits is None:
         log.warning(
             "%s: logits of prompts are computed too: this model's loss needs them", job.name
         )
-    return found
+    return labelled_logits
 
 
-def save(trainer: Trainer, into: AbstractContextManager[Path]) -> None:
-    """Save the model: by the first process, to which the others send what they hold of it."""
-    sharded, dtype = trainer.is_fsdp_enabled, trainer.written_in
+def save(trainer: Trainer, target: AbstractContextManager[Path]) -> None:
+    """Save the model from the first process, which gathers the shards of the others."""
+    sharded, dtype = trainer.is_fsdp_enabled, trainer.save_dtype
     weights = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model)
         if dtype not in (None, "float32"):
             weights = precision.rounded(model, weights or model.state_dict(), dtype)
-        # PEFT would otherwise ask the Hub whether the vocabulary has grown; here it never does
+        # PEFT would otherwise ask the Hub whether the vocabulary was resized; it never is
         options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
-        with into as folder:
+        with target as folder:
             model.save_pretrained(folder, state_dict=weights, **options)
-            if dtype not in (None, model.config.dtype):  # that of its weights now
+            if dtype not in (None, model.config.dtype):  # the config still says float32
                 model.config.dtype = dtype
                 model.config.save_pretrained(folder)

@@ -1,7 +1,7 @@
-"""Rows shared out among processes so that none is seen twice.
+"""Rows divided among processes so that none is seen twice.
 
-Where the last batches of an epoch do not come out even, accelerate fills them with rows from its
-beginning, and the loss is not one process's. Rows that count in no loss fill them here.
+If an epoch's last batches are uneven, accelerate fills them with rows from its start, so the loss
+differs from a single process's. Here they are filled with rows that do not count in the loss.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tunebench.prompts.batching import IGNORED, Example
 
 
 class Rows(list[Example]):
-    """Training rows; behind the last one stands, uncounted, a row without a label."""
+    """Training rows; the index after the last one is a blank row without labels."""
 
     def __getitem__(self, index: Any) -> Any:
-        """A row."""
+        """A row, or the blank one."""
         if index == len(self):
             return {"input_ids": self[0]["input_ids"][:1], "labels": [IGNORED]}
         return super().__getitem__(index)
 
 
 class EvenBatches(BatchSampler):
-    """The batches of another sampler, the last ones filled up to one for each process."""
+    """The batches of another sampler, the last ones padded with blank rows for each process."""
 
     def __init__(self, batches: BatchSampler, *, rows: int, processes: int) -> None:
         super().__init__(batches.sampler, batches.batch_size, drop_last=False)

@@ -1,4 +1,4 @@
-"""transformers.Trainer, with batches of like length and logits only where a label is."""
+"""transformers.Trainer, with batches of similar length and logits only for labels."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Trainer(transformers.Trainer):  # type: ignore[misc]
-    """The library's, which see; batches are those of `batching.Collator`.
+    """transformers.Trainer for `sharding.Rows`, in batches by `batching.Collator`.
 
-    It stops at the first loss that is no number, which the library's own passes over. Its training
-    rows are `sharding.Rows`. `counted` are the model's trainable and all weights.
+    It stops at the first NaN loss, which the library ignores. `parameter_counts` are the model's
+    trainable weights and all weights.
 
     Args:
-        by_length: draw batches from windows sorted by length; else as `train_sampling_strategy`
-            says.
+        by_length: draw batches from windows sorted by length, instead of by
+            `train_sampling_strategy`.
         labelled: computes the loss without prompt tokens' logits; None for the model's own loss.
-        written_in: the dtype of a whole model, whose weights are float32 while they train.
+        save_dtype: the dtype in which a full model is saved; its weights are float32 in training.
     """
 
     def __init__(
@@ -34,45 +34,45 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         *,
         by_length: bool,
         labelled: LabelledLogits | None,
-        written_in: str | None,
+        save_dtype: str | None,
         **options: Any,
     ) -> None:
         self._by_length = by_length
         self._labelled = labelled
-        self.written_in = written_in
+        self.save_dtype = save_dtype
         super().__init__(compute_loss_func=labelled.loss if labelled else None, **options)
-        self.counted = flops.parameters(self.model)  # now: later each process may hold a part
+        self.parameter_counts = flops.parameters(self.model)  # before the weights may be sharded
 
-    def train(self, *given: Any, **options: Any) -> Any:
+    def train(self, *arguments: Any, **options: Any) -> Any:
         """As the library's.
 
         Raises:
-            Diverged: with the step and its learning rate.
+            Diverged: at the first NaN loss, or if the last update left NaN weights.
         """
-        output = super().train(*given, **options)
+        output = super().train(*arguments, **options)
         trained = (weight for weight in self.model.parameters() if weight.requires_grad)
-        if not all(bool(weight.isfinite().all()) for weight in trained):  # after the last loss
+        if not all(bool(weight.isfinite().all()) for weight in trained):  # by the last update
             raise Diverged(self.state.global_step, self.last_learning_rate())
         return output
 
     def last_learning_rate(self) -> float:
-        """That of the last step whose loss was logged."""
+        """The learning rate of the last logged step."""
         rates = [entry["learning_rate"] for entry in self.state.log_history if "loss" in entry]
         return float(rates[-1])
 
     def get_train_dataloader(self) -> Any:
-        """As the library's, with no row seen twice where several processes share them out."""
+        """As the library's, with no row seen twice by several processes."""
         loader = super().get_train_dataloader()
         if self.args.world_size > 1:
-            shard = loader.batch_sampler  # accelerate's own, which gives each process its batches
+            shard = loader.batch_sampler  # accelerate's, which gives each process its batches
             shard.batch_sampler = EvenBatches(
                 shard.batch_sampler, rows=len(self.train_dataset), processes=self.args.world_size
             )
         return loader
 
-    def training_step(self, *given: Any, **options: Any) -> torch.Tensor:
+    def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:
         """One forward and backward pass."""
-        loss: torch.Tensor = super().training_step(*given, **options)
+        loss: torch.Tensor = super().training_step(*arguments, **options)
         if not bool(loss.isfinite()):
             raise Diverged(self.state.global_step + 1, self._get_learning_rate())
         return loss
@@ -85,7 +85,7 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         if not self._by_length:
             return super()._get_train_sampler(train_dataset)
         rows = self.train_dataset if train_dataset is None else train_dataset
-        # what an optimizer step sees, in however many parts and processes
+        # rows of an optimizer step, over all accumulation steps and processes
         size = self._train_batch_size * self.args.gradient_accumulation_steps
         size *= self.args.world_size
         return LengthWindows([len(row["input_ids"]) for row in rows], size, seed=self.args.seed)
@@ -97,7 +97,7 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The batch's part in the mean loss over all labels of the optimizer step."""
+        """The batch's share of the mean loss over all labels of the optimizer step."""
         del inputs["row_lengths"]
         if self._labelled is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)

@@ -1,6 +1,6 @@
-"""One of several processes that train together: python -m tunebench.training.worker.
+"""One process of a distributed training: python -m tunebench.training.worker.
 
-Its rank, and the folder with its job, stand in the environment.
+Environment variables give its rank and the folder with its job.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tunebench.training.job import Ended, Outcome
 
 
 def main(folder: Path) -> None:
-    """Train the job; the first process writes the outcome, and so does one that has ended."""
+    """Train the job; the first process writes the outcome, or any that ends without a model."""
     rank = int(os.environ["RANK"])
     if rank != 0:
         _silence()
@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
         outcome = attempt(process.read(folder))
     except Ended as ended:
         process.write_outcome(folder, Outcome(ended.metrics, ended.history), ended=True)
-        os._exit(1)  # at once: the others wait for this one, and are ended by it
+        os._exit(1)  # at once: the others wait for this one, and are terminated with it
     except KeyboardInterrupt:
         os._exit(130)
     except BaseException as error:
@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
 
 
 def leave() -> None:
-    """Take leave of the other processes, if there are any."""
+    """Leave the process group, if there is one."""
     from torch import distributed
 
     if distributed.is_initialized():
@@ -48,28 +48,28 @@ def leave() -> None:
 
 
 def _silence() -> None:
-    """Leave it to the first process to show what all of them would."""
+    """Discard this process's output, since the first process prints the same."""
     with Path(os.devnull).open("w") as nothing:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nothing.fileno(), stream.fileno())
 
 
 def _end_with(parent: int) -> None:
-    """Let the kernel end this process with the one that started it, however that is ended."""
+    """Let the kernel kill this process when its parent ends (Linux only)."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # <linux/prctl.h>
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != parent:  # it was ended before
+    if os.getppid() != parent:  # it has ended already
         os._exit(1)
 
 
-def _answer(*_: Any) -> None:
+def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
     _end_with(int(os.environ[process.PARENT]))
-    signal.signal(signal.SIGTERM, _answer)  # so that no temporary file stays
+    signal.signal(signal.SIGTERM, _interrupt)  # so that no temporary file stays
     calm_libraries()
     show_own_lines()
     main(Path(os.environ[process.FOLDER]))

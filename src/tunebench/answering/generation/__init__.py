@@ -1,4 +1,4 @@
-"""Batched text: what a model writes after each prompt."""
+"""Batched text generation."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TRIED_TOKENS = 8
 
 @dataclass(frozen=True)
 class Text:
-    """What was written, without its end, how many tokens that took, and whether it ended.
+    """Generated text, its number of tokens (the end included), and whether it ended.
 
-    It does not where the limit of tokens came first.
+    `ended` is false if `max_new_tokens` cut it off.
     """
 
     text: str
@@ -47,13 +47,12 @@ def generate(
 
     Args:
         options: GenerationConfig fields, `max_new_tokens` among them.
-        batch_tokens: how many tokens, padding and the longest answer included, are in memory at
-            once; halved where it ends.
+        batch_tokens: the most tokens in a batch, padding and the longest answer included; halved if
+            memory runs out.
     """
-
     ids = encoding.contexts(tokenizer, prompts)
     config = configure(model, tokenizer, options, tail=prompts[0].tail)
-    ends = _ends(config)
+    eos_ids = _eos_ids(config)
     write = fastest_writer(model, tokenization.pad_id(tokenizer, model.config), ids, options)
     texts = [Text("", 0)] * len(prompts)
     lengths = [len(context) + options["max_new_tokens"] for context in ids]
@@ -64,7 +63,7 @@ def generate(
     with bar(total=len(prompts), unit="prompt") as progress:
         for indices, written in memory.within_budget(lengths, batch_tokens, work):
             for index, row in zip(indices, written, strict=True):
-                texts[index] = _decode(row, tokenizer, ends)
+                texts[index] = _decode(row, tokenizer, eos_ids)
             progress.update(len(indices))
     return texts
 
@@ -77,12 +76,12 @@ def fastest_writer(
     *,
     share: bool = True,
 ) -> Write:
-    """`model.generate`, or a faster loop where text is greedy and the loop writes the same.
+    """`model.generate`, or a faster greedy loop if that generates the same.
 
-    Whether an architecture takes that loop is tried on two of the prompts. `configure` comes first.
+    The loop is tried on two of the prompts. Call `configure` first.
 
     Args:
-        share: whether what all prompts begin with is run once for all of them.
+        share: whether the shared prefix of all prompts is run once for all of them.
     """
     import torch
 
@@ -90,112 +89,112 @@ def fastest_writer(
     model.eval()
 
     def plain(batch: Sequence[Context], config: GenerationConfig = config) -> list[list[int]]:
-        # prompts of one length only: behind prompt tuning's virtual tokens, and in state space
-        # models, padding on the left changes what is written
+        # only prompts of one length: left padding changes the output of state space models, and
+        # after prompt tuning's virtual tokens
         written: dict[int, list[int]] = {}
         by_length = sorted(range(len(batch)), key=lambda index: len(batch[index]))
         for length, group in groupby(by_length, key=lambda index: len(batch[index])):
             rows = list(group)
             ids = tensor([batch[index] for index in rows], model)
             with torch.inference_mode():
-                found = model.generate(
+                output = model.generate(
                     input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config
                 )
-            written |= {row: ids[length:] for row, ids in zip(rows, found.tolist(), strict=True)}
+            written |= {row: ids[length:] for row, ids in zip(rows, output.tolist(), strict=True)}
         return [written[index] for index in range(len(batch))]
 
-    most = options.get("max_new_tokens")
-    if most is None or not _is_plain_greedy(options):
+    limit = options.get("max_new_tokens")
+    if limit is None or not _is_plain_greedy(options):
         return plain
-    forced = options.get("min_new_tokens") == most
-    ends = frozenset() if forced else _ends(config)
+    fixed_length = options.get("min_new_tokens") == limit
+    eos_ids = frozenset() if fixed_length else _eos_ids(config)
     trial = copy.deepcopy(config)
-    trial.max_new_tokens = min(most, TRIED_TOKENS)
-    trial.min_new_tokens = trial.max_new_tokens if forced else None
-    short = sorted(contexts, key=len)[:2]
+    trial.max_new_tokens = min(limit, TRIED_TOKENS)
+    trial.min_new_tokens = trial.max_new_tokens if fixed_length else None
+    shortest = sorted(contexts, key=len)[:2]
 
     def attempt() -> tuple[PrefixCache, list[list[int]]]:
         with torch.inference_mode():
             prefix = PrefixCache.of(model, contexts, share=share)
-            return prefix, Writer(prefix, padding, ends, trial.max_new_tokens).write(short)
+            return prefix, Writer(prefix, padding, eos_ids, trial.max_new_tokens).write(shortest)
 
-    made = shortcuts.unless_refused(attempt)
-    if made is None or made[1] != [_up_to_end(row, ends) for row in plain(short, trial)]:
+    result = shortcuts.unless_refused(attempt)
+    if result is None or result[1] != [_up_to_end(row, eos_ids) for row in plain(shortest, trial)]:
         return plain
-    prefix, _ = made
+    prefix, _ = result
 
     def fast(batch: Sequence[Context]) -> list[list[int]]:
         with torch.inference_mode():
-            return Writer(prefix, padding, ends, most).write(batch)
+            return Writer(prefix, padding, eos_ids, limit).write(batch)
 
     return fast
 
 
-def _ends(config: GenerationConfig) -> frozenset[int]:
-    ends = config.eos_token_id
-    return frozenset(ends if isinstance(ends, list) else [ends])
+def _eos_ids(config: GenerationConfig) -> frozenset[int]:
+    eos_ids = config.eos_token_id
+    return frozenset(eos_ids if isinstance(eos_ids, list) else [eos_ids])
 
 
 def _is_plain_greedy(options: Options) -> bool:
-    """Whether each next token is the likeliest one, whatever came before."""
-    most = options.get("max_new_tokens")
+    """Whether decoding is greedy, and no option changes the logits."""
+    limit = options.get("max_new_tokens")
     allowed = {
         "do_sample": (False,),
         "num_beams": (1, None),
-        "max_new_tokens": (most,),
-        "min_new_tokens": (most, None),
+        "max_new_tokens": (limit,),
+        "min_new_tokens": (limit, None),
     }
     return all(key in allowed and value in allowed[key] for key, value in options.items())
 
 
-def _up_to_end(ids: list[int], ends: frozenset[int]) -> list[int]:
-    """The tokens up to the first that ends a text, and that one; behind it is padding."""
-    end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+def _up_to_end(ids: list[int], eos_ids: frozenset[int]) -> list[int]:
+    """The tokens up to and including the first end-of-sequence token; padding follows it."""
+    end = next((index for index, token in enumerate(ids) if token in eos_ids), len(ids))
     return ids[: end + 1]
 
 
 def configure(
     model: PreTrainedModel, tokenizer: Tokenizer, options: Options, *, tail: str = ""
 ) -> GenerationConfig:
-    """A GenerationConfig of `options`, which replaces the model's own; see `settled`."""
-    own, config = model.generation_config, model.config
-    model.generation_config = settled(own, config, tokenizer, options, tail=tail)
+    """Set the model's GenerationConfig to `build_config(...)`, and return it."""
+    model_config, config = model.generation_config, model.config
+    model.generation_config = build_config(model_config, config, tokenizer, options, tail=tail)
     return model.generation_config
 
 
-def settled(
-    own: GenerationConfig,
+def build_config(
+    model_config: GenerationConfig,
     config: PretrainedConfig,
     tokenizer: Tokenizer,
     options: Options,
     *,
     tail: str = "",
 ) -> GenerationConfig:
-    """A GenerationConfig of `options`, which ends and pads as model, tokenizer and template do.
+    """A GenerationConfig of `options`, with the special tokens of model, tokenizer and template.
 
-    The model's own other fields (`repetition_penalty`, `max_new_tokens`, …) would otherwise hold
-    wherever `options` are silent, and differ from model to model.
+    The model's other fields (`repetition_penalty`, `max_new_tokens`, …) are not taken over: they
+    differ from model to model.
 
     Args:
-        own: the model's GenerationConfig.
+        model_config: the model's GenerationConfig.
         config: the model's own configuration.
-        tail: what the template writes behind an answer; its end-of-turn token ends a text too.
+        tail: what the template writes after an answer; its end-of-turn token ends a text too.
     """
     from transformers import GenerationConfig
 
-    end = own.eos_token_id
-    ends = [tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])]
-    ends += encoding.ends(tokenizer, tail)
-    fixed = {
-        "eos_token_id": sorted({end for end in ends if end is not None}),
+    end = model_config.eos_token_id
+    end_ids = [tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])]
+    end_ids += encoding.end_token_ids(tokenizer, tail)
+    token_ids = {
+        "eos_token_id": sorted({end for end in end_ids if end is not None}),
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": tokenization.pad_id(tokenizer, config),
     }
-    return GenerationConfig(**fixed | options)
+    return GenerationConfig(**token_ids | options)
 
 
-def _decode(ids: list[int], tokenizer: Tokenizer, ends: frozenset[int]) -> Text:
-    own = _up_to_end(ids, ends)
-    text = own[:-1] if own and own[-1] in ends else own
-    read = tokenizer.decode(text, skip_special_tokens=True).strip()
-    return Text(read, len(own), ended=len(text) < len(own))
+def _decode(ids: list[int], tokenizer: Tokenizer, eos_ids: frozenset[int]) -> Text:
+    answer = _up_to_end(ids, eos_ids)
+    text = answer[:-1] if answer and answer[-1] in eos_ids else answer
+    decoded = tokenizer.decode(text, skip_special_tokens=True).strip()
+    return Text(decoded, len(answer), ended=len(text) < len(answer))

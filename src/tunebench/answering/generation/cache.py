@@ -1,4 +1,4 @@
-"""A key-value cache that has room for a whole answer from the start."""
+"""A KV cache that is preallocated for the longest answer."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     import torch
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """A layer's keys and values, written into tensors that are as long as they will ever be.
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
+    """A layer's keys and values in preallocated tensors.
 
     transformers' own layer grows by concatenation, which copies all of it for every token.
     """
 
     keys: torch.Tensor
     values: torch.Tensor
-    room: list[torch.Tensor]
+    buffers: list[torch.Tensor]
     is_initialized: bool
 
     def __init__(self, capacity: int, rows: int) -> None:
@@ -28,35 +28,35 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write the new tokens' keys and values: rows looked at × heads × tokens × head size."""
+        """Write the new tokens' keys and values: selected rows × heads × tokens × head size."""
         if not self.is_initialized:
             self.dtype, self.device = key_states.dtype, key_states.device
-            self.room = [
+            self.buffers = [
                 states.new_empty(self.all_rows, states.shape[1], self.capacity, states.shape[-1])
                 for states in (key_states, value_states)
             ]
             self.is_initialized = True
         end = self.used + key_states.shape[-2]
-        for room, states in zip(self.room, (key_states, value_states), strict=True):
-            room[self.rows, :, self.used : end] = states
+        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
+            buffer[self.rows, :, self.used : end] = states
         self.look_at(self.rows, end)
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these sequences of the batch."""
-        self.room = [room[indices] for room in self.room]
+        """Keep only these sequences of the batch."""
+        self.buffers = [buffer[indices] for buffer in self.buffers]
         self.look_at(slice(len(indices)), self.used)
 
     def look_at(self, rows: slice, used: int) -> None:
-        """Show some of the rows, with so many of their tokens; the next are written behind them."""
+        """Select rows and how many of their tokens are used; the next tokens follow these."""
         self.rows, self.used = rows, used
         if self.is_initialized:
-            self.keys, self.values = (room[rows, :, :used] for room in self.room)
+            self.keys, self.values = (buffer[rows, :, :used] for buffer in self.buffers)
 
 
-def roomy(prefix: Cache | None, layers: int, capacity: int, rows: int) -> Cache:
-    """An empty cache for `capacity` tokens, or one that holds the prefix's keys and values."""
-    cache = Cache(layers=[RoomyLayer(capacity, rows) for _ in range(layers)])
+def preallocated(prefix: Cache | None, layers: int, capacity: int, rows: int) -> Cache:
+    """A cache for `capacity` tokens, which starts with the prefix's keys and values if given."""
+    cache = Cache(layers=[PreallocatedLayer(capacity, rows) for _ in range(layers)])
     if prefix is not None:
         for index, layer in enumerate(prefix.layers):
             cache.update(layer.keys, layer.values, index)

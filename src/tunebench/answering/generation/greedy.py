@@ -1,8 +1,6 @@
-"""Greedy text, as `transformers` writes it and several times faster in batches.
+"""Greedy decoding with the results of `model.generate`, several times faster in batches.
 
-Keys and values have their room from the start, rows that have ended leave the batch, and what all
-prompts begin with is run once. Which token comes next is the model's own doing, so the texts are
-those of `model.generate`.
+The KV cache is preallocated, finished rows leave the batch, and the shared prefix is run once.
 """
 
 from __future__ import annotations
@@ -17,36 +15,36 @@ from tunebench.prompts import batching
 if TYPE_CHECKING:
     import torch
 
-# leaving copies the others' keys and values, so rows wait until they are as many as this share
-LEAVING = 0.25
+# removing rows copies the others' keys and values, so it waits until this fraction is finished
+MIN_FINISHED = 0.25
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A model that writes at most `most` tokens, until one of `ends`."""
+    """A model that generates until one of `eos_ids`, and at most `max_new_tokens` tokens."""
 
     prefix: PrefixCache
     padding: int
-    ends: frozenset[int]
-    most: int
+    eos_ids: frozenset[int]
+    max_new_tokens: int
 
     def write(self, contexts: Sequence[Context]) -> list[list[int]]:
-        """The tokens that follow each context, the end token included."""
+        """The tokens generated after each context, including the end-of-sequence token."""
         import torch
 
         state = _State(self, [self.prefix.rest(context) for context in contexts])
         written: list[list[int]] = [[] for _ in contexts]
-        rows = list(range(len(contexts)))  # whose text each row of the batch is
+        rows = list(range(len(contexts)))  # the context of each row in the batch
         alive = set(rows)
-        for step in range(self.most):
+        for step in range(self.max_new_tokens):
             for row, token in zip(rows, state.next.tolist(), strict=True):
                 if row in alive:
                     written[row].append(token)
-                    if token in self.ends:
+                    if token in self.eos_ids:
                         alive.remove(row)
-            if not alive or step == self.most - 1:
+            if not alive or step == self.max_new_tokens - 1:
                 break
-            if len(rows) - len(alive) >= LEAVING * len(rows):
+            if len(rows) - len(alive) >= MIN_FINISHED * len(rows):
                 staying = [place for place, row in enumerate(rows) if row in alive]
                 state.select(torch.tensor(staying, device=state.next.device))
                 rows = [rows[place] for place in staying]
@@ -55,26 +53,28 @@ class Writer:
 
 
 class _State:
-    """A batch in the middle of being written, its contexts padded on the left."""
+    """A batch during generation, its contexts padded on the left."""
 
-    next: torch.Tensor  # each row's token just chosen, not yet run
+    next: torch.Tensor  # each row's latest token, which is not in the cache yet
 
     def __init__(self, writer: Writer, contexts: Sequence[Context]) -> None:
-        from tunebench.answering.generation.cache import roomy
+        from tunebench.answering.generation.cache import preallocated
 
         prefix, longest = writer.prefix, max(map(len, contexts))
         self.model, start = prefix.model, prefix.positions
-        padded = [longest - len(context) for context in contexts]
+        pad_counts = [longest - len(context) for context in contexts]
         ids = [
-            [writer.padding] * left + list(context)
-            for left, context in zip(padded, contexts, strict=True)
+            [writer.padding] * pads + list(context)
+            for pads, context in zip(pad_counts, contexts, strict=True)
         ]
-        mask = [[1] * start + [0] * left + [1] * (longest - left) for left in padded]
-        positions = [[start] * left + list(range(start, start + longest - left)) for left in padded]
-        self.cache = roomy(
+        mask = [[1] * start + [0] * pads + [1] * (longest - pads) for pads in pad_counts]
+        positions = [
+            [start] * pads + list(range(start, start + longest - pads)) for pads in pad_counts
+        ]
+        self.cache = preallocated(
             prefix.for_batch(len(contexts)),
             self.model.config.get_text_config().num_hidden_layers,
-            start + longest + writer.most,
+            start + longest + writer.max_new_tokens,
             len(contexts),
         )
         self.last_logits = logits_to_keep(self.model, 1)
@@ -85,7 +85,7 @@ class _State:
             raise TypeError("the model keeps its state elsewhere, not in keys and values")
 
     def step(self) -> None:
-        """Run the tokens just chosen."""
+        """Run the latest tokens, and choose the next ones."""
         import torch
 
         self.mask = torch.cat((self.mask, self.mask.new_ones(len(self.mask), 1)), dim=1)
@@ -93,14 +93,14 @@ class _State:
         self.next = self._run(self.next[:, None], slice(None))
 
     def select(self, rows: torch.Tensor) -> None:
-        """Keep these rows of the batch."""
+        """Keep only these rows of the batch."""
         self.cache.batch_select_indices(rows)
         self.mask, self.positions, self.next = (
-            each[rows] for each in (self.mask, self.positions, self.next)
+            state[rows] for state in (self.mask, self.positions, self.next)
         )
 
     def _read(self, ids: torch.Tensor, start: int) -> None:
-        """Run the contexts, on a CPU a few of them at a time, see `batching.at_once`."""
+        """Prefill: run the contexts, a few at a time on a CPU, see `batching.at_once`."""
         import torch
 
         rows, longest = ids.shape

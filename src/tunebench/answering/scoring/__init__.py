@@ -1,12 +1,12 @@
 """Label log-likelihoods: how probable each label is as the answer to a prompt.
 
-A score is the sum of the log-probabilities of a label's tokens, as EleutherAI's
-lm-evaluation-harness sums them in `loglikelihood`. It differs in two points. Where one label begins
-another, the end of the answer is scored too (`label_end: never` leaves it out, as the harness
-does). And line ends at a prompt's end stay with the prompt, since a model that writes sees them
-there; the harness scores them with each label, which adds the same to all.
+A score is the sum of the log-probabilities of a label's tokens, as in `loglikelihood` of
+EleutherAI's lm-evaluation-harness, with two differences. If one label is a prefix of another, the
+end of the answer is scored too (`label_end: never` omits it, as the harness does). And newlines at
+a prompt's end belong to the prompt, as in generation; the harness scores them with each label,
+which adds the same to all.
 
-A prompt is run once for all its labels where the architecture can; see `passes`.
+If the architecture supports it, a prompt is run once for all its labels; see `passes`.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Way = Callable[[Any, int, Sequence[Question]], "torch.Tensor"]
+PassFunction = Callable[[Any, int, Sequence[Question]], "torch.Tensor"]
 Scores = list[list[float]]  # prompts × labels: sums of log-probabilities (nats)
 LabelEnd = Literal["where_needed", "always", "never"]
 
-# how far two ways of computing a sum may lie apart (nats) and still be the same
+# how far the sums of two passes may differ (nats) and still count as the same
 TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.3}
 TRIED_LABELS = 3
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One of the ways in `passes`, with the model that it is to run."""
+    """A function of `passes`, with the model that it runs."""
 
-    way: Way
-    subject: PreTrainedModel | PrefixCache
+    function: PassFunction
+    model: PreTrainedModel | PrefixCache
     padding: int
 
     def __call__(self, questions: Sequence[Question]) -> Scores:
-        """The scores of a batch."""
+        """The scores of a batch: questions × labels."""
         import torch
 
         with torch.inference_mode():
-            return self.way(self.subject, self.padding, questions).tolist()
+            return self.function(self.model, self.padding, questions).tolist()
 
     @property
     def name(self) -> str:
-        """What the way is called."""
-        return self.way.__name__
+        """The function's name."""
+        return self.function.__name__
 
     @property
     def shared_tokens(self) -> int:
-        """How many tokens of each prompt were run once for all."""
-        return self.subject.tokens if isinstance(self.subject, PrefixCache) else 0
+        """Length of the shared prefix, which was run once for all prompts."""
+        return self.model.tokens if isinstance(self.model, PrefixCache) else 0
 
 
 def score(
@@ -79,27 +79,27 @@ def score(
 
     Args:
         label_end: see `questions`.
-        batch_tokens: how many tokens, padding included, go through the model at once at most;
-            halved where memory ends.
+        batch_tokens: the most tokens in a batch, padding included; halved if memory runs out.
 
     Raises:
         EvaluationError: if a score is not finite.
     """
-    asked = questions(tokenizer, prompts, labels, label_end=label_end)
-    run = fastest_pass(model, tokenization.pad_id(tokenizer, model.config), asked)
-    scores: Scores = [[] for _ in asked]
-    # a CPU reads fewer tokens at once than it has memory for, but what is shared it does not read
+    all_questions = questions(tokenizer, prompts, labels, label_end=label_end)
+    run = fastest_pass(model, tokenization.pad_id(tokenizer, model.config), all_questions)
+    scores: Scores = [[] for _ in all_questions]
+    # on a CPU smaller batches are faster; the shared prefix is not run again, so it costs nothing
     cost = max(1, batch_tokens // batching.at_once(model, batch_tokens))
     sizes = [
-        max(question.length, cost * (question.length - run.shared_tokens)) for question in asked
+        max(question.length, cost * (question.length - run.shared_tokens))
+        for question in all_questions
     ]
 
     def work(indices: Sequence[int]) -> Scores:
-        return run([asked[index] for index in indices])
+        return run([all_questions[index] for index in indices])
 
     with bar(total=len(prompts), unit="prompt") as progress:
-        for indices, found in memory.within_budget(sizes, batch_tokens, work):
-            for index, row in zip(indices, found, strict=True):
+        for indices, batch_scores in memory.within_budget(sizes, batch_tokens, work):
+            for index, row in zip(indices, batch_scores, strict=True):
                 scores[index] = row
             progress.update(len(indices))
     for prompt, row in zip(prompts, scores, strict=True):
@@ -112,36 +112,36 @@ def score(
 
 
 def fastest_pass(
-    model: PreTrainedModel, padding: int, asked: Sequence[Question], *, share: bool = True
+    model: PreTrainedModel, padding: int, questions: Sequence[Question], *, share: bool = True
 ) -> Pass:
-    """The fastest of the ways to score these questions that gives the right scores.
+    """The fastest pass that gives these questions the right scores.
 
-    Not every architecture takes a mask of one's own, positions that begin again, or a cache that
-    is copied. So the longest prompt is scored for a few labels in the plain way too.
+    Not every architecture supports a custom attention mask, restarting position ids or a copied
+    KV cache. So each pass is compared with `one_by_one`, on the longest prompt and a few labels.
 
     Args:
-        share: whether what all prompts begin with is run once for all of them.
+        share: whether the shared prefix of all prompts is run once for all of them.
     """
     import torch
 
     model.eval()
     plain = Pass(passes.one_by_one, model, padding)
-    contexts = [question.context for question in asked]
-    trial = [_shortened(max(asked, key=lambda question: question.length))]
-    (right,) = plain(trial)
+    contexts = [question.context for question in questions]
+    trial = [_with_few_labels(max(questions, key=lambda question: question.length))]
+    (expected,) = plain(trial)
     tolerance = TOLERANCE[str(model.dtype).removeprefix("torch.")]
 
-    def attempt(way: Way) -> tuple[Pass, Scores]:
+    def attempt(function: PassFunction) -> tuple[Pass, Scores]:
         with torch.inference_mode():
-            run = Pass(way, PrefixCache.of(model, contexts, share=share), padding)
+            run = Pass(function, PrefixCache.of(model, contexts, share=share), padding)
         return run, run(trial)
 
-    for way in (passes.as_tree, passes.with_cache):
-        made = shortcuts.unless_refused(partial(attempt, way))
-        if made is not None:
-            run, (found,) = made
-            pairs = zip(found, right, strict=True)
-            if all(abs(ours - theirs) <= tolerance for ours, theirs in pairs):
+    for function in (passes.as_tree, passes.with_cache):
+        result = shortcuts.unless_refused(partial(attempt, function))
+        if result is not None:
+            run, (trial_scores,) = result
+            pairs = zip(trial_scores, expected, strict=True)
+            if all(abs(score - expected_score) <= tolerance for score, expected_score in pairs):
                 return run
     return plain
 
@@ -156,9 +156,9 @@ def questions(
     """Each prompt with the tree of its labels.
 
     Args:
-        label_end: whether a label is scored with the end that training teaches behind it.
-            `where_needed` is for all labels where the tokens of one begin those of another, which
-            would else be the less probable whatever a model knows.
+        label_end: whether a label is scored with the end-of-answer tokens that it has in training.
+            `where_needed` adds them to all labels if one is a prefix of another in tokens: without
+            an end, the longer one could never be more probable.
     """
     contexts, answers = _encoded(tokenizer, prompts, labels, label_end)
     trees = {key: LabelTree.of(key) for key in set(answers)}
@@ -170,17 +170,17 @@ def _encoded(
 ) -> tuple[list[Ids], list[tuple[Ids, ...]]]:
     if label_end != "where_needed":
         return encoding.answers(tokenizer, prompts, labels, ended=label_end == "always")
-    for some in (prompts[:1], prompts):  # the first tells mostly, and spares to encode all twice
-        contexts, answers = encoding.answers(tokenizer, some, labels, ended=False)
+    for sample in (prompts[:1], prompts):  # the first prompt usually shows it, without the others
+        contexts, answers = encoding.answers(tokenizer, sample, labels, ended=False)
         if any(map(encoding.one_begins_another, set(answers))):
             return encoding.answers(tokenizer, prompts, labels, ended=True)
-        if len(some) == len(prompts):
+        if len(sample) == len(prompts):
             break
     return contexts, answers
 
 
-def _shortened(question: Question) -> Question:
-    """The question with a few of its labels, the longest."""
+def _with_few_labels(question: Question) -> Question:
+    """The question with its few longest labels."""
     answers = [question.tree.answer(label) for label in range(len(question.tree.paths))]
     longest = sorted(answers, key=len, reverse=True)[:TRIED_LABELS]
     return Question(question.context, LabelTree.of(longest))

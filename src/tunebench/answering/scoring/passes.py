@@ -1,12 +1,12 @@
-"""Ways to run prompts through a model for the log-probabilities of all their labels.
+"""Forward passes that compute the log-probabilities of all labels of a prompt.
 
-Each takes a batch of questions and gives questions × labels sums of log-probabilities (nats):
+Each takes a batch of questions and returns questions × labels: sums of log-probabilities (nats).
 
-- `as_tree` runs a prompt once, its labels behind it as a tree, under a mask by which each branch
-  sees the prompt and itself, at positions that begin again at the prompt's end (as speculative
-  decoding runs candidate tokens: Miao et al., SpecInfer, arXiv 2305.09781);
-- `with_cache` runs a prompt once and its labels after it, on copies of its key-value cache;
-- `one_by_one` runs the prompt anew for each label, as any causal language model can.
+- `as_tree` runs a prompt once with its labels as a tree (tree attention, as in speculative
+  decoding: Miao et al., SpecInfer, arXiv 2305.09781). A mask lets each branch see the prompt and
+  itself, and its position ids restart at the prompt's end.
+- `with_cache` runs a prompt once, then its labels on copies of the prompt's KV cache.
+- `one_by_one` runs the prompt again for each label, which any causal language model supports.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt's tokens, and the labels' behind it."""
+    """A prompt's tokens, and the tree of its labels' tokens."""
 
     context: tuple[int, ...]
     tree: LabelTree
 
     @property
     def length(self) -> int:
-        """Tokens that are fed when it is run as a tree."""
+        """Tokens in the forward pass when it is run as a tree."""
         return len(self.context) + len(self.tree)
 
 
@@ -47,16 +47,18 @@ def as_tree(prefix: PrefixCache, padding: int, questions: Sequence[Question]) ->
     longest, nodes = max(map(len, contexts)), max(map(len, trees))
     ids, positions = [], []
     for context, tree in zip(contexts, trees, strict=True):
-        # prompts end together, so that only the last positions' logits are needed
-        left, right = longest - len(context), nodes - len(tree)
+        # prompts are padded on the left, so that only the last positions' logits are needed
+        pads_left, pads_right = longest - len(context), nodes - len(tree)
         start, end = prefix.positions, prefix.positions + len(context)
-        below = [end + depth for depth in tree.depths]
-        ids.append([*[padding] * left, *context, *tree.tokens, *[padding] * right])
-        positions.append([*[start] * left, *range(start, end), *below, *[end] * right])
+        tree_positions = [end + depth for depth in tree.depths]
+        ids.append([*[padding] * pads_left, *context, *tree.tokens, *[padding] * pads_right])
+        positions.append(
+            [*[start] * pads_left, *range(start, end), *tree_positions, *[end] * pads_right]
+        )
     cache = prefix.for_batch(len(questions))
-    seen = _visible(longest, [len(context) for context in contexts], trees)
-    before = torch.ones(*seen.shape[:2], prefix.positions, dtype=torch.bool)
-    hidden = ~torch.cat((before, seen), dim=-1).to(model.device)
+    visible = _visible(longest, [len(context) for context in contexts], trees)
+    before = torch.ones(*visible.shape[:2], prefix.positions, dtype=torch.bool)
+    hidden = ~torch.cat((before, visible), dim=-1).to(model.device)
     mask = torch.zeros(hidden.shape, dtype=model.dtype, device=model.device)
     logits = model(
         input_ids=tensor(ids, model),
@@ -66,37 +68,37 @@ def as_tree(prefix: PrefixCache, padding: int, questions: Sequence[Question]) ->
         use_cache=cache is not None,
         **logits_to_keep(model, nodes + 1),
     ).logits[:, -nodes - 1 :]
-    return _read(logits, trees)
+    return _sum_paths(logits, trees)
 
 
 def _visible(longest: int, lengths: Sequence[int], trees: Sequence[LabelTree]) -> torch.Tensor:
-    """Which fed tokens see which: questions × tokens × tokens, the prompts ending at `longest`."""
+    """The attention mask: questions × tokens × tokens, with prompts that end at `longest`."""
     import torch
 
-    total = longest + max(map(len, trees))
-    place = torch.arange(total)
+    length = longest + max(map(len, trees))
+    positions = torch.arange(length)
     starts = longest - torch.tensor(lengths)
-    seen = (place[:, None] >= place) & (place >= starts[:, None, None])
-    seen[:, longest:, longest:] = False
+    visible = (positions[:, None] >= positions) & (positions >= starts[:, None, None])
+    visible[:, longest:, longest:] = False
     for tree in {id(tree): tree for tree in trees}.values():
         branches = longest + torch.tensor(tree.branches, dtype=torch.long).reshape(-1, 2)
         rows = torch.tensor([row for row, other in enumerate(trees) if other is tree])
-        seen[rows[:, None], branches[:, 0], branches[:, 1]] = True
-    seen[:, place, place] = True  # padding sees itself, since softmax over nothing is not a number
-    return seen
+        visible[rows[:, None], branches[:, 0], branches[:, 1]] = True
+    visible[:, positions, positions] = True  # padding too: softmax over nothing is NaN
+    return visible
 
 
-def _read(logits: torch.Tensor, trees: Sequence[LabelTree]) -> torch.Tensor:
-    """Sum up each label's path: position 0 is the prompt's last token, 1 + n the tree's node n."""
+def _sum_paths(logits: torch.Tensor, trees: Sequence[LabelTree]) -> torch.Tensor:
+    """Sum each label's path; position 0 is the prompt's last token, 1 + n the tree's node n."""
     import torch
 
     steps = [tree.steps for tree in trees]
     rows = torch.arange(len(trees)).repeat_interleave(torch.tensor(list(map(len, steps))))
-    places = torch.tensor(list(chain.from_iterable(steps)))
-    nodes, tokens, labels = places.to(logits.device).unbind(1)
-    found = logits.float().log_softmax(-1)[rows.to(logits.device), nodes, tokens]
+    flat_steps = torch.tensor(list(chain.from_iterable(steps)))
+    nodes, tokens, labels = flat_steps.to(logits.device).unbind(1)
+    logprobs = logits.float().log_softmax(-1)[rows.to(logits.device), nodes, tokens]
     sums = torch.zeros(len(trees), len(trees[0].paths), device=logits.device)
-    return sums.index_put_((rows, labels), found, accumulate=True)
+    return sums.index_put_((rows, labels), logprobs, accumulate=True)
 
 
 def with_cache(prefix: PrefixCache, padding: int, questions: Sequence[Question]) -> torch.Tensor:
@@ -110,24 +112,24 @@ def _label_by_label(prefix: PrefixCache, padding: int, question: Question) -> to
     import torch
 
     model = prefix.model
-    answer = model(
+    output = model(
         input_ids=tensor([prefix.rest(question.context)], model),
         past_key_values=prefix.for_batch(1),
         use_cache=True,
         **logits_to_keep(model, 1),
     )
-    first = answer.logits[:, -1:]
+    first = output.logits[:, -1:]
     answers = [question.tree.answer(label) for label in range(len(question.tree.paths))]
-    fed = max(map(len, answers)) - 1
+    length = max(map(len, answers)) - 1
     logits = first.expand(len(answers), -1, -1)
-    if fed:
-        cache = answer.past_key_values
+    if length:
+        cache = output.past_key_values
         cache.batch_repeat_interleave(len(answers))
-        # padding stands behind what is read, where nothing sees it
-        ids = [[*tokens[:-1], *[padding] * (fed - len(tokens) + 1)] for tokens in answers]
+        # padded on the right, where no label token sees it
+        ids = [[*tokens[:-1], *[padding] * (length - len(tokens) + 1)] for tokens in answers]
         rest = model(input_ids=tensor(ids, model), past_key_values=cache, use_cache=True).logits
         logits = torch.cat((logits, rest), dim=1)
-    return _read_rows(logits, answers)
+    return _sum_answers(logits, answers)
 
 
 def one_by_one(model: Any, padding: int, questions: Sequence[Question]) -> torch.Tensor:
@@ -137,15 +139,16 @@ def one_by_one(model: Any, padding: int, questions: Sequence[Question]) -> torch
     sums = []
     for label in range(len(questions[0].tree.paths)):
         answers = [question.tree.answer(label) for question in questions]
-        fed = [
+        sequences = [
             [*question.context, *answer[:-1]]
             for question, answer in zip(questions, answers, strict=True)
         ]
         batch = {
-            name: tensor.to(model.device) for name, tensor in batching.pad(fed, padding).items()
+            name: tensor.to(model.device)
+            for name, tensor in batching.pad(sequences, padding).items()
         }
         logits = model(**batch, use_cache=False).logits
-        # counted from the end, since prompt tuning puts positions of its own in front
+        # counted from the end: prompt tuning puts virtual tokens in front
         length = batch["input_ids"].shape[1]
         starts = [len(question.context) - 1 - length for question in questions]
         rows = [
@@ -155,7 +158,7 @@ def one_by_one(model: Any, padding: int, questions: Sequence[Question]) -> torch
         sums.append(
             torch.stack(
                 [
-                    _read_rows(row[None], [answer])[0]
+                    _sum_answers(row[None], [answer])[0]
                     for row, answer in zip(rows, answers, strict=True)
                 ]
             )
@@ -163,8 +166,8 @@ def one_by_one(model: Any, padding: int, questions: Sequence[Question]) -> torch
     return torch.stack(sums, dim=1)
 
 
-def _read_rows(logits: torch.Tensor, answers: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Sum up each row's own answer, whose first token the row's first position predicts."""
+def _sum_answers(logits: torch.Tensor, answers: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Sum each row's own answer, whose first token is predicted at the row's first position."""
     import torch
 
     logprobs = logits.float().log_softmax(-1)

@@ -1,4 +1,4 @@
-"""The labels of a task as one prefix tree, so that a prompt is run once for all of them."""
+"""The labels of a task as a trie, so that a prompt is run once for all of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ROOT = -1  # the prompt's last token, which predicts every label's first
 class LabelTree:
     """A trie of label tokens.
 
-    Only inner nodes are fed to the model: a label's last token is predicted, never fed, unless it
-    begins a longer label. Node i is `tokens[i]`, its parent `parents[i]` (an earlier node, or
-    ROOT), and its depth 0 right behind the prompt. `paths` holds for each label the (node, token)
-    pairs whose log-probabilities make its score: what each node predicts.
+    Only inner nodes are inputs of the model: a label's last token is only predicted, unless a
+    longer label starts with it. Node i is `tokens[i]`, its parent `parents[i]` (an earlier node, or
+    ROOT); depth 0 follows the prompt. `paths` has each label's (node, predicted token) pairs, whose
+    log-probabilities sum to its score.
     """
 
     tokens: tuple[int, ...]
@@ -26,7 +26,7 @@ class LabelTree:
 
     @classmethod
     def of(cls, labels: Sequence[Sequence[int]]) -> LabelTree:
-        """The tree of some labels, each its token ids."""
+        """The tree of labels given as token ids."""
         nodes: dict[tuple[int, ...], int] = {(): ROOT}
         parents: list[int] = []
         for label in labels:
@@ -55,18 +55,18 @@ class LabelTree:
 
     @cached_property
     def branches(self) -> list[tuple[int, int]]:
-        """Each node with itself and with each node above it, up to the root."""
-        found = []
+        """Each node paired with itself and with each of its ancestors."""
+        pairs = []
         for node in range(len(self)):
-            above = node
-            while above != ROOT:
-                found.append((node, above))
-                above = self.parents[above]
-        return found
+            ancestor = node
+            while ancestor != ROOT:
+                pairs.append((node, ancestor))
+                ancestor = self.parents[ancestor]
+        return pairs
 
     @cached_property
     def steps(self) -> list[tuple[int, int, int]]:
-        """The paths in a row: (node, counted from the root's 0; the token it predicts; label)."""
+        """The flattened paths: (node, where 0 is the root; the predicted token; label)."""
         return [
             (node - ROOT, token, label)
             for label, path in enumerate(self.paths)

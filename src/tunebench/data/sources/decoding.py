@@ -1,6 +1,6 @@
-"""Lines of text files in any encoding; bytes that are no text are named by their line.
+"""Lines of text files in any encoding; undecodable bytes are reported by line.
 
-A file is read in pieces, so that one of any size takes little memory.
+Files are read in chunks, so that large ones take little memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from tunebench.errors import SourceError
 
 CHUNK_BYTES = 1 << 20
-BYTE_ORDER_MARKS = {  # UTF-32's begins with UTF-16's
+BYTE_ORDER_MARKS = {  # UTF-32 first: its mark starts with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -22,7 +22,7 @@ BYTE_ORDER_MARKS = {  # UTF-32's begins with UTF-16's
 
 
 def check_encoding(encoding: str | None) -> None:
-    """Refuse a name that Python knows no text encoding by."""
+    """Refuse a name that is no text encoding of Python."""
     try:
         "x".encode("utf-8" if encoding is None else encoding)
     except (LookupError, ValueError):
@@ -33,27 +33,27 @@ def check_encoding(encoding: str | None) -> None:
 
 
 def lines(path: Path, encoding: str | None) -> Iterator[str]:
-    """Each line with its end as it is; only a line feed ends one, and a byte order mark is no text.
+    """The lines with their line ends; only a line feed ends one, and a byte order mark is removed.
 
     Args:
-        encoding: UTF-8 where None.
+        encoding: UTF-8 if None.
 
     Raises:
-        SourceError: for bytes that the encoding does not have, with line and character, and the
-            encoding that the file looks like.
+        SourceError: for undecodable bytes, with line and character, and the encoding that the file
+            seems to have.
     """
-    held: list[str] = []  # the beginning of a line that goes on in the next piece
+    line_start: list[str] = []  # the start of a line that continues in the next chunk
     for piece in _pieces(path, encoding):
         for line in StringIO(piece):
             if not line.endswith("\n"):
-                held.append(line)
-            elif held:
-                yield "".join(held) + line
-                held.clear()
+                line_start.append(line)
+            elif line_start:
+                yield "".join(line_start) + line
+                line_start.clear()
             else:
                 yield line
-    if held:
-        yield "".join(held)
+    if line_start:
+        yield "".join(line_start)
 
 
 def _pieces(path: Path, encoding: str | None) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _pieces(path: Path, encoding: str | None) -> Iterator[str]:
 
 
 def _after(text: str, line: int, character: int) -> tuple[int, int]:
-    """Where one stands after reading `text` from there on."""
+    """The position (line, character) after `text`."""
     last = text.rfind("\n")
     if last < 0:
         return line, character + len(text)
@@ -91,7 +91,7 @@ def _after(text: str, line: int, character: int) -> tuple[int, int]:
 
 
 def _refuse_other(path: Path, head: bytes) -> None:
-    """Refuse what is UTF-16 or UTF-32, some of which is UTF-8 full of zero characters too."""
+    """Refuse UTF-16 and UTF-32, some of which is also valid UTF-8 with many zero characters."""
     for mark, name in BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             raise SourceError(

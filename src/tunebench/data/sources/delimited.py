@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV files, with quotes around fields or with quotes that are text."""
+"""Rows of CSV and TSV files, whose quotes enclose fields or are text."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tunebench.errors import SourceError
 # as Python's csv names them: quotes around fields that need them, or none
 Quoting = Literal["minimal", "none"]
 STYLES: dict[Quoting, Literal[0, 3]] = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
-MOST_SUSPECTS = 1_000
+MAX_SUSPECTS = 1_000
 NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 
 
 def delimiter_of(path: Path) -> str:
-    """What stands between the fields of a file of this name."""
+    """The delimiter of a file, by its name."""
     return "\t" if path.suffix.lower() == ".tsv" else ","
 
 
@@ -31,41 +31,44 @@ def read(
     columns: Collection[str] = (),
     label: str | None = None,
 ) -> Iterator[Row]:
-    """A file's rows, each with its line; a line with nothing on it is no row.
+    """A file's rows, each with its line; empty lines are skipped.
 
     Args:
-        columns: those that are wanted, to tell a file that is delimited otherwise.
-        label: the one by which lines that a quote swallows are known as rows; None trusts quotes.
+        columns: the expected columns, by which another delimiter is detected.
+        label: the column by which rows within quotes are detected; None trusts quotes.
 
     Raises:
-        SourceError: for a row that has not the header's number of fields, quotes that do not
-            close, or rows that stand within quotes.
+        SourceError: for a row without the header's number of fields, quotes that are not closed,
+            or rows within quotes.
     """
     csv.field_size_limit(sys.maxsize)
-    delimiter, held = delimiter_of(path), _Held()
+    delimiter, row_lines = delimiter_of(path), _RowLines()
     reader = csv.reader(
-        held.of(lines(path, encoding)), delimiter=delimiter, quoting=STYLES[quoting], strict=True
+        row_lines.of(lines(path, encoding)),
+        delimiter=delimiter,
+        quoting=STYLES[quoting],
+        strict=True,
     )
     try:
         header = next(filter(None, reader), [])
         _check_header(path, reader.line_num, header, delimiter, columns)
         start = reader.line_num + 1
-        # a program that quotes the header quotes all texts, and none of their lines is a row
-        trusted = label not in header or any('"' in line for line in held.lines)
+        # a program that quotes the header quotes all texts, so no row is within quotes
+        trusted = label not in header or any('"' in line for line in row_lines.lines)
         swallowed = None if trusted else _Swallowed(delimiter, header, str(label))
-        held.lines.clear()
+        row_lines.lines.clear()
         for fields in reader:
             if fields and len(fields) != len(header):
                 raise SourceError(
                     f"{path}: line {start}: has not the header's {len(header)} fields;"
-                    f" {_remedy(quoting, held.quotes)}"
+                    f" {_remedy(quoting, row_lines.quotes)}"
                 )
             if fields:
                 if swallowed is not None:
-                    swallowed.note(start, held.lines, fields)
+                    swallowed.note(start, row_lines.lines, fields)
                 yield f"{path}: line {start}", dict(zip(header, fields, strict=True))
             start = reader.line_num + 1
-            held.lines.clear()
+            row_lines.lines.clear()
         if swallowed is not None:
             swallowed.check(path)
     except csv.Error as error:
@@ -79,8 +82,8 @@ def read(
         ) from None
 
 
-class _Held:
-    """The lines of the row that is being read, and whether any line had a quote."""
+class _RowLines:
+    """The lines of the current row, and whether any line so far had a quote."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -94,34 +97,34 @@ class _Held:
 
 
 class _Swallowed:
-    """Lines within quotes that would be rows on their own: the header's fields, a known label."""
+    """Lines within quotes that look like rows: with the header's fields and a known label."""
 
     def __init__(self, delimiter: str, header: list[str], label: str) -> None:
         self.delimiter, self.width, self.place = delimiter, len(header), header.index(label)
         self.labels: set[str] = set()
         self.suspects: list[tuple[int, list[str], int]] = []
 
-    def note(self, start: int, held: list[str], fields: list[str]) -> None:
-        """Note a row, and the labels of its lines if it has several."""
-        own = fields[self.place]
-        self.labels.add(own)
-        if len(held) == 1 or len(self.suspects) == MOST_SUSPECTS:
+    def note(self, start: int, row_lines: list[str], fields: list[str]) -> None:
+        """Record a row, and the labels of its lines if it has several."""
+        label = fields[self.place]
+        self.labels.add(label)
+        if len(row_lines) == 1 or len(self.suspects) == MAX_SUSPECTS:
             return
-        parts = [line.rstrip("\r\n").split(self.delimiter) for line in held if line.strip()]
-        found = [part[self.place] for part in parts if len(part) == self.width]
-        if own in found:  # the line that ends the row, or begins it, has its label either way
-            found.remove(own)
-        if 2 * len(found) > len(parts) - 1:
-            self.suspects.append((start, found, len(parts) - 1))
+        parts = [line.rstrip("\r\n").split(self.delimiter) for line in row_lines if line.strip()]
+        labels = [part[self.place] for part in parts if len(part) == self.width]
+        if label in labels:  # the row's first or last line has its label in any case
+            labels.remove(label)
+        if 2 * len(labels) > len(parts) - 1:
+            self.suspects.append((start, labels, len(parts) - 1))
 
     def check(self, path: Path) -> None:
-        """Refuse rows most of whose lines are rows on their own.
+        """Refuse a file with a row most of whose lines look like rows.
 
         Raises:
-            SourceError: with the first of them.
+            SourceError: with the first such row.
         """
-        for start, found, others in self.suspects:
-            rows = sum(label in self.labels for label in found)
+        for start, labels, others in self.suspects:
+            rows = sum(label in self.labels for label in labels)
             if 2 * rows > others:
                 raise SourceError(
                     f"{path}: line {start}: a quote begins there that ends {others} lines further"

@@ -1,4 +1,4 @@
-"""Files of a repository of the Hub: brought into the Hugging Face cache, and verified there."""
+"""Files of a Hub repository, downloaded into the Hugging Face cache and verified there."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAITS_S = (1, 4, 16)
-# smaller fetches end before they are read of
-TOLD_BYTES = 1_000_000
-# the one bar of `snapshot_download` that shows bytes as they come in
+# smaller downloads are not announced
+MIN_ANNOUNCED_BYTES = 1_000_000
+# the progress bar of `snapshot_download` that shows downloaded bytes
 BAR = "huggingface_hub.snapshot_download.transfer"
 
 
@@ -38,10 +38,10 @@ class Snapshot:
 
 
 def fetch(repository: Repository, commit: str, files: Mapping[str, RepoFile | None]) -> Snapshot:
-    """Bring files of a commit into the cache and verify them; offline, find them there.
+    """Download files of a commit into the cache and verify them; offline, find them there.
 
     Raises:
-        SourceError: if the disk has no room for them, or if a file is not what the Hub states.
+        SourceError: if the disk is full, or a file has not the size and hash that the Hub states.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
@@ -57,19 +57,19 @@ def fetch(repository: Repository, commit: str, files: Mapping[str, RepoFile | No
         allow_patterns=[escape(name) for name in files],
         local_files_only=offline(),
     )
-    folder = Path(_again(download))
-    found = {name: folder / name for name in files}
-    hashes = digests(found.values())
+    folder = Path(_with_retries(download))
+    paths = {name: folder / name for name in files}
+    hashes = digests(paths.values())
     for name, file in files.items():
         if file is not None:
-            _verify(repository, commit, found[name], hashes[found[name]], file)
-    return Snapshot(folder, {name: hashes[path] for name, path in found.items()})
+            _verify(repository, commit, paths[name], hashes[paths[name]], file)
+    return Snapshot(folder, {name: hashes[path] for name, path in paths.items()})
 
 
-def _again(download: Callable[[], str]) -> str:
-    """Try once more where the library does not: a 5xx or a reset in the middle of a file.
+def _with_retries(download: Callable[[], str]) -> str:
+    """Retry where the library does not: after a 5xx or a reset during a file.
 
-    Files that are whole are not fetched again.
+    Complete files are not downloaded again.
     """
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
@@ -90,10 +90,10 @@ def _again(download: Callable[[], str]) -> str:
 
 
 def _announced(repository: Repository, commit: str, files: Iterable[RepoFile]) -> bool:
-    """Say what is fetched, where that takes a while, also where no bar can be seen.
+    """Log what will be downloaded if it is large, and return whether it is.
 
     Raises:
-        SourceError: if the disk has no room for it.
+        SourceError: if the disk is too full.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
@@ -117,7 +117,7 @@ def _announced(repository: Repository, commit: str, files: Iterable[RepoFile]) -
             f"hub: {repository.name} needs {_readable(size)} more in {cache}, where"
             f" {_readable(free)} are free; make room, or set HF_HOME to a larger disk"
         )
-    if size < TOLD_BYTES:
+    if size < MIN_ANNOUNCED_BYTES:
         return False
     what = f"{repository.name} at {commit[:12]}: {len(missing)} files, {_readable(size)}"
     log.info("fetching %s", what)
@@ -129,14 +129,14 @@ def _readable(size: int) -> str:
 
 
 def _verify(repository: Repository, commit: str, path: Path, sha256: str, stated: RepoFile) -> None:
-    """Compare a file with its stated size and hash, and drop it from the cache if it differs."""
+    """Compare a file with its stated size and hash; remove it from the cache if it differs."""
     if stated.lfs is not None:
-        right = sha256 == stated.lfs.sha256
+        matches = sha256 == stated.lfs.sha256
     else:
-        content = path.read_bytes()  # small: Git itself holds it
+        content = path.read_bytes()  # small: it is in Git, not in LFS
         framed = b"blob %d\0" % len(content) + content
-        right = hashlib.sha1(framed, usedforsecurity=False).hexdigest() == stated.blob_id
-    if right and path.stat().st_size == stated.size:
+        matches = hashlib.sha1(framed, usedforsecurity=False).hexdigest() == stated.blob_id
+    if matches and path.stat().st_size == stated.size:
         return
     path.resolve().unlink()
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Rows from local files: which file of a folder is which split, and whether all are there."""
+"""Rows from local files: which files of a folder are which split, and whether all are there."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from tunebench.data.sources.delimited import Quoting, delimiter_of
 from tunebench.data.sources.fingerprints import digests
 from tunebench.data.sources.quoting import decide
 from tunebench.data.sources.readers import KINDS, label_names, read
-from tunebench.data.sources.rows import Opened, Row
+from tunebench.data.sources.rows import OpenedSource, Row
 from tunebench.errors import SourceError, suggest
 
 SPLITS = ("train", "validation", "test")
 DELIMITED = (".csv", ".tsv")
-# what `datasets` writes for a label that is left out, where labels have names
+# what `datasets` writes for a hidden ClassLabel
 HIDDEN = ("-1", "-1.0")
-# what a file's or a folder's name calls a split
+# names of splits in file and folder names
 NAMES = {split: split for split in SPLITS} | dict.fromkeys(("valid", "val", "dev"), "validation")
 
 
 def fingerprint(dataset: Dataset) -> dict[str, str]:
-    """SHA-256 of each file, by its split, and by its name too where a split has several."""
-    found = locate(dataset)
-    hashes = digests(path for paths in found.values() for path in paths)
+    """SHA-256 of each file, by its split, and also by its name if a split has several."""
+    files = locate(dataset)
+    hashes = digests(path for paths in files.values() for path in paths)
     return {
         split if len(paths) == 1 else f"{split}/{path.name}": hashes[path]
-        for split, paths in found.items()
+        for split, paths in files.items()
         for path in paths
     }
 
 
-def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:  # noqa: ARG001
+def open_rows(dataset: Dataset, *, pinned: str | None = None) -> OpenedSource:  # noqa: ARG001
     """Each split's rows, each with its file and line.
 
     Raises:
-        SourceError: if two Parquet files name their labels differently, or the quotes of a file can
-            be read in two ways.
+        SourceError: if two Parquet files name their labels differently, or the quotes of a file are
+            ambiguous.
     """
-    found = locate(dataset)
-    every = [path for paths in found.values() for path in paths]
-    names = _label_names(every, dataset)
-    quoting = {path: _quoting(path, dataset) for path in every}
-    return Opened(
-        {split: _rows(split, paths, dataset, quoting, names) for split, paths in found.items()},
+    files = locate(dataset)
+    all_files = [path for paths in files.values() for path in paths]
+    names = _label_names(all_files, dataset)
+    quoting = {path: _quoting(path, dataset) for path in all_files}
+    return OpenedSource(
+        {split: _rows(split, paths, dataset, quoting, names) for split, paths in files.items()},
         label_names={str(number): name for number, name in enumerate(names)},
         quotes_as_text=[
             str(path)
@@ -65,23 +65,23 @@ def _rows(
     quoting: Mapping[Path, Quoting],
     names: Sequence[str],
 ) -> Iterator[Row]:
-    none = True
-    watched = dataset.target if dataset.labelled and dataset.quoting == "auto" else None
+    empty = True
+    label = dataset.target if dataset.labelled and dataset.quoting == "auto" else None
     for path in paths:
-        given = (path, dataset.encoding, dataset.source_columns, quoting[path], watched)
-        for place, row in read(*given):
-            none = False
+        arguments = (path, dataset.encoding, dataset.source_columns, quoting[path], label)
+        for place, row in read(*arguments):
+            empty = False
             if names and str(row.get(dataset.target)) in HIDDEN:
                 row[dataset.target] = None
             yield place, row
-    if none:
+    if empty:
         where = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
         fault = "holds no rows" if any(path.stat().st_size for path in paths) else "is empty"
         raise SourceError(f"{where}: {fault}; put the {split} rows there, or name another file")
 
 
 def _label_names(paths: Iterable[Path], dataset: Dataset) -> list[str]:
-    """The names that Parquet files themselves give to labels, 0 first; none where none does."""
+    """The label names in Parquet files' metadata, 0 first; empty if there are none."""
     if not dataset.labelled:
         return []
     stated = {path: names for path in paths if (names := label_names(path, dataset.target))}
@@ -105,30 +105,30 @@ def _quoting(path: Path, dataset: Dataset) -> Quoting:
         return "minimal"
     label = dataset.target if dataset.labelled else None
     columns = dataset.source_columns
-    found = decide(path, dataset.encoding, delimiter_of(path), columns=columns, label=label)
-    return found or "minimal"
+    decided = decide(path, dataset.encoding, delimiter_of(path), columns=columns, label=label)
+    return decided or "minimal"
 
 
 def locate(dataset: Dataset) -> dict[str, list[Path]]:
-    """Each split's files: a file alone is `train`, a folder's are told by their names.
+    """Each split's files: a single file is `train`, in a folder they are found by their names.
 
-    In a folder, files or subfolders named after splits hold them (`train.csv`, `test-1.csv`,
-    `train-00000-of-00002.parquet`, `validation/`); where no name does, all files are training rows.
+    Files or subfolders are named after splits (`train.csv`, `test-1.csv`,
+    `train-00000-of-00002.parquet`, `validation/`); if none is, all files are training rows.
 
     Raises:
-        SourceError: if a file is missing, of an unknown kind, or not clearly of one split.
+        SourceError: if a file is missing, of an unknown kind, or ambiguous in its split.
     """
-    given = {"train": dataset.path} if isinstance(dataset.path, str) else dict(dataset.path or {})
-    places = {str(split): Path(str(path)) for split, path in given.items()}
+    paths = {"train": dataset.path} if isinstance(dataset.path, str) else dict(dataset.path or {})
+    places = {str(split): Path(str(path)) for split, path in paths.items()}
     for path in places.values():
         _check_place(path)
     if isinstance(dataset.path, str) and places["train"].is_dir():
-        found = _by_split(places["train"])
+        files = _by_split(places["train"])
     else:
-        found = {split: _all_of(path) for split, path in places.items()}
-    _refuse_twice(found)
+        files = {split: _all_of(path) for split, path in places.items()}
+    _refuse_twice(files)
     check_encoding(dataset.encoding)
-    return {split: found[split] for split in SPLITS if split in found}
+    return {split: files[split] for split in SPLITS if split in files}
 
 
 def _check_place(path: Path) -> None:
@@ -141,7 +141,7 @@ def _check_place(path: Path) -> None:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What stands in a folder, numbers in names counted: part-2 before part-10."""
+    """A folder's visible entries in natural order: part-2 before part-10."""
     return sorted(
         (path for path in folder.iterdir() if not path.name.startswith((".", "_"))),
         key=lambda path: [
@@ -156,7 +156,7 @@ def _data_files(folder: Path) -> list[Path]:
 
 
 def _all_of(place: Path) -> list[Path]:
-    """The files of one split: `place` itself, or all of that folder."""
+    """The files of one split: `place` itself, or all files in that folder."""
     if place.is_file():
         return [place]
     files = _data_files(place)
@@ -195,17 +195,17 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
 
 def _split_named(path: Path) -> str | None:
     words = re.split(r"[^a-z]+", path.stem.lower())
-    found = list(dict.fromkeys(NAMES[word] for word in words if word in NAMES))
-    if len(found) > 1:
+    splits = list(dict.fromkeys(NAMES[word] for word in words if word in NAMES))
+    if len(splits) > 1:
         raise SourceError(
-            f"path: {path} names both {found[0]} and {found[1]};"
+            f"path: {path} names both {splits[0]} and {splits[1]};"
             " say which in path: {train: …, test: …}"
         )
-    return found[0] if found else None
+    return splits[0] if splits else None
 
 
 def _check_parts(folder: Path, files: list[Path]) -> None:
-    """Refuse what is left of files numbered `-of-<all>` when some are missing."""
+    """Refuse files numbered `-of-<all>` if some are missing."""
     totals = [re.search(r"-of-(\d+)$", path.stem) for path in files]
     for path, total in zip(files, totals, strict=True):
         if total and int(total[1]) != len(files):
@@ -215,9 +215,9 @@ def _check_parts(folder: Path, files: list[Path]) -> None:
             )
 
 
-def _refuse_twice(found: dict[str, list[Path]]) -> None:
+def _refuse_twice(files_by_split: dict[str, list[Path]]) -> None:
     owner: dict[Path, str] = {}
-    for split, files in found.items():
+    for split, files in files_by_split.items():
         for path in files:
             other = owner.setdefault(path.resolve(), split)
             if other != split:

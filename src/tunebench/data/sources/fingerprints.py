@@ -1,4 +1,4 @@
-"""SHA-256 of files, computed again only when a file's size or time changed."""
+"""SHA-256 of files, cached by their size and modification time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tunebench import paths, results
 
 
 def digests(files: Iterable[Path]) -> dict[Path, str]:
-    """Each file's SHA-256; unchanged ones come from `data/fingerprints.json`."""
-    known = results.read(paths.FINGERPRINTS) if paths.FINGERPRINTS.exists() else {}
-    found, changed = {}, False
+    """Each file's SHA-256, from `data/fingerprints.json` if it is unchanged."""
+    cached = results.read(paths.FINGERPRINTS) if paths.FINGERPRINTS.exists() else {}
+    hashes, changed = {}, False
     for path in files:
         status = path.stat()
         stamp = [status.st_size, status.st_mtime_ns]
-        entry = known.get(str(path.resolve()))
+        entry = cached.get(str(path.resolve()))
         if entry is None or entry["stamp"] != stamp:
             with path.open("rb") as file:
                 entry = {"stamp": stamp, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-            known[str(path.resolve())] = entry
+            cached[str(path.resolve())] = entry
             changed = True
-        found[path] = str(entry["sha256"])
+        hashes[path] = str(entry["sha256"])
     if changed:
-        results.write(paths.FINGERPRINTS, known)
-    return found
+        results.write(paths.FINGERPRINTS, cached)
+    return hashes

@@ -1,7 +1,6 @@
 """Rows from a Python module: `generate(rows, *, seed)` returns that many mappings.
 
-Any importable module will do; its splits come from different seeds, so they share no row but by
-chance.
+Any importable module will do. Splits use different seeds, so they share rows only by chance.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from tunebench.config.data import Dataset
 from tunebench.data.sources.fingerprints import digests
-from tunebench.data.sources.rows import Opened
+from tunebench.data.sources.rows import OpenedSource
 from tunebench.errors import SourceError
 
 SPLIT_SEEDS = {"train": 0, "validation": 1, "test": 2}
@@ -35,7 +34,7 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
     return {f"{path.name}": digest for path, digest in digests(modules).items()}
 
 
-def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:  # noqa: ARG001
+def open_rows(dataset: Dataset, *, pinned: str | None = None) -> OpenedSource:  # noqa: ARG001
     """Each split's rows, each with a name for messages about it."""
     module = import_module(str(dataset.generator))
     if not callable(getattr(module, "generate", None)):
@@ -47,4 +46,4 @@ def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:  # noqa
         )
         for split, rows in (dataset.rows or {}).items()
     }
-    return Opened(splits)
+    return OpenedSource(splits)

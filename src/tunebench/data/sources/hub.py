@@ -1,7 +1,7 @@
 """Rows from a data set repository of the Hugging Face Hub.
 
-The files of one commit are fetched and verified first, then `datasets` reads them from the disk: a
-run with a network and one from the cache go the same way.
+The files of one commit are downloaded and verified first, then `datasets` reads them from disk, so
+that online and offline runs read the same files in the same way.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tunebench.data.sources.delimited import STYLES, Quoting
 from tunebench.data.sources.fetching import Snapshot, fetch
 from tunebench.data.sources.quoting import decide
 from tunebench.data.sources.repository import Repository
-from tunebench.data.sources.rows import Opened, Row
+from tunebench.data.sources.rows import OpenedSource, Row
 from tunebench.errors import SourceError, suggest
 
 SPLITS = ("train", "validation", "test")
 # where a repository states its configs, splits and label names
 CARDS = ("README.md", ".huggingface.yaml", "dataset_infos.json")
-# the formats of `datasets` that hold rows of text, and run or unpickle nothing
+# the formats of `datasets` with rows of text, which run no code and unpickle nothing
 FORMATS = ("arrow", "csv", "json", "parquet", "text")
 BATCH_ROWS = 1000
-# settings of a CSV file that a card can change; where one does, its quotes are read as it says
+# CSV settings that a repository's card can change; if it changes one, it also decides on quotes
 PLAIN_CSV = {
     "quoting": 0, "quotechar": '"', "doublequote": True, "escapechar": None, "comment": None,
     "skiprows": None, "header": "infer", "lineterminator": None, "dialect": None,
@@ -38,35 +38,35 @@ PLAIN_CSV = {
 
 
 def fingerprint(dataset: Dataset) -> dict[str, str]:
-    """Nothing: the commit that `open_rows` resolves stands for the files."""
+    """Empty: the commit that `open_rows` resolves identifies the files."""
     repository.check_name(str(dataset.hub))
     return {}
 
 
-def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:
+def open_rows(dataset: Dataset, *, pinned: str | None = None) -> OpenedSource:
     """Each split's rows at the resolved commit, each with its number.
 
     Raises:
-        SourceError: if the repository, the config or a split cannot be had, or a file is damaged.
+        SourceError: if the repository, config or split is not available, or a file is damaged.
     """
-    asked = Repository(str(dataset.hub), "dataset", dataset.revision, pinned)
-    with hub_faults.told(asked):
-        commit = repository.resolve(asked)
-        files = repository.listing(asked, commit)
-        _refuse_code(asked, files)
-        cards = fetch(asked, commit, {name: files[name] for name in CARDS if name in files})
-        held = _stand_in(asked, files, cards)
-        folder = Path(held.name)
-        builder = _builder(asked, folder, dataset.config)
+    repo = Repository(str(dataset.hub), "dataset", dataset.revision, pinned)
+    with hub_faults.explained(repo):
+        commit = repository.resolve(repo)
+        files = repository.listing(repo, commit)
+        _refuse_code(repo, files)
+        cards = fetch(repo, commit, {name: files[name] for name in CARDS if name in files})
+        mirror = _mirror(repo, files, cards)
+        folder = Path(mirror.name)
+        builder = _builder(repo, folder, dataset.config)
         specs = _specs(dataset, builder.config.data_files)
-        data = _keep_splits(asked, folder, builder, specs.values())
-        fetched = fetch(asked, commit, {name: files[name] for name in data})
-        _link(folder / asked.label, fetched)
-        as_text = _set_quoting(asked, builder, dataset)
-        tables = _tables(asked, builder, specs)
-    return Opened(
+        data = _keep_splits(repo, folder, builder, specs.values())
+        fetched = fetch(repo, commit, {name: files[name] for name in data})
+        _link(folder / repo.label, fetched)
+        as_text = _set_quoting(repo, builder, dataset)
+        tables = _tables(repo, builder, specs)
+    return OpenedSource(
         {
-            split: _rows(held, f"{asked.name}: row", split, table, dataset)
+            split: _rows(mirror, f"{repo.name}: row", split, table, dataset)
             for split, table in tables.items()
         },
         revision=commit,
@@ -77,34 +77,34 @@ def open_rows(dataset: Dataset, *, pinned: str | None = None) -> Opened:
     )
 
 
-def _refuse_code(asked: Repository, files: Iterable[str]) -> None:
-    if f"{asked.label}.py" in files:
+def _refuse_code(repo: Repository, files: Iterable[str]) -> None:
+    if f"{repo.label}.py" in files:
         raise SourceError(
-            f"hub: {asked.name} runs code of its own to load ({asked.label}.py), which is refused;"
+            f"hub: {repo.name} runs code of its own to load ({repo.label}.py), which is refused;"
             " try revision: refs/convert/parquet, the Hub's conversion of it, or name a copy as"
             " Parquet, CSV or JSON lines"
         )
 
 
-def _stand_in(asked: Repository, files: Iterable[str], cards: Snapshot) -> TemporaryDirectory[str]:
-    """A folder that looks like the repository: its cards, and every other file empty.
+def _mirror(repo: Repository, files: Iterable[str], cards: Snapshot) -> TemporaryDirectory[str]:
+    """A folder with the repository's cards, in which every other file is empty.
 
-    `datasets` finds a config's files by their names, so these are known before any is fetched.
+    `datasets` finds a config's files by their names, so only those need to be downloaded.
     """
     from datasets import config
 
     cache = Path(config.HF_DATASETS_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
-    held = TemporaryDirectory(prefix="tunebench-", dir=cache)
-    root = Path(held.name).resolve() / asked.label
+    mirror = TemporaryDirectory(prefix="tunebench-", dir=cache)
+    root = Path(mirror.name).resolve() / repo.label
     for name in files:
         path = root / name
         if ".." in path.parts or not path.is_relative_to(root):
-            raise SourceError(f"hub: {asked.name} names a file outside of itself: {name!r}")
+            raise SourceError(f"hub: {repo.name} names a file outside of itself: {name!r}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     _link(root, cards)
-    return held
+    return mirror
 
 
 def _link(root: Path, fetched: Snapshot) -> None:
@@ -113,36 +113,36 @@ def _link(root: Path, fetched: Snapshot) -> None:
         (root / name).symlink_to(fetched.folder / name)
 
 
-def _builder(asked: Repository, folder: Path, config: str | None) -> Any:
-    """The builder of one config, which knows the files of its splits."""
+def _builder(repo: Repository, folder: Path, config: str | None) -> Any:
+    """The `datasets` builder of one config, which lists the files of its splits."""
     from datasets import (
         get_dataset_config_names,
         get_dataset_default_config_name,
         load_dataset_builder,
     )
 
-    root = str(folder / asked.label)
+    root = str(folder / repo.label)
     try:
         names = get_dataset_config_names(root)
         if config is not None and config not in names:
             raise SourceError(
-                f"config: {config!r} is no config of {asked.name}; {suggest(config, names)}"
+                f"config: {config!r} is no config of {repo.name}; {suggest(config, names)}"
             )
         if config is None and get_dataset_default_config_name(root) is None:
-            raise SourceError(f"config: {asked.name} has several configs; {suggest('', names)}")
+            raise SourceError(f"config: {repo.name} has several configs; {suggest('', names)}")
         builder = load_dataset_builder(root, name=config, cache_dir=str(folder / "arrow"))
-    except (OSError, ValueError, BadZipFile, YAMLError):  # no file, or no card, that it can follow
+    except (OSError, ValueError, BadZipFile, YAMLError):  # no readable files or card
         builder = None
     if builder is None or type(builder).__module__.split(".")[-1] not in FORMATS:
         raise SourceError(
-            f"hub: {asked.name} holds no rows of text that can be read; name a repository with"
+            f"hub: {repo.name} holds no rows of text that can be read; name a repository with"
             " Parquet, CSV, JSON or text files that are not packed"
         )
     return builder
 
 
 def _specs(dataset: Dataset, known: Iterable[object]) -> dict[str, str]:
-    """Our name → what `datasets` reads for it: a split of the repository, or a slice of one."""
+    """Split → the spec that `datasets` reads for it: a split of the repository, or a slice."""
     names = [str(name) for name in known]
     specs: dict[str, str] = (
         {str(split): spec for split, spec in dataset.split.items()}
@@ -168,24 +168,24 @@ def _bases(spec: str) -> list[str]:
     return [re.split(r"[\[(]", part)[0].strip() for part in spec.split("+")]
 
 
-def _keep_splits(asked: Repository, folder: Path, builder: Any, specs: Iterable[str]) -> list[str]:
-    """Leave only the splits that are read to the builder; the names of their files."""
-    wanted = {base for spec in specs for base in _bases(spec)}
+def _keep_splits(repo: Repository, folder: Path, builder: Any, specs: Iterable[str]) -> list[str]:
+    """Restrict the builder to the splits that are read; return the names of their files."""
+    bases = {base for spec in specs for base in _bases(spec)}
     data_files = builder.config.data_files
-    kept = type(data_files)({name: data_files[name] for name in data_files if name in wanted})
-    builder.config.data_files = kept
-    root = (folder / asked.label).resolve()
-    paths = [Path(str(path)) for listed in kept.values() for path in listed]
+    kept_files = type(data_files)({name: data_files[name] for name in data_files if name in bases})
+    builder.config.data_files = kept_files
+    root = (folder / repo.label).resolve()
+    paths = [Path(str(path)) for listed in kept_files.values() for path in listed]
     for path in paths:
         if not path.is_relative_to(root):
-            raise SourceError(f"hub: {asked.name} names a file outside of itself: {path}")
+            raise SourceError(f"hub: {repo.name} names a file outside of itself: {path}")
     return [path.relative_to(root).as_posix() for path in paths]
 
 
-def _set_quoting(asked: Repository, builder: Any, dataset: Dataset) -> list[str]:
-    """Tell the reader of CSV files what their quotes are; the names of those where they are text.
+def _set_quoting(repo: Repository, builder: Any, dataset: Dataset) -> list[str]:
+    """Set how quotes in CSV files are read; return the files in which they are text.
 
-    What a repository's card says of it stands, unless the entry says otherwise.
+    The data set's entry takes precedence over the repository's card, and that over the content.
     """
     config = builder.config
     if type(builder).__module__.split(".")[-1] != "csv":
@@ -198,7 +198,7 @@ def _set_quoting(asked: Repository, builder: Any, dataset: Dataset) -> list[str]
         or len(config.sep) > 1
     ):
         return []
-    found: dict[str, Quoting] = {}
+    styles: dict[str, Quoting] = {}
     for path in (Path(str(path)) for paths in config.data_files.values() for path in paths):
         decided = decide(
             path,
@@ -209,33 +209,33 @@ def _set_quoting(asked: Repository, builder: Any, dataset: Dataset) -> list[str]
             header=config.names,
         )
         if decided is not None:
-            found[path.name] = decided
-    if len(set(found.values())) > 1:
+            styles[path.name] = decided
+    if len(set(styles.values())) > 1:
         raise SourceError(
-            f"hub: the quotes of {asked.name} are text in"
-            f" {', '.join(name for name in found if found[name] == 'none')}, and enclose fields in"
-            f" {', '.join(name for name in found if found[name] == 'minimal')}; write"
+            f"hub: the quotes of {repo.name} are text in"
+            f" {', '.join(name for name in styles if styles[name] == 'none')}, and enclose fields"
+            f" in {', '.join(name for name in styles if styles[name] == 'minimal')}; write"
             " quoting: none or quoting: minimal to read all alike, or name a config or a split"
         )
-    as_text = [name for name, decided in found.items() if decided == "none"]
+    as_text = [name for name, decided in styles.items() if decided == "none"]
     if as_text:
         config.quoting = STYLES["none"]
     return as_text
 
 
-def _tables(asked: Repository, builder: Any, specs: Mapping[str, str]) -> dict[str, Any]:
+def _tables(repo: Repository, builder: Any, specs: Mapping[str, str]) -> dict[str, Any]:
     """Each split as a memory-mapped table."""
     from datasets.exceptions import DatasetBuildError
 
     try:
-        # what it would check, the number of rows that a card states of every split, says less than
-        # the files' hashes, and needs the splits that are not read
+        # files are verified by hash; its own check counts the rows of every split, also of those
+        # that are not read
         builder.download_and_prepare(verification_mode="no_checks")
     except (DatasetBuildError, ValueError) as error:  # ArrowInvalid is a ValueError
         if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
             raise error.__cause__ from None
         raise SourceError(
-            f"hub: the files of {asked.name} are not alike, or not what their names say"
+            f"hub: the files of {repo.name} are not alike, or not what their names say"
             f" ({_reason(error)}); name a config, or another revision"
         ) from None
     tables = {}
@@ -251,30 +251,30 @@ def _tables(asked: Repository, builder: Any, specs: Mapping[str, str]) -> dict[s
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what lies at the bottom of it."""
+    """The first line of the underlying error."""
     cause = error.__cause__ or error
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
 
 
 def _rows(
-    held: TemporaryDirectory[str], place: str, split: str, table: Any, dataset: Dataset
+    mirror: TemporaryDirectory[str], place: str, split: str, table: Any, dataset: Dataset
 ) -> Iterator[Row]:
-    """Row by row; `held`, the folder that the table lies in, goes when the last row is read."""
-    wanted = dataset.source_columns
-    if wanted <= set(table.column_names):  # else the first row says what there is instead
-        table = table.select_columns([name for name in table.column_names if name in wanted])
+    """The table's rows; its folder, `mirror`, is removed after the last one is read."""
+    columns = dataset.source_columns
+    if columns <= set(table.column_names):  # else the first row says what there is instead
+        table = table.select_columns([name for name in table.column_names if name in columns])
     hidden = "-1" if _label_names(table.features.get(dataset.target)) else None
     number = 0
     for batch in table.with_format("arrow").iter(BATCH_ROWS):
         for row in batch.to_pylist():
             number += 1
-            if str(row.get(dataset.target)) == hidden:  # the Hub's word for a label left out
+            if str(row.get(dataset.target)) == hidden:
                 row[dataset.target] = None
             yield f"{place} {number} of {split}", row
-    del held
+    del mirror
 
 
 def _label_names(feature: Any) -> dict[str, str]:
-    """Integer → name, of a column that `datasets` knows as labels."""
+    """Integer → name, of a ClassLabel column."""
     names = getattr(feature, "names", None) or []
     return {str(number): name for number, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""What can go wrong with a repository of the Hub, each with its remedy."""
+"""Errors of Hub repositories, each with its remedy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ KINDS = {"model": "model", "dataset": "data set"}
 
 
 @contextmanager
-def told(repository: Repository) -> Iterator[None]:
-    """Turn what huggingface_hub raises into one message.
+def explained(repository: Repository) -> Iterator[None]:
+    """Turn exceptions of huggingface_hub in the block into one clear message.
 
-    No text of an exception goes into it: such text may quote a request.
+    It does not include their text, which may quote a request.
 
     Raises:
         SourceError: with the place, the culprit and the remedy.
@@ -32,11 +32,11 @@ def told(repository: Repository) -> Iterator[None]:
     try:
         yield
     except errors.HfHubHTTPError as error:
-        raise SourceError(_answered(repository, error)) from None
+        raise SourceError(_response_fault(repository, error)) from None
     except (errors.LocalEntryNotFoundError, errors.RevisionResolutionError) as error:
         cause = error.__cause__
         if isinstance(cause, errors.HfHubHTTPError):
-            raise SourceError(_answered(repository, cause)) from None
+            raise SourceError(_response_fault(repository, cause)) from None
         raise SourceError(_unreachable(repository)) from None
     except (errors.OfflineModeIsEnabled, httpx2.TransportError):
         raise SourceError(_unreachable(repository)) from None
@@ -46,8 +46,8 @@ def told(repository: Repository) -> Iterator[None]:
         raise SourceError(_no_hub(repository)) from None
 
 
-def _answered(repository: Repository, error: HfHubHTTPError) -> str:
-    """Of an answer that is an error."""
+def _response_fault(repository: Repository, error: HfHubHTTPError) -> str:
+    """The message for an HTTP error status."""
     from huggingface_hub import constants, errors, get_token
 
     name, endpoint = repository.name, constants.ENDPOINT

@@ -1,8 +1,8 @@
-"""Whether the quotes of a CSV or TSV file enclose fields or are text, decided by the file.
+"""Whether the quotes of a CSV or TSV file enclose fields or are text, decided by its content.
 
-A message such as `"She came home late` begins with a quote that nothing closes: read as one that
-encloses, it swallows rows until the next quote. So a file that has quotes is read both ways at
-once, a row at a time, and what only one of the readings explains decides.
+A message such as `"She came home late` starts with a quote that is never closed; if quotes enclose
+fields, it swallows all rows up to the next quote. So a file with quotes is read in both ways in one
+pass, and the differences decide which reading is consistent.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tunebench.data.sources.decoding import CHUNK_BYTES, lines
 from tunebench.data.sources.delimited import Quoting
 from tunebench.errors import SourceError
 
-# a field of more characters than that is a quote that nothing closes, if the lines are rows too
+# a field with more characters is an unclosed quote, if its lines are valid rows too
 LONGEST_FIELD = 1 << 24
-# spreadsheets quote a text with a comma in a TSV too; so many are no chance
+# spreadsheets quote texts with a comma in a TSV too; this many are no coincidence
 SPREADSHEET_FIELDS = 3
 
 
@@ -33,15 +33,15 @@ def decide(
     label: str | None = None,
     header: Sequence[str] | None = None,
 ) -> Quoting | None:
-    """How to read a file's quotes; None where both ways give the same rows.
+    """How to read a file's quotes; None if both ways give the same rows.
 
     Args:
-        columns: those that are wanted, which tell the reading that has them.
-        label: the one that holds labels; a reading that makes up new ones is wrong.
-        header: the columns' names, of a file that does not begin with them.
+        columns: the expected columns; a reading without them is wrong.
+        label: the column with labels; a reading that has new labels is wrong.
+        header: the columns' names, if the file has no header.
 
     Raises:
-        SourceError: if both readings make sense, and one has more rows.
+        SourceError: if both readings are consistent, and one has more rows.
     """
     if not _holds_quote(path, encoding):
         return None
@@ -54,7 +54,7 @@ def decide(
 
 
 def _holds_quote(path: Path, encoding: str | None) -> bool:
-    """Whether there may be a quote: its byte stands in the file."""
+    """Whether the file may have a quote: it contains the byte."""
     code = '"'.encode(encoding or "utf-8").rstrip(b"\0")[-1:]
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -64,50 +64,48 @@ def _holds_quote(path: Path, encoding: str | None) -> bool:
 
 
 class _NotPlainError(Exception):
-    """Where quotes are text, lines have different numbers of fields, or columns are missing."""
+    """Read with quotes as text, lines differ in their number of fields, or columns are missing."""
 
 
 class _NotQuotedError(Exception):
-    """A field goes on over more than any text does."""
+    """Read with quotes around fields, a field is longer than any text."""
 
 
 @dataclass
 class _Scan:
-    """Both readings of one file, and what was seen where they differ."""
+    """Both readings of one file, and how they differ."""
 
     delimiter: str
     columns: set[str]
     label: str | None
     names: list[str] | None
-    lines_read: int = 0  # as rows of the plain reading, its header among them
-    rows_read: int = 0  # of the quoted reading, without its header
+    lines_read: int = 0  # rows of the plain reading, including its header
+    rows_read: int = 0  # rows of the quoted reading, without its header
     plain_header: list[str] = field(default_factory=list)
     header: list[str] = field(default_factory=list)
     quoted_valid: bool = True
     differ: bool = False
-    place: int | None = None  # of the label, where both readings have it
-    # columns by their place in the quoted reading
+    place: int | None = None  # index of the label's column, if both readings have it
+    # indices of columns in the quoted reading
     header_quoted: set[int] = field(default_factory=set)
-    always_quoted: set[int] | None = None  # in each row up to here
-    needless: set[int] = field(
-        default_factory=set
-    )  # quoted though nothing in the field asks for it
-    comma_only: Counter[int] = field(default_factory=Counter)  # quoted, and asked for by a comma
-    bare_comma: bool = False  # a field that is not quoted has one
+    always_quoted: set[int] | None = None  # in each row so far
+    needless: set[int] = field(default_factory=set)  # quoted though the field does not need it
+    comma_only: Counter[int] = field(default_factory=Counter)  # quoted only because of a comma
+    bare_comma: bool = False  # an unquoted field has a comma
     agreed: set[str] = field(default_factory=set)  # labels of rows that both readings have
     ends: set[str] = field(default_factory=set)  # labels of rows of several lines, in both too
-    swallowed: Counter[str] = field(default_factory=Counter)  # labels that only the plain one has
+    swallowed: Counter[str] = field(default_factory=Counter)  # labels in the plain reading only
 
     def run(self, source: Iterator[str]) -> None:
-        """Read to the end, or to where the plain reading cannot be right.
+        """Read the file, unless the plain reading turns out to be wrong.
 
         Raises:
-            _NotPlainError: there.
+            _NotPlainError: if it does.
         """
         csv.field_size_limit(sys.maxsize)
-        held: list[str] = []
+        row_lines: list[str] = []
         plain = self._plain(source)
-        reader = csv.reader(_holding(plain, held), delimiter=self.delimiter, strict=True)
+        reader = csv.reader(_holding(plain, row_lines), delimiter=self.delimiter, strict=True)
         try:
             if self.names is not None:
                 self.plain_header = self.header = self.names
@@ -115,7 +113,7 @@ class _Scan:
             for fields in reader:
                 if fields and not self.header:
                     self.header = fields
-                    self.header_quoted = set(_quoted(held, fields))
+                    self.header_quoted = set(_quoted(row_lines, fields))
                     self.differ = bool(self.header_quoted)
                     self._find_label()
                     if not self.columns <= set(self.plain_header) and self.columns <= set(fields):
@@ -123,8 +121,8 @@ class _Scan:
                 elif fields:
                     if len(fields) != len(self.header):
                         raise _NotQuotedError
-                    self._row(held, fields)
-                held.clear()
+                    self._row(row_lines, fields)
+                row_lines.clear()
         except (csv.Error, _NotQuotedError):
             self.quoted_valid = False
             for _ in plain:
@@ -135,7 +133,7 @@ class _Scan:
             self.place = self.header.index(self.label)
 
     def _plain(self, source: Iterator[str]) -> Iterator[str]:
-        """The lines, as long as they could be rows of a file whose quotes are text."""
+        """The lines, while they are consistent with quotes that are text."""
         width = len(self.names) if self.names is not None else 0
         for line in source:
             body = line.removesuffix("\n").removesuffix("\r")
@@ -149,30 +147,32 @@ class _Scan:
                 self.lines_read += 1
             yield line
 
-    def _row(self, held: list[str], fields: list[str]) -> None:
-        """Note a row of the quoted reading, made of the lines that are held."""
+    def _row(self, row_lines: list[str], fields: list[str]) -> None:
+        """Record a row of the quoted reading, which consists of these lines."""
         self.rows_read += 1
-        line = held[0] if len(held) == 1 else None
+        line = row_lines[0] if len(row_lines) == 1 else None
         if line is not None and '"' not in line:
             self.always_quoted = set()
             self.bare_comma = self.bare_comma or "," in line
         elif self.always_quoted != set() or self.delimiter == "\t" or not self.differ:
-            self._note_quotes(set(_quoted(held, fields)), fields)
+            self._note_quotes(set(_quoted(row_lines, fields)), fields)
         if self.place is None:
             return
         if line is not None:
             self.agreed.add(fields[self.place].strip())
             return
-        at = self.plain_header.index(str(self.label))
-        found = [row.split(self.delimiter)[at].strip() for row in held if row.strip("\r\n")]
-        own = fields[self.place].strip()
-        if own in found:  # the line that ends the row, or begins it, has its label either way
-            found.remove(own)
-            self.ends.add(own)
-        self.swallowed.update(found)
+        plain_place = self.plain_header.index(str(self.label))
+        line_labels = [
+            row.split(self.delimiter)[plain_place].strip() for row in row_lines if row.strip("\r\n")
+        ]
+        label = fields[self.place].strip()
+        if label in line_labels:  # the row's first or last line has its label in both readings
+            line_labels.remove(label)
+            self.ends.add(label)
+        self.swallowed.update(line_labels)
 
     def _note_quotes(self, quoted: set[int], fields: list[str]) -> None:
-        """Note which fields of a row are in quotes, and in a TSV whether they need to be."""
+        """Record which fields of a row are quoted, and in a TSV whether they need to be."""
         self.differ = self.differ or bool(quoted)
         self.always_quoted = quoted if self.always_quoted is None else self.always_quoted & quoted
         if self.delimiter != "\t":
@@ -187,10 +187,10 @@ class _Scan:
                     self.needless.add(column)
 
     def verdict(self, path: Path) -> Quoting | None:
-        """What all of it comes to, once the plain reading is known to be consistent.
+        """The decision, given that the plain reading is consistent.
 
         Raises:
-            SourceError: if it comes to nothing.
+            SourceError: if both readings are consistent, and differ in their rows.
         """
         in_plain = self.columns <= set(self.plain_header)
         if self.header and in_plain and not self.columns <= set(self.header):
@@ -206,14 +206,14 @@ class _Scan:
         return "minimal" if self.delimiter != "\t" or self._well_quoted() else "none"
 
     def _well_quoted(self) -> bool:
-        """Whether a program wrote the quotes: where they are needed, or in whole columns."""
-        whole = (self.always_quoted or set()) & self.header_quoted
+        """Whether a program wrote the quotes: only where needed, or in entire columns."""
+        fully_quoted = (self.always_quoted or set()) & self.header_quoted
         as_spreadsheets = not self.bare_comma and self.comma_only.total() >= SPREADSHEET_FIELDS
         commas = set() if as_spreadsheets else set(self.comma_only)
-        return self.needless | commas <= whole
+        return self.needless | commas <= fully_quoted
 
     def _of_swallowed(self, path: Path, plain_rows: int) -> Quoting:
-        """Which reading is right, by the lines that are rows in one of them only."""
+        """The decision by the lines that are rows in the plain reading only."""
         if self.always_quoted and self.rows_read > 1:
             return "minimal"
         labels = self.agreed | self.ends
@@ -234,24 +234,24 @@ class _Scan:
         )
 
 
-def _holding(source: Iterator[str], held: list[str]) -> Iterator[str]:
-    """The lines, each of them held too, for the row that they make."""
+def _holding(source: Iterator[str], row_lines: list[str]) -> Iterator[str]:
+    """The lines, each also appended to `row_lines`."""
     size = 0
     for line in source:
-        size = size + len(line) if held else len(line)
-        if size > LONGEST_FIELD and len(held) > 1:
+        size = size + len(line) if row_lines else len(line)
+        if size > LONGEST_FIELD and len(row_lines) > 1:
             raise _NotQuotedError
-        held.append(line)
+        row_lines.append(line)
         yield line
 
 
-def _quoted(held: list[str], fields: list[str]) -> list[int]:
-    """Which of a row's fields are in quotes."""
-    text, at = "".join(held), 0
-    found = []
+def _quoted(row_lines: list[str], fields: list[str]) -> list[int]:
+    """The indices of a row's quoted fields."""
+    text, at = "".join(row_lines), 0
+    columns = []
     for column, value in enumerate(fields):
         if text.startswith('"', at):
-            found.append(column)
+            columns.append(column)
             at += 2 + value.count('"')
         at += len(value) + 1
-    return found
+    return columns

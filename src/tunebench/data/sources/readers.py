@@ -1,7 +1,7 @@
 """Rows of one file: CSV, TSV, JSON lines, JSON and Parquet.
 
-Every complaint about a row names the file and the line (in JSON and Parquet, the row). All but
-JSON, which is one value, are read in pieces.
+Error messages name the file and the line (in JSON and Parquet, the row). All formats but JSON are
+streamed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tunebench.errors import SourceError
 
 KINDS = (".csv", ".json", ".jsonl", ".parquet", ".tsv")
 PARQUET_BATCH_ROWS = 1_000
-PARQUET_BUFFER_BYTES = 1 << 20  # else a column of a whole row group is held, compressed
+PARQUET_BUFFER_BYTES = 1 << 20  # without it, a column of a row group is buffered, compressed
 
 
 def read(
@@ -34,8 +34,8 @@ def read(
     """A file's rows, each with its place, for messages about it.
 
     Args:
-        columns: those that are wanted; Parquet's others are not read.
-        quoting: what the quotes of CSV and TSV are; `label` as `delimited.read` has it.
+        columns: the expected columns; other ones of Parquet files are not read.
+        quoting: of CSV and TSV files; see `delimited.read`, as for `label`.
     """
     match path.suffix.lower():
         case ".parquet":
@@ -49,9 +49,9 @@ def read(
 
 
 def label_names(path: Path, column: str) -> list[str]:
-    """What a Parquet file that `datasets` wrote calls the integers of a column, 0 first.
+    """The ClassLabel names of a column in a Parquet file that `datasets` wrote, 0 first.
 
-    Nothing for a column that is not known as labels, and for other kinds of files.
+    Empty for other columns and other kinds of files.
     """
     if path.suffix.lower() != ".parquet" or not path.stat().st_size:
         return []
@@ -60,7 +60,7 @@ def label_names(path: Path, column: str) -> list[str]:
     try:
         feature = json.loads(stated)["info"]["features"][column]
         names = feature["names"] if feature["_type"] == "ClassLabel" else []
-    except (ValueError, KeyError, TypeError):  # another version's, or another program's
+    except (ValueError, KeyError, TypeError):  # metadata of another version or program
         return []
     return names if isinstance(names, list) and all(isinstance(n, str) for n in names) else []
 
@@ -105,9 +105,9 @@ def _read_parquet(path: Path, columns: Collection[str]) -> Iterator[Row]:
         return
     with _parquet(path) as file:
         names = file.schema_arrow.names
-        # where one is missing, the rows' own columns make the message
-        wanted = sorted(columns) if set(columns) <= set(names) else None
-        batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=wanted)
+        # if one is missing, all are read, and the message lists them
+        read_columns = sorted(columns) if set(columns) <= set(names) else None
+        batches = file.iter_batches(PARQUET_BATCH_ROWS, columns=read_columns)
         rows = chain.from_iterable(batch.to_pylist() for batch in batches)
         for number, row in enumerate(rows, start=1):
             yield f"{path}: row {number}", row

@@ -1,8 +1,8 @@
-"""Repositories of the Hugging Face Hub: the commit that a name stands for, and its files.
+"""Repositories of the Hugging Face Hub: the commit of a revision, and its files.
 
-huggingface_hub does the transport: its cache, its retries with back-off, `HF_ENDPOINT`, `HF_TOKEN`
-and `HF_HUB_OFFLINE` work as it documents them. Every function here raises its exceptions; callers
-turn them into one clear message with `hub_faults.told`.
+Transport is by huggingface_hub: its cache, its retries with back-off, `HF_ENDPOINT`, `HF_TOKEN` and
+`HF_HUB_OFFLINE` work as documented. The functions raise its exceptions, which callers turn into one
+clear message with `hub_faults.explained`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Repository:
 
 
 def check_name(name: str) -> None:
-    """Whether a name can be a repository's, asked without a network.
+    """Check that a name is a valid repository name, without a network.
 
     Raises:
-        SourceError: if it cannot.
+        SourceError: if it is not.
     """
     if not NAME.fullmatch(name) or "--" in name or ".." in name:
         raise SourceError(f"hub: {name!r} is no repository name; write owner/name")
@@ -59,7 +59,7 @@ def offline() -> bool:
 
 
 def resolve(repository: Repository) -> str:
-    """The commit that the wanted revision stands for; offline, the one that the cache knows."""
+    """The commit of the wanted revision; offline, the one in the cache."""
     from huggingface_hub import HfApi
 
     if not offline():
@@ -74,7 +74,7 @@ def resolve(repository: Repository) -> str:
 
 
 def _reach(repository: Repository) -> None:
-    """Ask for the revision with retries, which the library's own look-up of a commit has not."""
+    """Request the revision with retries, which `resolve_revision` lacks."""
     import httpx2
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
@@ -85,14 +85,14 @@ def _reach(repository: Repository) -> None:
         f"{place}/revision/{quote(repository.wanted, safe='')}",
         headers=build_hf_headers(),
         timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
-        # no route at all is no transient error: it is told at once
+        # without ConnectError: a missing network is reported at once
         retry_on_exceptions=(httpx2.ReadError, httpx2.RemoteProtocolError, httpx2.TimeoutException),
     )
     hf_raise_for_status(response)
 
 
 def listing(repository: Repository, commit: str) -> dict[str, RepoFile | None]:
-    """The files of a commit with what the Hub states of them; None where only the name is known."""
+    """The files of a commit with their metadata; None if only the name is known (offline)."""
     from huggingface_hub import HfApi, RepoFile, get_cached_repo_tree, snapshot_download
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
@@ -102,9 +102,11 @@ def listing(repository: Repository, commit: str) -> dict[str, RepoFile | None]:
         )
         return {file.path: file for file in tree if isinstance(file, RepoFile)}
     try:
-        known = get_cached_repo_tree(repository.name, revision=commit, repo_type=repository.kind)
-        return dict.fromkeys(file.path for file in known)
-    except CachedRepoTreeNotFoundError:  # another program fetched it, file by file
+        tree_cached = get_cached_repo_tree(
+            repository.name, revision=commit, repo_type=repository.kind
+        )
+        return dict.fromkeys(file.path for file in tree_cached)
+    except CachedRepoTreeNotFoundError:  # another program downloaded single files
         folder = Path(
             snapshot_download(
                 repository.name, revision=commit, repo_type=repository.kind, local_files_only=True
@@ -115,7 +117,7 @@ def listing(repository: Repository, commit: str) -> dict[str, RepoFile | None]:
 
 
 def licence(folder: Path) -> str | None:
-    """The `license:` of a repository's card; None where it states none that can be read."""
+    """The `license:` of a repository's card; None if it has no readable one."""
     from huggingface_hub import RepoCard
     from yaml import YAMLError
 

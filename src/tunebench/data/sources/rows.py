@@ -1,4 +1,4 @@
-"""What a source gives when it is opened."""
+"""The rows and metadata of an opened source."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# where a row stands, for messages about it, and its cells by column
+# a row's place, for messages about it, and its cells by column
 Row = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Opened:
-    """Each split's rows, read as they are asked for, and what the source says of itself.
+class OpenedSource:
+    """Each split's rows, read lazily, and the source's metadata.
 
-    `revision` is the commit that a repository's name was resolved to; `label_names` are the names
-    that the source itself gives to its integer labels, `licence` the one that it states, and
-    `sha256` the hash of each file, where it is known only now. `quotes_as_text` names the files in
-    which quotes were found to be text.
+    `revision` is the resolved commit of a repository; `label_names` are the source's own names of
+    its integer labels; `licence` is the stated one; `sha256` has the hash of each file, if it is
+    not in the fingerprint already. `quotes_as_text` lists the files whose quotes are text.
     """
 
     splits: Mapping[str, Iterable[Row]]

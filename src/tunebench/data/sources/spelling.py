@@ -1,8 +1,9 @@
-"""Spellings of one label: those that are surely the same, and those that only read alike.
+"""Spellings of labels: those that are certainly equal, and those that only look alike.
 
-`normal` gives what spellings of the same label share: Unicode form (NFC), white space, characters
-without a width, `1.0` for `1`. `look_alikes` finds labels that differ in less than a reader sees:
-case, compatibility forms (NFKC), separators, punctuation around them, letters of another script.
+`normal` is equal for spellings of the same label, which may differ in Unicode form (NFC), white
+space, zero-width characters, or as `1.0` and `1`. `look_alikes` finds labels that a reader may
+confuse, which differ in case, compatibility forms (NFKC), separators, punctuation around them, or
+letters of another script.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
-# without a width and without a meaning: breaks, joins, direction, invisible operators, soft hyphen
+# zero-width and meaningless: breaks, joins, direction, invisible operators, soft hyphen
 _INVISIBLE = dict.fromkeys(
     [
         *(0x00AD, 0x034F, 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, 0xFEFF),
         *(*range(0x202A, 0x202F), *range(0x2060, 0x2065), *range(0x2066, 0x2070)),
     ]
 )
-# with a meaning in Persian, in Indic scripts and in emoji; with none beside Latin letters
+# joiners, which have a meaning in Persian, Indic scripts and emoji, but not beside Latin letters
 _JOINERS = re.compile("[\u200c\u200d]+")
 _INTEGER = re.compile(r"([+-]?[0-9]+)\.0*")
 _LETTER, _SEPARATORS = r"[^\W\d_]", r"[-_ ]"
@@ -38,13 +39,13 @@ _LATIN = str.maketrans(
 
 
 def tidy(text: str) -> str:
-    """Text in NFC, with single spaces, without what has no width.
+    """Text in NFC, with single spaces and without zero-width characters.
 
     >>> tidy(" not\\u00a0 sp\\u200bam ")
     'not spam'
     """
     before = None
-    while text != before:  # a joiner that goes can make a letter that its neighbour composes with
+    while text != before:  # removing a joiner may let its neighbours compose
         before = text
         text = " ".join(text.split())
         if not text.isascii():
@@ -54,7 +55,7 @@ def tidy(text: str) -> str:
 
 
 def normal(text: str) -> str:
-    """What all spellings of one label share.
+    """The normal form that all spellings of one label share.
 
     >>> normal("1.0"), normal("1."), normal("1.10"), normal("01"), normal("-0.0")
     ('1', '1', '1.10', '01', '0')
@@ -66,7 +67,7 @@ def normal(text: str) -> str:
 
 
 def look_alikes(labels: Iterable[str]) -> list[list[str]]:
-    """Groups of two and more labels that read alike, each in the order of `labels`.
+    """Groups of two or more labels that look alike, each in the order of `labels`.
 
     >>> look_alikes(["Spam", "ham", "spam", "C", "C++", "-1", "1", ".5", "5"])
     [['Spam', 'spam']]
@@ -74,9 +75,9 @@ def look_alikes(labels: Iterable[str]) -> list[list[str]]:
     groups: dict[str, list[str]] = {}  # key → the group, which several keys share
     for label in labels:
         keys = _keys(label)
-        met = {id(groups[key]): groups[key] for key in keys if key in groups}
-        merged = [*(member for group in met.values() for member in group), label]
-        keys |= {key for group in met.values() for member in group for key in _keys(member)}
+        matching = {id(groups[key]): groups[key] for key in keys if key in groups}
+        merged = [*(member for group in matching.values() for member in group), label]
+        keys |= {key for group in matching.values() for member in group for key in _keys(member)}
         for key in keys:
             groups[key] = merged
     order: defaultdict[int, list[str]] = defaultdict(list)
@@ -85,8 +86,8 @@ def look_alikes(labels: Iterable[str]) -> list[list[str]]:
     return [group for group in order.values() if len(group) > 1]
 
 
-def shown(label: str, group: Iterable[str]) -> str:
-    """A label in quotes, with escapes where another of the group looks the same in print."""
+def quoted(label: str, group: Iterable[str]) -> str:
+    """A label in quotes, with escapes if another one of the group looks the same in print."""
     twins = sum(_drawn(label) == _drawn(other) for other in group)
     return ascii(label) if twins > 1 else repr(label)
 
@@ -96,9 +97,9 @@ def _drawn(label: str) -> str:
     return _joined_letters("".join(filter(_seen, text)))
 
 
-def _needed_joiners(found: re.Match[str]) -> str:
-    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
-    return "" if any(map(_latin, (before, after))) else found[0]
+def _needed_joiners(match: re.Match[str]) -> str:
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    return "" if any(map(_latin, (before, after))) else match[0]
 
 
 def _latin(neighbour: str) -> bool:
@@ -106,12 +107,12 @@ def _latin(neighbour: str) -> bool:
 
 
 def _keys(label: str) -> set[str]:
-    """Two labels read alike if they share one: by case, and by the shapes of their letters."""
+    """Two labels look alike if they share a key: folded, or folded with Latin look-alikes."""
     return {_folded(label), _folded(label.translate(_LATIN))}
 
 
 def _folded(label: str) -> str:
-    # twice, since folding case can take a text out of its form
+    # twice, since case folding can undo normalization
     for _ in range(2):
         label = unicodedata.normalize("NFKC", label.translate(_DRAWN_ALIKE)).casefold()
     text = "".join(character for character in label.translate(_DRAWN_ALIKE) if _seen(character))
@@ -122,21 +123,21 @@ def _folded(label: str) -> str:
 
 
 def _seen(character: str) -> bool:
-    """Whether it is no variation selector and no control character."""
+    """Whether it is neither a variation selector nor a control character."""
     if "\ufe00" <= character <= "\ufe0f":
         return False
     return character.isspace() or unicodedata.category(character) != "Cc"
 
 
 def _joined_letters(text: str) -> str:
-    """Without joiners after letters and their signs; those of emoji are part of the picture."""
+    """Without joiners after letters and their marks; those of emoji are kept."""
     return re.sub("(?<=\\w)[\u200c\u200d]", "", text)
 
 
 def _bare(text: str) -> str:
-    """Without the quotes and the punctuation around it, where these are no part of it.
+    """Without quotes and punctuation around it, unless they belong to it.
 
-    `.5` keeps its point, `:D` and `;)` their eyes, `!spam` its negation, and 5' its feet.
+    They do in `.5`, `:D`, `;)`, `!spam` and `5'`.
     """
     if len(text) > 2 and text[0] in _QUOTES and text[-1] in _QUOTES:
         text = text[1:-1].strip()
@@ -154,5 +155,5 @@ def _bare(text: str) -> str:
 
 
 def _of_word(character: str) -> bool:
-    """Whether it is a letter, a sign that a letter carries, or a digit."""
+    """Whether it is a letter, a combining mark, or a digit."""
     return unicodedata.category(character)[0] in "LMN"
