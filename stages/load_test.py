@@ -37,4 +37,6 @@ def main(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, needs=("model", "dataset", "method"))
+    stage.run(
+        main, needs=("model", "dataset", "method"), libraries=("transformers.generation.utils",)
+    )

@@ -31,4 +31,8 @@ def main(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, needs=("model", "dataset", "method", "train_size", "seed"))
+    stage.run(
+        main,
+        needs=("model", "dataset", "method", "train_size", "seed"),
+        libraries=("transformers.trainer", "peft"),
+    )

@@ -9,17 +9,25 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from tunebench.errors import TunebenchError
 from tunebench.paths import Run, parse_size
 from tunebench.quiet import calm_libraries, show_own_lines
 
 
-def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bool = False) -> None:
+def run(
+    work: Callable[[Run], None],
+    *,
+    needs: Sequence[str] = (),
+    libraries: Sequence[str] = (),
+    downloads: bool = False,
+) -> None:
     """Parse a stage's options and run it; exit with 1 and a clear message on an error.
 
     Args:
         needs: the required options, as fields of `Run`.
+        libraries: large modules that the stage always needs, to import first.
         downloads: whether the stage may download gigabytes, and shows a progress bar for it.
     """
     calm_libraries()
@@ -39,13 +47,29 @@ def run(work: Callable[[Run], None], *, needs: Sequence[str] = (), downloads: bo
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        work(parse(needs=needs))
+        parsed = parse(needs=needs)
+        import_all(libraries)
+        work(parsed)
         if stopped:  # a library that was being imported swallowed the exception
             raise KeyboardInterrupt
     except TunebenchError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def import_all(libraries: Sequence[str]) -> None:
+    """Import modules with the garbage collector off, and keep it from visiting what they hold.
+
+    It would run hundreds of times meanwhile: 4.4 s for the train stage's libraries, 3.2 s without.
+    """
+    gc.disable()
+    try:
+        for name in libraries:
+            import_module(name)
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def parse(arguments: list[str] | None = None, *, needs: Sequence[str] = ()) -> Run:
