@@ -32,7 +32,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: load tests and DVC wait as much as they work."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # the one group that takes minutes starts first
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
     if not (ROOT.parent / "shared").is_dir():
         absent = pytest.mark.skip(reason="../shared, the real data and models, is not here")
         for item in items:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from projects import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "benchmarks"
 NOTES = {"command", "load", "note"}  # written beside a line by hand
 PEERS = {"label_scoring", "label_parity"}  # import one at once

@@ -124,6 +124,7 @@ def alive(number: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(prepared: Any) -> None:
     import numpy as np
 

@@ -53,6 +53,7 @@ def in_theory(load: Load, service_s: list[float]) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("utilization", [0.5, 0.8])
 def test_latency_is_what_queueing_theory_says(tmp_path: Path, utilization: float) -> None:
     with loaded(tmp_path, f"--service-s {SERVICE_S}") as (source, endpoint):

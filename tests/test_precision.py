@@ -60,6 +60,8 @@ KINDS |= {
     "nf4, head copied": peft(LORA | {"modules_to_save": ["lm_head"]}, "nf4"),
     "int8": peft(LORA, "int8"),
 }
+QUICK = ("full", "LORA", "LN_TUNING", "head copied", "tokens", "dora", "nf4")
+assert set(QUICK) <= set(KINDS)
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +142,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS]
+)
 def test_bfloat16_trains_as_float32_does(
     kind: str, make: MakeTyped, watched: list[Watched], make_prompts: MakePrompts
 ) -> None:

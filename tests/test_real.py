@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 FILES = sorted((ROOT / "tests" / "real").glob("*.yaml"))
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 
 def stage(folder: Path, name: str, run: Run) -> None:

@@ -11,6 +11,8 @@ from tunebench import models, training
 from tunebench.config.schema import FullMethod, Model, PeftMethod, TuningMethod
 from tunebench.training import launch
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "launch").glob("*.yaml"))
 ADAPTER = {"peft_type": "LORA", "r": 4, "target_modules": "all-linear"}

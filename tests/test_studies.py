@@ -213,6 +213,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield tmp_path_factory.mktemp("models")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PUBLISHED, ids=stem)
 def test_shrunk_study_runs(
     path: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,8 @@ from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt, encoding
 from tunebench.serving import load_test
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SERVERS: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")["inference"]["servers"]
 NEW_TOKENS = 12
