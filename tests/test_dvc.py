@@ -18,8 +18,6 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-pytestmark = pytest.mark.xdist_group("dvc")
-
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = ROOT / "tests" / "openai_server.py"
 ROWS = [
@@ -270,10 +268,11 @@ def test_prices_rerun_the_report_alone(project: Path) -> None:
 def test_load_tests_rerun_nothing_else(project: Path) -> None:
     before = (project / "params.yaml").read_text()
     params = yaml().load(project / "params.yaml")
+    options = "{port} --model {model} --service-s 0.02"
     params["inference"] |= {
         "load_test": {"tuning": ["lora"], "prompting": []},
         "server": "own",
-        "servers": {"own": {"command": f"{sys.executable} {SERVER} {{port}} --model {{model}}"}},
+        "servers": {"own": {"command": f"{sys.executable} {SERVER} {options}"}},
         "min_requests": 20,
         "hold_s": 0.1,
         "max_rates": 1,

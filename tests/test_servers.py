@@ -24,6 +24,9 @@ OWN = Path(__file__).with_name("openai_server.py")
 SERVED = Artifact("base", Path("a model"), "float32")
 
 
+WORKER = "PYTEST_XDIST_WORKER"  # other workers have servers of their own
+
+
 def own(options: str = "", **given: Any) -> Server:
     command = f"{sys.executable} {OWN} {{port}} --model {{model}} {options}"
     return Server(**{"command": command, "ready_within_s": 30.0} | given)
@@ -39,10 +42,10 @@ def descendants() -> set[int]:
 
 def is_ours(process: psutil.Process) -> bool:
     try:
-        line = " ".join(process.cmdline())
+        line, worker = " ".join(process.cmdline()), process.environ().get(WORKER)
     except psutil.Error:
         return False
-    return OWN.name in line or "sleep 86399" in line
+    return worker == os.environ.get(WORKER) and (OWN.name in line or "sleep 86399" in line)
 
 
 @pytest.fixture(autouse=True)

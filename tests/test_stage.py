@@ -148,3 +148,18 @@ def test_exit_looks_through_nothing_that_was_made() -> None:
         env=environment(),
     )  # fmt: skip
     assert done.stdout.split() == ["0", "True"]
+
+
+def test_libraries_are_imported_first_and_collected_never() -> None:
+    script = (
+        "import gc, sys\n"
+        "from tunebench import stage\n"
+        "def main(run):\n"
+        "    print('wave' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)\n"
+        "stage.run(main, libraries=('wave',))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        env=environment(),
+    )  # fmt: skip
+    assert done.stdout.split() == ["True", "True", "True"]

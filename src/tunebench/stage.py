@@ -48,7 +48,8 @@ def run(
         signal.signal(number, stop)
     try:
         parsed = parse(needs=needs)
-        import_all(libraries)
+        if libraries:
+            import_all(libraries)
         work(parsed)
         if stopped:  # a library that was being imported swallowed the exception
             raise KeyboardInterrupt

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-from tunebench.serving.supervisor import GRACE_S
+from tunebench.serving import supervisor
 
 
 @contextmanager
@@ -33,8 +33,9 @@ def supervised(
     """
     lifeline, write_end = os.pipe()
     fds = ",".join(map(str, (lifeline, *inherited)))
-    supervisor = subprocess.Popen(
-        [sys.executable, "-m", "tunebench.serving.supervisor", fds, *command],
+    process = subprocess.Popen(
+        # by its path: its package imports much that it does not need
+        [sys.executable, "-P", supervisor.__file__, fds, *command],
         stdin=stdin,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -44,7 +45,7 @@ def supervised(
     )
     os.close(lifeline)
     try:
-        yield supervisor
+        yield process
     finally:
         os.close(write_end)
-        supervisor.wait(3 * GRACE_S)
+        process.wait(3 * supervisor.GRACE_S)

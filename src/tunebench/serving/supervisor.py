@@ -1,5 +1,5 @@
 """Run a command that must not outlive the process that started it:
-python -m tunebench.serving.supervisor FD PROGRAM ARGUMENTS…
+python src/tunebench/serving/supervisor.py FD PROGRAM ARGUMENTS…
 
 FD is the read end of a pipe whose write end that process holds. The pipe closes when that process
 ends, however it ends; then the command and all its descendants are terminated. The supervisor has
