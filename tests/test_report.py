@@ -11,7 +11,7 @@ from tunebench import config, paths, results, training
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
 from tunebench.paths import Run
-from tunebench.report import comparisons, page, published, summary, tables
+from tunebench.report import comparisons, headlines, page, published, summary, tables
 
 TRAINED = {
     "rows": 12,
@@ -368,6 +368,9 @@ def test_run_without_a_model_is_told_in_the_place_of_its_score(
     training.write_history(paths.history(run), [])
     records = summary.collect(params)
     assert summary.nest(records)["tiny"]["reviews"]["lora"]["1.0"] == {"note": note}
+    headline = headlines.build(records)[Path("reviews/lora-1.0.json")]
+    assert headline["status"] == note.partition(" at ")[0]
+    assert headline["accuracy"] is headline["train_s"] is None
     built = tables.build(records)
     (row,) = (row for row in built["classification"] if row["train_size"] == "1.0")
     assert (row["accuracy"], row["note"]) == (None, note)
