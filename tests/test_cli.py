@@ -1,4 +1,4 @@
-"""`tunebench show`: one run, its worst answers first."""
+"""`tunebench show`: one run, its worst answers first; and `tunebench experiments`."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from tunebench import paths, results
 from tunebench.cli import app
 from tunebench.errors import ParameterError
 from tunebench.paths import Run
+from tunebench.report import experiments
 
 RUN = Run("tiny", "reviews", "qlora", 0.1, 0)
 
@@ -107,3 +108,32 @@ def test_only_runs_with_rows_of_their_own_have_size_and_seed() -> None:
     assert Run("tiny", "reviews", "lora", 50, 3).sized == (50, 3)
     with pytest.raises(ParameterError, match=r"tiny/reviews/few_shot: has no rows of its own"):
         _ = Run("tiny", "reviews", "few_shot").sized
+
+
+EXPORTED = """\
+Experiment,rev,typ,Created,metrics/summary/posts/qlora-1.0.json:accuracy,\
+metrics/summary/posts/qlora-1.0.json:train_s,metrics/summary/chats/qlora-1.0.json:status,\
+metrics/summary/chats/qlora-1.0.json:rouge1,methods.qlora.adapter.target_modules,\
+data/predictions,metrics/train
+,main,baseline,2026-01-01,0.8725,7.5,ok,0.61,"['q_proj', 'v_proj']",a.dir,b.dir
+wide,920a551,branch_base,2026-01-02,0.5,9.5,out of memory,,all-linear,c.dir,d.dir
+"""
+
+
+def test_experiments_stand_side_by_side() -> None:
+    assert experiments.side_by_side(EXPORTED) == [
+        ["", "main", "wide"],
+        ["methods.qlora.adapter.target_modules", "['q_proj', 'v_proj']", "all-linear"],
+        ["chats/qlora-1.0 rouge1", "0.61", ""],
+        ["chats/qlora-1.0 status", "ok", "out of memory"],
+        ["posts/qlora-1.0 accuracy", "0.8725", "0.5"],
+    ]
+
+
+def test_experiments_outside_of_a_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["experiments"])
+    assert shown.exit_code == 1
+    assert shown.output.startswith("error: you are not inside of a DVC repository")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import typer
 
 from tunebench.errors import TunebenchError
 from tunebench.paths import Run
+from tunebench.report.experiments import lines
 from tunebench.report.inspection import describe
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -24,8 +26,19 @@ def show(
     worst: Annotated[int, typer.Option(min=0, help="how many predictions to print")] = 5,
 ) -> None:
     """Print one run's metrics, settings and its worst predictions."""
+    _print(lambda: describe(Run.parse(run), worst=worst))
+
+
+@app.command()
+def experiments() -> None:
+    """Print DVC's experiments side by side: the parameters and scores that differ."""
+    _print(lines)
+
+
+def _print(describe: Callable[[], Iterable[str]]) -> None:
+    """Print lines, or the error in place of them."""
     try:
-        for line in describe(Run.parse(run), worst=worst):
+        for line in describe():
             typer.echo(line)
     except TunebenchError as error:
         typer.echo(f"error: {error}", err=True)

@@ -6,4 +6,5 @@
 - `prices`, `costs`, `demand`, `throughput`: what a method costs
 - `page`: `report/index.html`
 - `inspection`: one run, for `tunebench show`
+- `experiments`: DVC's experiments side by side, for `tunebench experiments`
 """
