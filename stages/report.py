@@ -40,8 +40,8 @@ def main(_: Run) -> None:
         | {"confusion": confusion.build(params)}
         | costs.plot(records, params)
     )
-    for name, rows in plots.items():
-        tables.write(paths.PLOTS / f"{name}.csv", rows)
+    for name, columns in tables.PLOTS.items():
+        tables.write(paths.PLOTS / f"{name}.csv", plots[name], columns=columns)
     page.write(paths.PAGE, params, built_tables)
 
 

@@ -262,7 +262,9 @@ def test_prices_rerun_the_report_alone(project: Path) -> None:
     (project / "params.yaml").write_text(before)
     assert repro(project) == ["report"]
     assert not (project / "metrics/tables/costs.csv").exists()
-    assert not (project / "metrics/plots/costs.csv").exists()
+    assert (project / "metrics/plots/costs.csv").read_text() == "panel,method,requests,usd\n"
+    shown = dvc(project, "plots", "show")
+    assert (shown.returncode, "failed" in shown.stdout + shown.stderr) == (0, False)
 
 
 def test_load_tests_rerun_nothing_else(project: Path) -> None:
@@ -333,6 +335,13 @@ def test_experiments_and_comparison(project: Path) -> None:
     }
     shown = dvc(project, "exp", "show", "--csv", "--only-changed")
     assert "rank" in shown.stdout
+    beside = subprocess.run(
+        [sys.executable, "-c", "from tunebench.cli import app; app()", "experiments"],
+        cwd=project, env=environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    header, *rows = beside.stdout.splitlines()
+    assert header.split()[1:] == ["rank"]
+    assert "methods.lora.adapter.r 8 4" in [" ".join(row.split()) for row in rows]
     changed = json.loads(dvc(project, "metrics", "diff", "--json").stdout)
     assert set(changed) <= {f"metrics/summary/{name}/lora-8.json" for name in ("reviews", "mine")}
     assert all(values["train_s"]["diff"] for values in changed.values())

@@ -65,7 +65,7 @@ def plot(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
         for choice in choices(records, params)
         for requests in DRAWN
     ]
-    return {"costs": rows} if rows else {}
+    return {"costs": rows}
 
 
 def choices(records: Sequence[Record], params: Params) -> list[Choice]:

@@ -49,16 +49,29 @@ def searches(params: Params) -> dict[str, list[Row]]:
     return {"search": rows} if rows else {}
 
 
+# every plot that dvc.yaml names has a file, without rows too: DVC warns of one that is missing
+PLOTS = {
+    "learning_curve": ("panel", "method", "train_rows", "score"),
+    "loss": ("panel", "method", "step", "loss"),
+    "confusion": ("panel", "gold", "answer", "rows"),
+    "costs": ("panel", "method", "requests", "usd"),
+}
+
+
 def plots(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
     """Data of the DVC plots by name: the headline metric by training rows, the loss by step."""
     return {"learning_curve": list(_learning_curve(records)), "loss": list(_losses(params))}
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as CSV, atomically; cells of missing columns are empty."""
-    columns = dict.fromkeys(column for row in rows for column in row)
+def write(path: Path, rows: Sequence[Row], *, columns: Sequence[str] = ()) -> None:
+    """Write rows as CSV, atomically; cells of missing columns are empty.
+
+    Args:
+        columns: those that come first, and stand there even without rows.
+    """
+    columns = [*dict.fromkeys((*columns, *(column for row in rows for column in row)))]
     with results.replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
