@@ -162,6 +162,7 @@ def test_two_processes_train_as_one_does(prepared: Any) -> None:
     assert not paths.checkpoints(run("together")).exists()
 
 
+@pytest.mark.slow
 def test_fault_of_all_processes_is_told_once(prepared: Any) -> None:
     done = train(prepared, "odd")
     assert done.returncode == 1
@@ -170,6 +171,7 @@ def test_fault_of_all_processes_is_told_once(prepared: Any) -> None:
     assert line.startswith(f"error: {run('odd')}: adapter: target_modules: the model has no module")
 
 
+@pytest.mark.slow
 def test_training_that_diverges_is_one_result(prepared: Any) -> None:
     done = train(prepared, "wild")
     assert done.returncode == 0

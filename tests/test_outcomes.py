@@ -96,6 +96,7 @@ print(training.train(job("large", 512, auto_find_batch_size=auto)).metrics)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's own memory so")
 @pytest.mark.parametrize("auto", [False, True])
 def test_memory_that_ends(auto: bool, tmp_path: Path, model_folder: Path) -> None:

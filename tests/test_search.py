@@ -62,6 +62,7 @@ def test_the_best_on_validation_rows_is_kept(
     assert found["loss"] == expected.metrics["loss"]
 
 
+@pytest.mark.slow
 def test_killed_search_trains_no_trial_twice(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
