@@ -197,3 +197,12 @@ def test_example_is_valid(text: str, tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     reader.dump(params, file)
     config.load(file)
+
+
+def test_changelog_begins_with_this_version() -> None:
+    version = re.search(r'^version = "(.+)"$', read(ROOT / "pyproject.toml"), re.MULTILINE)
+    changes = read(ROOT / "CHANGELOG.md")
+    headings = re.findall(r"^## (\S+) — (\d{4}-\d\d-\d\d)$", changes, re.MULTILINE)
+    assert version is not None
+    assert headings[0][0] in (version[1], "Unreleased")
+    assert [date for _, date in headings] == sorted((date for _, date in headings), reverse=True)
