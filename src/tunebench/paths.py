@@ -34,6 +34,7 @@ PAGE = Path("report") / "index.html"
 STAGES_WITH_METRICS = (
     "download", "format_prompts", "train", "history", "evaluate", "time_inference", "load_test",
 )  # fmt: skip
+LOAD_TESTS = METRICS / "load_test"
 METRIC_FOLDERS = tuple(METRICS / stage for stage in STAGES_WITH_METRICS)
 
 
@@ -234,7 +235,7 @@ def timing_provenance(run: Run) -> Path:
 
 def load_test(run: Run) -> Path:
     """Metrics of one method's load test."""
-    return _of(METRICS / "load_test", Run(run.model, run.dataset, run.method), ".json")
+    return _of(LOAD_TESTS, Run(run.model, run.dataset, run.method), ".json")
 
 
 def served_folder(run: Run) -> Path:
