@@ -95,5 +95,5 @@ class Project:
             str(path.relative_to(self.folder)): path.read_bytes()
             for top in ("data", "metrics", "report")
             for path in sorted((self.folder / top).rglob("*"))
-            if path.is_file() and path.name != "fingerprints.json"
+            if path.is_file() and path.name not in ("fingerprints.json", ".keep")
         }
