@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,43 +61,30 @@ def measure(
     Raises:
         EvaluationError: if a loss is not finite, or the texts hold no token to predict.
     """
-    work = partial(
-        _measure, base, method, texts,
-        trained=trained, context_length=context_length, batch_tokens=batch_tokens,
-    )  # fmt: skip
-    if (losses := memory.unless_exhausted(work)) is not None:
-        return losses
-    failed = outcomes.out_of_memory()
-    log.warning("forgetting: %s; %s. The evaluation stands.", outcomes.note(failed), REMEDY)
-    return {"forgetting_failed": failed}
 
+    def losses() -> tuple[float, float]:
+        tokenizer = models.load_tokenizer(base)
+        budget = min(batch_tokens, max(1, LOGITS // len(tokenizer)))
+        tuned = models.load(base, method, trained=trained)
+        padding = tokenization.pad_id(tokenizer, tuned.config)
+        limit = context_length and max(0, context_length - virtual_tokens(tuned))
+        encoded = tokenization.encode_all(tokenizer, list(map(MarkedText.from_row, texts)))
+        rows = [ids[:limit] for ids in encoded]
+        after = mean_loss(tuned, rows, padding=padding, batch_tokens=budget)
+        del tuned  # one model in memory at a time
+        untouched = models.load(base, method)
+        return mean_loss(untouched, rows, padding=padding, batch_tokens=budget), after
 
-def _measure(
-    base: models.Base,
-    method: models.Method,
-    texts: Sequence[str],
-    *,
-    trained: Path,
-    context_length: int | None,
-    batch_tokens: int,
-) -> results.Metrics:
-    tokenizer = models.load_tokenizer(base)
-    budget = min(batch_tokens, max(1, LOGITS // len(tokenizer)))
-    tuned = models.load(base, method, trained=trained)
-    padding = tokenization.pad_id(tokenizer, tuned.config)
-    limit = context_length and max(0, context_length - virtual_tokens(tuned))
-    encoded = tokenization.encode_all(tokenizer, list(map(MarkedText.from_row, texts)))
-    rows = [ids[:limit] for ids in encoded]
-    after = mean_loss(tuned, rows, padding=padding, batch_tokens=budget)
-    del tuned  # one model in memory at a time
-    before = mean_loss(models.load(base, method), rows, padding=padding, batch_tokens=budget)
-    before, after = results.rounded(before), results.rounded(after)
-    # from the rounded values, so that the three agree
-    increase = round(after - before, 6)
+    measured = memory.unless_exhausted(losses)
+    if measured is None:
+        failed = outcomes.out_of_memory()
+        log.warning("forgetting: %s; %s. The evaluation stands.", outcomes.note(failed), REMEDY)
+        return {"forgetting_failed": failed}
+    before, after = map(results.rounded, measured)
     return {
         "forgetting_loss_before": before,
         "forgetting_loss_after": after,
-        "forgetting": increase,
+        "forgetting": round(after - before, 6),  # from the rounded values, so that the three agree
     }
 
 
