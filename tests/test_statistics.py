@@ -151,3 +151,14 @@ def test_median_of_nothing_or_of_uneven_rounds_has_none(rounds: list[list[float]
 
 def test_median_of_one_is_a_point() -> None:
     assert statistics.of_median([[3.0], [5.0]]) == (4.0, 4.0)
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.9, 0.95, 0.99])
+def test_a_quantile_has_an_interval_where_the_sample_holds_one(fraction: float) -> None:
+    needed = statistics.needed_for_quantile(fraction)
+    assert statistics.of_quantile(range(needed - 1), fraction) is None
+    for count in (needed, 2 * needed + 1):
+        drawn = np.random.default_rng(5).random((4000, count))
+        found = [statistics.of_quantile(row.tolist(), fraction) for row in drawn]
+        held = [interval and interval[0] <= fraction <= interval[1] for interval in found]
+        assert 0.945 <= np.mean(held) <= 0.99

@@ -8,7 +8,7 @@ all resamples are equal and the interval is a point: it tells nothing about othe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import hypot, sqrt
+from math import ceil, hypot, log, sqrt
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -121,6 +121,32 @@ def _of_counts(
     seen = drawn @ (right + answered)  # gold and answers that name the label
     f1 = 2 * hits / np.maximum(seen, 1)
     return {"accuracy": hits.sum(1) / drawn.sum(1), "macro_f1": f1.sum(1) / (seen > 0).sum(1)}
+
+
+def of_quantile(values: Sequence[float], fraction: float) -> Interval | None:
+    """The interval of a quantile of independent values, between two of them (order statistics).
+
+    It needs no assumption on their distribution (Hahn & Meeker, Statistical Intervals, 5.2), but
+    enough values: `needed_for_quantile`. None if there are fewer.
+    """
+    from scipy.stats import binom
+
+    ordered, tail = sorted(values), (1 - LEVEL) / 2
+    if len(ordered) < needed_for_quantile(fraction):
+        return None
+    # the number of values below the quantile is binomial
+    low = int(binom.ppf(tail, len(ordered), fraction))
+    high = int(binom.ppf(1 - tail, len(ordered), fraction))
+    return ordered[max(0, low - 1)], ordered[min(high, len(ordered) - 1)]
+
+
+def needed_for_quantile(fraction: float) -> int:
+    """How many values `of_quantile` needs: some lie on both sides of the quantile, but for 5%.
+
+    >>> [needed_for_quantile(fraction) for fraction in (0.5, 0.9, 0.99)]
+    [6, 36, 368]
+    """
+    return ceil(log((1 - LEVEL) / 2) / log(max(fraction, 1 - fraction)))
 
 
 def of_median(rounds: Sequence[Sequence[float]]) -> Interval:
