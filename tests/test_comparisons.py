@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ttest_rel
 
 from tunebench import config, paths, results
 from tunebench.errors import EvaluationError
-from tunebench.metrics import statistics
+from tunebench.metrics import paired
 from tunebench.paths import Run
 from tunebench.report import comparisons, confusion
 
@@ -47,7 +51,7 @@ def test_pairs_of_single_runs(params: Any) -> None:
     ]
     near, far, _ = rows
     assert near["difference"] == pytest.approx(-0.05)
-    assert near["difference_low"] <= -0.05 <= near["difference_high"] <= 0
+    assert near["difference_low"] < -0.05 < 0 <= near["difference_high"]
     # two rows tell them apart, both for few_shot: twice a half squared
     assert near["p"] == pytest.approx(0.5)
     assert near["distinguishable"] == "no"
@@ -123,7 +127,9 @@ def test_summaries_are_compared_by_rouge(project: Any, valid: dict[str, Any]) ->
     (row,) = comparisons.build(config.load())["comparisons"]
     assert row["difference"] == pytest.approx(-0.1)
     assert (row["metric"], row["train_size"]) == ("rouge1", "0")
-    assert row["p"] == pytest.approx(2 / (statistics.DRAWS + 1), rel=1e-2)
+    # each row differs by 0.1: as good as none does if 1 in 1.1 rows is drawn forty times
+    assert row["p"] == pytest.approx(2 * 1.1**-40, rel=1e-2)
+    assert row["difference_high"] < 0
 
 
 def test_confusion_counts(params: Any) -> None:
@@ -171,14 +177,79 @@ def test_rows_without_an_answer_are_no_label_that_reads_so(params: Any) -> None:
     ],
 )
 def test_holm(p_values: list[float], adjusted: list[float]) -> None:
-    assert statistics.holm(p_values) == pytest.approx(adjusted)
+    assert paired.holm(p_values) == pytest.approx(adjusted)
 
 
 def test_mcnemar_equals_the_sign_test() -> None:
-    ours = [True] * 9 + [False] * 1 + [True] * 20
-    theirs = [False] * 9 + [True] * 1 + [True] * 20
-    assert statistics.mcnemar(ours, theirs) == pytest.approx(2 * (1 + 10) / 2**10)
-    assert statistics.mcnemar(ours, ours) == 1.0
+    ours = [1.0] * 9 + [0.0] * 1 + [1.0] * 20
+    theirs = [0.0] * 9 + [1.0] * 1 + [1.0] * 20
+    assert paired.compare([ours], [theirs]).p == pytest.approx(2 * (1 + 10) / 2**10)
+    assert paired.compare([ours], [ours]).p == 1.0
+
+
+@pytest.mark.parametrize("rows", [3, 20, 60, 400])
+def test_an_interval_holds_zero_where_the_test_does_not_reject(rows: int) -> None:
+    for wins in range(min(rows, 40) + 1):
+        for losses in range(min(rows - wins, 40) + 1):
+            found = paired.of_proportions(wins, losses, rows)
+            low, high = found.interval
+            assert low <= found.difference <= high
+            assert (found.p >= 0.05) == (low <= 0 <= high), (wins, losses)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 3).flatmap(
+        lambda seeds: st.lists(
+            st.lists(st.integers(-4, 6), min_size=seeds, max_size=seeds), min_size=1, max_size=12
+        )
+    )
+)
+def test_means_over_rows_and_seeds_agree_with_their_p_value(rows: list[list[int]]) -> None:
+    found = paired.of_means(np.array(rows, dtype=float).T / 10)
+    low, high = found.interval
+    assert low - 1e-9 <= found.difference <= high + 1e-9
+    if abs(found.p - 0.05) > 1e-6:
+        assert (found.p > 0.05) == (low < 0 < high)
+
+
+def test_one_seed_is_the_paired_t_test() -> None:
+    random = np.random.default_rng(2)
+    first, second = random.random((2, 25))
+    found = paired.compare([first.tolist()], [second.tolist()])
+    known = ttest_rel(first, second)
+    assert found.p == pytest.approx(known.pvalue, rel=1e-6)
+    assert found.interval == pytest.approx(tuple(known.confidence_interval()))
+
+
+def test_seeds_that_differ_hide_a_difference() -> None:
+    random = np.random.default_rng(3)
+    rejected = 0
+    for _ in range(300):  # the same method twice; its seeds differ by 3.5 points
+        runs = [
+            (random.random(400) < 0.6 + random.normal(0, 0.035)).astype(float).tolist()
+            for _ in range(6)
+        ]
+        rejected += paired.compare(runs[:3], runs[3:]).p < 0.05
+    assert rejected <= 0.05 * 300 + 8  # 99% of Binomial(300, 0.05) is at most 24
+
+
+def test_a_small_p_value_outlives_a_large_family() -> None:
+    right, wrong = [1.0] * 60, [0.0] * 30 + [1.0] * 30
+    p = paired.compare([right], [wrong]).p
+    assert paired.holm([p] + [1.0] * 4999)[0] < 0.05
+    spread = [[0.5 + row / 1000 for row in range(60)], [0.52 + row / 900 for row in range(60)]]
+    assert paired.compare(spread, [[0.1] * 60]).p < 0.05
+
+
+def test_seeds_of_different_number_cannot_be_paired() -> None:
+    with pytest.raises(ValueError, match="cannot be paired"):
+        paired.compare([[0.1, 0.2]] * 2, [[0.1, 0.2]] * 3)
+
+
+def test_a_family_is_one_model_and_data_set(params: Any) -> None:
+    rows = comparisons.build(params)["comparisons"]
+    assert {row["family"] for row in rows} == {"tiny, reviews: 3 pairs"}
 
 
 def test_paths_of_the_plots_are_there() -> None:

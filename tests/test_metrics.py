@@ -130,7 +130,7 @@ def test_calibration() -> None:
     # one bin: 0.7 sure on average, right half of the time
     assert metrics.calibration(scores, ["a", "a"], bins=1)["ece"] == pytest.approx(0.2)
     sure = metrics.calibration([{"a": 0.0, "b": -1e9}], ["a"])
-    assert sure == {"ece": 0.0, "brier": 0.0}
+    assert sure == {"ece": 0.0, "ece_if_calibrated": 0.0, "brier": 0.0}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Intervals against closed forms, against scikit-learn on rows drawn by hand, and their cost."""
+"""Intervals against closed forms, by simulation, and their cost."""
 
 import time
 import tracemalloc
@@ -8,49 +8,49 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score
 
 from tunebench import metrics
-from tunebench.metrics import statistics
+from tunebench.metrics import macro_f1, statistics
 
 
-def test_a_mean_is_off_by_two_standard_errors() -> None:
-    values = np.random.default_rng(7).normal(0.5, 0.1, 400)
-    low, high = statistics.of_means({"x": values.tolist()})["x"]
-    error = values.std() / sqrt(len(values))
-    assert (low, high) == pytest.approx(
-        (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.05 * error
-    )
+def test_a_mean_is_off_by_students_t() -> None:
+    values = [0.2, 0.4, 0.6]  # standard error 0.2 / √3
+    low, high = statistics.of_means({"x": values})["x"]
+    assert high - 0.4 == pytest.approx(4.3027 * 0.2 / sqrt(3), abs=1e-4)
+    assert low == 0.0  # a fraction
 
 
-def test_all_metrics_come_from_the_same_draws() -> None:
-    values = np.random.default_rng(1).random(50).tolist()
-    found = statistics.of_means({"x": values, "twice": [2 * value for value in values]})
-    assert found["twice"] == pytest.approx([2 * end for end in found["x"]])
-    assert statistics.of_means({"x": values}) == {"x": found["x"]}
+def test_a_proportion_has_an_interval_at_its_ends_too() -> None:
+    # Wilson: n / (n + z²) at n of n
+    assert statistics.of_proportion(25, 25) == pytest.approx((25 / (25 + 1.959964**2), 1.0))
+    low, high = statistics.of_proportion(80, 100)
+    assert (low, high) == pytest.approx((0.7112, 0.8666), abs=1e-4)
 
 
-def test_accuracy_is_binomial() -> None:
-    # 80 of 100 right: the middle 95% of Binomial(100, 0.8) are 72 to 87 or 88
+def test_accuracy_is_a_proportion() -> None:
     gold, answers = ["a"] * 50 + ["b"] * 50, ["a"] * 40 + ["b"] * 50 + ["a"] * 10
-    found = statistics.of_confusion(gold, answers)["accuracy"]
-    assert found == pytest.approx((0.72, 0.875), abs=0.006)
+    found = metrics.classification_intervals(gold, answers)["accuracy"]
+    assert found == statistics.of_proportion(80, 100)
 
 
-def test_confusion_counts_give_what_drawing_rows_gives() -> None:
-    random = np.random.default_rng(3)
-    gold = random.choice(["a", "b", "c"], 60, p=[0.6, 0.37, 0.03])
-    answers = np.where(random.random(60) < 0.7, gold, random.choice(["a", "b", "d", "-"], 60))
-    drawn = [random.integers(60, size=60) for _ in range(600)]
-    accuracies = [accuracy_score(gold[rows], answers[rows]) for rows in drawn]
-    over = {"labels": ["a", "b", "c", "d"], "average": "macro", "zero_division": np.nan}
-    scores = [f1_score(gold[rows], answers[rows], **over) for rows in drawn]
-    answered = [None if answer == "-" else answer for answer in answers.tolist()]
-    assert answered.count(None) > 3
-    found = statistics.of_confusion(gold.tolist(), answered)
-    for name, values in (("accuracy", accuracies), ("macro_f1", scores)):
-        expected = np.quantile(values, [0.025, 0.975])
-        assert found[name] == pytest.approx(expected, abs=0.02), name
+@pytest.mark.parametrize(
+    ("weights", "right", "rows"),
+    [([1, 1], 0.95, 25), ([2, 1], 0.8, 25), ([6, 3, 2, 1], 0.9, 60), ([1] * 10, 0.8, 100)],
+)
+def test_macro_f1_is_within_its_interval(weights: list[int], right: float, rows: int) -> None:
+    random = np.random.default_rng(11)
+    share = np.array(weights) / sum(weights)
+    others = (1 - np.eye(len(share))) / (len(share) - 1)
+    cells = share[:, None] * (right * np.eye(len(share)) + (1 - right) * others)
+    true = float(np.mean(2 * np.diag(cells) / (cells.sum(0) + cells.sum(1))))
+    held = []
+    for counts in random.multinomial(rows, cells.ravel(), size=200):
+        drawn = [divmod(index, len(share)) for index, count in enumerate(counts)
+                 for _ in range(count)]  # fmt: skip
+        gold, answers = ([f"{label}" for label in column] for column in zip(*drawn, strict=True))
+        low, high = macro_f1.interval(gold, answers)
+        held.append(low <= true <= high)
+    assert np.mean(held) >= 0.93
 
 
 @settings(max_examples=300, deadline=None)
@@ -64,30 +64,45 @@ def test_confusion_counts_give_what_drawing_rows_gives() -> None:
 )
 def test_what_is_drawn_is_the_metric(rows: list[tuple[str, str | None]]) -> None:
     gold, answers = (list(column) for column in zip(*rows, strict=True))
-    cells, times = statistics._confusion(gold, answers)
-    drawn = statistics._of_counts(times[None], cells)
+    cells, times = macro_f1._confusion(gold, answers)
     metric = metrics.classification(gold, answers, labels=["(no label)", *"abcdef"])
-    assert drawn["accuracy"][0] == pytest.approx(metric["accuracy"])
     if len(set(gold)) > 1:
-        assert drawn["macro_f1"][0] == pytest.approx(metric["macro_f1"])
+        assert macro_f1._of_counts(times[None], cells)[0] == pytest.approx(metric["macro_f1"])
+        low, high = macro_f1.interval(gold, answers)
+        assert 0 <= low <= metric["macro_f1"] + 1e-9
+        assert metric["macro_f1"] - 1e-9 <= high <= 1
 
 
-def test_no_answer_is_no_class_in_any_draw() -> None:
+def test_an_error_counts_against_two_labels_and_a_missing_answer_against_one() -> None:
     gold = ["a"] * 100 + ["b"] * 100
-    low, high = statistics.of_confusion(gold, [None, *gold[1:]])["macro_f1"]
-    assert 0.98 < low < (198 / 199 + 1) / 2 < high == 1.0
+    cells, counts = macro_f1._confusion(gold, ["b", *gold[1:]])
+    assert macro_f1._shared_errors(cells, counts) == pytest.approx(2, abs=0.05)
+    cells, counts = macro_f1._confusion(gold, [None, *gold[1:]])
+    assert macro_f1._shared_errors(cells, counts) == pytest.approx(1, abs=0.05)
 
 
-def test_rows_that_are_all_alike_give_a_point() -> None:
-    assert statistics.of_means({"x": [0.25] * 9}) == {"x": (0.25, 0.25)}
-    assert statistics.of_confusion(["a", "b"], ["a", "b"])["accuracy"] == (1.0, 1.0)
+def test_rows_that_are_all_alike_give_no_point() -> None:
+    # at most 13.7% of all rows are of a kind that none of 25 is of, but for 2.5%
+    share = 1 - 0.025 ** (1 / 25)
+    found = statistics.of_means({"x": [0.25] * 25})["x"]
+    assert found == pytest.approx((0.25 - 0.25 * share, 0.25 + 0.75 * share))
+    gold = list("ab" * 12)
+    low, high = metrics.classification_intervals(gold, gold)["macro_f1"]
+    assert 0.8 < low < 0.9
+    assert high == 1.0
+
+
+def test_few_rows_a_label_are_noted() -> None:
+    assert metrics.narrow_interval(["a"] * 20, ["a", "b"]) == ""
+    note = metrics.narrow_interval(["a"] * 19, ["a", "b"])
+    assert note == "too narrow: 2 labels need 20 test rows"
 
 
 def test_the_same_every_time() -> None:
     values = {"x": [0.1, 0.5, 0.9, 0.4]}
     assert statistics.of_means(values) == statistics.of_means(values)
     labels = (["a", "b", "a"], ["a", "a", "b"])
-    assert statistics.of_confusion(*labels) == statistics.of_confusion(*labels)
+    assert macro_f1.interval(*labels) == macro_f1.interval(*labels)
 
 
 def test_two_thousand_rows_take_less_than_a_second_and_little_memory() -> None:
@@ -96,13 +111,13 @@ def test_two_thousand_rows_take_less_than_a_second_and_little_memory() -> None:
     labels = [str(label) for label in random.integers(20, size=2000)]
     started = time.process_time()
     statistics.of_means(values)
-    statistics.of_confusion(labels, labels[::-1])
+    macro_f1.interval(labels, labels[::-1])
     assert time.process_time() - started < 2  # on a busy machine; 0.4 s on an idle one
     tracemalloc.start()
-    statistics.of_means(values)
+    macro_f1.interval(labels, labels[::-1])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 20e6
+    assert peak < 200e6
 
 
 def test_seeds_and_rows_add_as_squares() -> None:
@@ -124,7 +139,7 @@ def test_no_rows_is_an_error() -> None:
     with pytest.raises(ValueError, match="no rows"):
         statistics.of_means({"x": []})
     with pytest.raises(ValueError, match="0 gold labels and 0 answers"):
-        statistics.of_confusion([], [])
+        macro_f1.interval([], [])
     with pytest.raises(ValueError, match="2 means and 1 intervals"):
         statistics.over_seeds([0.1, 0.2], [(0.0, 0.3)])
 

@@ -131,9 +131,11 @@ def judge(predictions: Sequence[dict[str, Any]], answering: Answering) -> result
     further: results.Metrics = {}
     if answering.labels:
         scores = metrics.classification(gold, answers, labels=answering.labels)
-        intervals = statistics.of_confusion(gold, answers)
+        intervals = metrics.classification_intervals(gold, answers)
         if "macro_f1" not in scores:
             further["undefined"] = "macro_f1: the test rows have one label only"
+        elif note := metrics.narrow_interval(gold, answering.labels):
+            further["macro_f1_interval"] = note
         by_label = metrics.per_class(gold, answers, labels=answering.labels)
         further |= {"per_class": by_label} | _label_metrics(predictions, answering)
     else:

@@ -3,14 +3,22 @@
 - `classes`: accuracy, F1, calibration
 - `texts`, `words`: ROUGE in any script
 - `reading`: which label a generated answer names
-- `statistics`: intervals and paired tests
+- `statistics`: intervals of means, proportions, quantiles, seeds
+- `macro_f1`: the interval of macro-averaged F1
+- `paired`: whether two methods differ on the same rows
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tunebench.metrics.classes import calibration, classification, per_class
+from tunebench.metrics.classes import (
+    calibration,
+    classification,
+    classification_intervals,
+    narrow_interval,
+    per_class,
+)
 from tunebench.metrics.reading import match
 from tunebench.metrics.texts import ROUGE, rouge, rouge_tokenization
 
@@ -20,9 +28,11 @@ __all__ = [
     "ROUGE",
     "calibration",
     "classification",
+    "classification_intervals",
     "interval",
     "match",
     "means",
+    "narrow_interval",
     "per_class",
     "rouge",
     "rouge_tokenization",

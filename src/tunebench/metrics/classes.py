@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from tunebench.metrics import macro_f1, statistics
+from tunebench.metrics.statistics import Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CALIBRATED_DRAWS = 300
 
 
 def classification(
@@ -29,6 +40,33 @@ def classification(
             )
         )
     return scores
+
+
+def classification_intervals(
+    gold: Sequence[str], answers: Sequence[str | None]
+) -> dict[str, Interval]:
+    """The 95% intervals of the metrics that `classification` returns.
+
+    Raises:
+        ValueError: if there are no rows, or not one answer for each gold label.
+    """
+    hits = sum(right == answered for right, answered in zip(gold, answers, strict=True))
+    return {
+        "accuracy": statistics.of_proportion(hits, len(gold)),
+        "macro_f1": macro_f1.interval(gold, answers),
+    }
+
+
+def narrow_interval(gold: Sequence[str], labels: Sequence[str]) -> str:
+    """A note if the interval of macro-F1 covers less than 95%; empty if it does not.
+
+    Simulated with 2 to 50 labels, it covers at least 93% from `macro_f1.ROWS_PER_LABEL` test rows a
+    label on (benchmarks/coverage.py).
+    """
+    if len(gold) >= macro_f1.ROWS_PER_LABEL * len(labels):
+        return ""
+    needed = macro_f1.ROWS_PER_LABEL * len(labels)
+    return f"too narrow: {len(labels)} labels need {needed:,} test rows"
 
 
 def per_class(
@@ -78,7 +116,9 @@ def calibration(
         bins: of equal width, as in Guo et al. 2017 (arXiv 1706.04599).
 
     Returns:
-        `ece` in [0, 1], and `brier` in [0, 2]: the squared error summed over the labels.
+        `ece` in [0, 1]; `ece_if_calibrated`, what it would be on average if these probabilities
+        were right, since few rows alone make it positive (.17 at 25 rows); and `brier` in [0, 2]:
+        the squared error summed over the labels.
     """
     import numpy as np
 
@@ -90,8 +130,22 @@ def calibration(
     predicted = probabilities.argmax(axis=1)
     confidence, right = probabilities.max(axis=1), truth[np.arange(len(gold)), predicted]
     bin_indices = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.abs(np.bincount(bin_indices, confidence - right, minlength=bins))
+    random = np.random.default_rng(statistics.SEED)
+    calibrated = (random.random(len(gold)) < confidence for _ in range(CALIBRATED_DRAWS))
     return {
-        "ece": float(gaps.sum() / len(gold)),
+        "ece": _calibration_error(confidence, right, bin_indices),
+        "ece_if_calibrated": fmean(
+            _calibration_error(confidence, drawn, bin_indices) for drawn in calibrated
+        ),
         "brier": float(((probabilities - truth) ** 2).sum(axis=1).mean()),
     }
+
+
+def _calibration_error(
+    confidence: NDArray[np.float64],
+    right: NDArray[np.float64] | NDArray[np.bool_],
+    bin_indices: NDArray[np.intp],
+) -> float:
+    import numpy as np
+
+    return float(np.abs(np.bincount(bin_indices, confidence - right)).sum() / len(confidence))

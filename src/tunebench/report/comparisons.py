@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from tunebench import metrics, paths, results
 from tunebench.config.schema import Params
 from tunebench.errors import EvaluationError
-from tunebench.metrics import statistics
+from tunebench.metrics import paired
 from tunebench.paths import Run
 from tunebench.report.summary import NO_ROWS
 from tunebench.report.tables import Row
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-SIGNIFICANCE = 0.05  # of the p-value adjusted for multiple comparisons
 
 
 @dataclass(frozen=True)
@@ -33,10 +26,9 @@ class _Method:
 def build(params: Params) -> dict[str, list[Row]]:
     """The table `comparisons`: each pair of methods on one model, data set and train size.
 
-    `difference` is the first method's mean minus the second's, with its 95% interval by the paired
-    bootstrap (over the seeds too if there are several). `p` is from McNemar's exact test if the
-    accuracies of two single runs are compared, else from the bootstrap. `p_adjusted` is Holm's
-    correction over all rows of the table.
+    `difference` is the first method's mean minus the second's, with its 95% interval and the
+    p-value of zero (`metrics.paired`). `p_adjusted` is Holm's correction over a `family`: the pairs
+    of one model and data set. The two are `distinguishable` if it is below 5%.
 
     Raises:
         EvaluationError: if two predictions are not of the same test rows.
@@ -46,13 +38,21 @@ def build(params: Params) -> dict[str, list[Row]]:
         row
         for model in grid.models
         for dataset in grid.datasets
-        for row in _of_dataset(params, model, dataset)
+        for row in _adjusted(list(_of_dataset(params, model, dataset)))
     ]
-    adjusted = statistics.holm([row["p"] for row in rows])
-    for row, p in zip(rows, adjusted, strict=True):
-        row["p"], row["p_adjusted"] = results.rounded(row["p"], 3), results.rounded(p, 3)
-        row["distinguishable"] = "yes" if p < SIGNIFICANCE else "no"
     return {"comparisons": rows} if rows else {}
+
+
+def _adjusted(family: Sequence[Row]) -> Iterator[Row]:
+    """The rows with their p-values adjusted for one another."""
+    adjusted = paired.holm([row["p"] for row in family])
+    for row, p in zip(family, adjusted, strict=True):
+        yield row | {
+            "p": results.rounded(row["p"], 3),
+            "p_adjusted": results.rounded(p, 3),
+            "family": f"{row['model']}, {row['dataset']}: {len(family)} pairs",
+            "distinguishable": "yes" if p < paired.SIGNIFICANCE else "no",
+        }
 
 
 def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Row]:
@@ -98,34 +98,20 @@ def _values(run: Run, metric: str, row_ids: dict[Run, list[str]]) -> list[float]
 
 def _pairs(prompted: Sequence[_Method], tuned: Sequence[_Method], metric: str) -> Iterator[Row]:
     """All pairs whose second method is tuned; if no method is tuned, all pairs."""
-    methods = [*prompted, *tuned]
-    if len(methods) < 2:
-        return
-    draws = statistics.bootstrap_means([row for method in methods for row in method.values])
-    means, start = {}, 0
-    for method in methods:
-        runs = range(start, start := start + len(method.values))
-        means[method.name] = statistics.over_runs(draws, runs)
-    for first, second in combinations(methods, 2):
+    for first, second in combinations([*prompted, *tuned], 2):
         if second in tuned or not tuned:
-            yield _compare(first, second, means[first.name] - means[second.name], metric)
+            yield _compare(first, second, metric)
 
 
-def _compare(first: _Method, second: _Method, differences: NDArray[np.float64], metric: str) -> Row:
-    (low, high), p = statistics.of_difference(differences)
-    if metric == "accuracy" and len(first.values) == len(second.values) == 1:
-        correct = ([value == 1.0 for value in method.values[0]] for method in (first, second))
-        p = statistics.mcnemar(*correct)
+def _compare(first: _Method, second: _Method, metric: str) -> Row:
+    compared = paired.compare(first.values, second.values)
+    low, high = compared.interval
     return {
         "metric": metric,
         "method": first.name,
         "other": second.name,
-        "difference": results.rounded(_mean(first) - _mean(second), 4),
+        "difference": results.rounded(compared.difference, 4),
         "difference_low": results.rounded(low, 4),
         "difference_high": results.rounded(high, 4),
-        "p": p,
+        "p": compared.p,
     }
-
-
-def _mean(method: _Method) -> float:
-    return sum(map(sum, method.values)) / sum(map(len, method.values))
