@@ -7,7 +7,7 @@
 - `callbacks`, `history`, `checkpoints`: what it logs, and where it resumes
 - `precision`, `logits`, `packing`: memory and speed
 - `adalora`: a method that needs code in the loop
-- `recording`, `flops`: the metrics of a run, and its MFU
+- `recording`, `flops`: the metrics of a run, and its MFU and HFU
 - `search`: hyperparameters chosen on validation rows
 - `launch`, `process`, `worker`, `sharding`, `batch_size`: distributed training
 """

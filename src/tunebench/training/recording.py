@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from tunebench import results
 from tunebench.errors import Diverged
 from tunebench.models import memory
-from tunebench.prompts.batching import IGNORED
 from tunebench.training import flops
 
 if TYPE_CHECKING:
@@ -27,11 +26,8 @@ def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> resul
         output: the folder of the trained model.
         spans: seconds of loading, training and saving, by metric name.
     """
-    trainable, total = trainer.parameter_counts
     tokens, train_s = trainer.state.num_input_tokens_seen, spans["train_s"]
     processes = trainer.args.world_size
-    per_s = _model_flops(trainer, tokens) / train_s / processes
-    peak_per_s = flops.peak(_dtype(trainer), trainer.args.device)
     measured = {
         "sequences": len(trainer.train_dataset),
         "steps": trainer.state.global_step,
@@ -40,12 +36,11 @@ def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> resul
         "device_s": sum(spans.values()) * processes,
         "tokens": tokens,
         "tokens_per_s": tokens / train_s,
-        "trainable_parameters": trainable,
-        "parameters": total,
+        "trainable_parameters": trainer.weights.trainable,
+        "parameters": trainer.weights.total,
         "adapter_bytes": sum(path.stat().st_size for path in output.glob("*.safetensors")),
         "peak_memory_bytes": _max_over_processes(trainer, memory.peak_bytes()),
-        "model_flops_per_s": per_s,
-        "model_flops_utilization": per_s / peak_per_s,
+        **_utilization(trainer, tokens, train_s * processes),
     }
     reserved = _max_over_processes(trainer, memory.reserved_bytes() or 0)
     return results.rounded_all(measured | ({"reserved_memory_bytes": reserved} if reserved else {}))
@@ -83,16 +78,30 @@ def history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _model_flops(trainer: Trainer, tokens: int) -> float:
+def _utilization(trainer: Trainer, tokens: int, device_s: float) -> dict[str, float]:
+    """FLOPs per second of each device, and their share of its peak.
+
+    Args:
+        tokens: seen in training, without padding.
+        device_s: seconds of training, of all devices.
+    """
     rows = [trainer.train_dataset[index] for index in range(len(trainer.train_dataset))]
-    tokens_per_epoch = sum(len(row["input_ids"]) for row in rows)
-    labelled_per_epoch = sum(label != IGNORED for row in rows for label in row["labels"])
-    return flops.of_training(
-        trainer.model,
-        trainer.parameter_counts,
-        tokens=tokens,
-        labelled=tokens * labelled_per_epoch / tokens_per_epoch,
-        length=tokens_per_epoch / len(rows),
+    epochs = tokens / sum(len(row["input_ids"]) for row in rows)
+    spent = flops.of_epoch(trainer.weights, trainer.model.config.get_text_config(), rows)
+    per_s = spent.model * epochs / device_s
+    peak_per_s = flops.peak(_dtype(trainer), trainer.args.device)
+    metrics = {"model_flops_per_s": per_s, "model_flops_utilization": per_s / peak_per_s}
+    if _recomputes(trainer):
+        with_recomputation = (spent.model + spent.recomputation) * epochs / device_s
+        metrics["hardware_flops_utilization"] = with_recomputation / peak_per_s
+    return metrics
+
+
+def _recomputes(trainer: Trainer) -> bool:
+    """Whether the backward pass computes activations again, as transformers or FSDP let it."""
+    sharding = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    return bool(
+        trainer.args.gradient_checkpointing or (sharding and sharding.activation_checkpointing)
     )
 
 

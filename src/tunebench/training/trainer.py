@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Trainer(transformers.Trainer):  # type: ignore[misc]
     """transformers.Trainer for `sharding.Rows`, in batches by `batching.Collator`.
 
-    It stops at the first NaN loss, which the library ignores. `parameter_counts` are the model's
-    trainable weights and all weights.
+    It stops at the first NaN loss, which the library ignores. `weights` counts the
+    model's.
 
     Args:
         by_length: draw batches from windows sorted by length, instead of by
@@ -41,7 +41,7 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
         self._labelled = labelled
         self.save_dtype = save_dtype
         super().__init__(compute_loss_func=labelled.loss if labelled else None, **options)
-        self.parameter_counts = flops.parameters(self.model)  # before the weights may be sharded
+        self.weights = flops.Weights.of(self.model)  # before they may be sharded
 
     def train(self, *arguments: Any, **options: Any) -> Any:
         """As the library's.
