@@ -24,6 +24,7 @@ TRAINED = {
     "trainable_parameters": 512,
     "adapter_bytes": 4096,
     "peak_memory_bytes": 1000,
+    "peak_memory_above_baseline_bytes": 600,
 }
 ANSWERS = [
     {"id": f"test-{index}", "gold": gold, "answer": answer}
@@ -116,6 +117,7 @@ def test_summary_holds_means_over_seeds(params: Params) -> None:
     assert (zero["accuracy_low"], zero["accuracy_high"]) == (0.47, 0.53)
     assert (half["train_s"], half["usd_to_train"]) == (15.0, 0.017)
     assert half["train_peak_memory_bytes"] == 1001
+    assert half["train_peak_memory_above_baseline_bytes"] == 600
     assert "rows" not in half
 
 

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
+
+from tunebench import results
 
 T = TypeVar("T")
 
+# of this process, on Linux
+CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
-def reset_peak() -> None:
-    """Reset the GPU's peak memory; a process's own peak cannot be reset."""
+
+def reset_peak() -> bool:
+    """Start a new peak of the GPU, or of this process; False if the system has no way to.
+
+    Linux resets a process's high-water mark (`VmHWM`) when 5 is written to its `clear_refs`; see
+    proc_pid_clear_refs(5).
+    """
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+        return True
+    try:
+        CLEAR_REFS.write_text("5")
+    except OSError:  # another system, or a container that does not allow it
+        return False
+    return True
 
 
 def peak_bytes() -> int:
-    """Peak memory in bytes: allocated on the GPU, or resident without one."""
+    """Peak memory in bytes since `reset_peak`: allocated on the GPU, or resident without one.
+
+    Where the peak could not be reset, it is that since the process's start.
+    """
     import torch
 
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
+    if (peak := _status_bytes("VmHWM")) is not None:
+        return peak
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
 
@@ -35,6 +58,60 @@ def reserved_bytes() -> int | None:
     import torch
 
     return int(torch.cuda.max_memory_reserved()) if torch.cuda.is_available() else None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of work, from `start` on, whose peak memory is measured.
+
+    `baseline` is what was in use at its start, in bytes; None if the peak could not be reset.
+    """
+
+    baseline: int | None
+
+    @classmethod
+    def start(cls) -> Phase:
+        """Start one, with all memory returned that is not in use any more."""
+        release()
+        _trim()
+        return cls(_used_bytes() if reset_peak() else None)
+
+    def metrics(self) -> results.Metrics:
+        """Its peak so far, and how far that is above its baseline.
+
+        `peak_memory_of_process` says that the peak is the process's since its start, for want of a
+        way to reset it; nothing is known above the baseline then.
+        """
+        peak, reserved = peak_bytes(), reserved_bytes()
+        above: results.Metrics = (
+            {"peak_memory_of_process": True}
+            if self.baseline is None
+            else {"peak_memory_above_baseline_bytes": max(0, peak - self.baseline)}
+        )
+        return {
+            "peak_memory_bytes": peak,
+            **above,
+            **({} if reserved is None else {"reserved_memory_bytes": reserved}),
+        }
+
+
+def _used_bytes() -> int:
+    """Memory in use now, of the kind that `peak_bytes` returns; 0 where the system does not say."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.memory_allocated())
+    return _status_bytes("VmRSS") or 0
+
+
+def _status_bytes(name: str) -> int | None:
+    """A number of this process's status in bytes (Linux); None if there is none."""
+    try:
+        lines = STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")]
+    return sizes[0] if sizes else None
 
 
 def is_exhausted(error: BaseException) -> bool:
@@ -66,6 +143,12 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _trim() -> None:
+    """Return malloc's free memory to the system, else it would hide what is allocated next."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc only
+        trim(0)
 
 
 def within_budget(

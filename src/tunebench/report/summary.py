@@ -134,7 +134,11 @@ def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
     }
     return {
         **training_metrics,
-        "train_peak_memory_bytes": max(run["peak_memory_bytes"] for run in runs),
+        **{
+            f"train_{name}": max(run[name] for run in runs)
+            for name in ("peak_memory_bytes", "peak_memory_above_baseline_bytes")
+            if all(name in run for run in runs)
+        },
         **{name: runs[0][name] for name in shared},
         **_priced("usd_to_train", prices.usd_to_train(_all_device_s(runs), price)),
     }

@@ -35,6 +35,8 @@ def attempt(job: Job) -> Outcome:
     with PartialState().main_process_first():  # it removes unusable checkpoints
         resumed = checkpoints.last()
     earlier_s = checkpoints.seconds(resumed)
+    setup.import_libraries(job)
+    phase = memory.Phase.start()
     trainer = None
     try:
         trainer = setup.trainer(
@@ -59,7 +61,7 @@ def attempt(job: Job) -> Outcome:
         "train_s": earlier_s + trained - loaded,
         "save_s": perf_counter() - saving,
     }
-    measured = recording.metrics(trainer, job.output, spans) | validated
+    measured = recording.metrics(trainer, job.output, spans, phase.metrics()) | validated
     return Outcome({"rows": job.rows} | measured, _history(trainer))
 
 

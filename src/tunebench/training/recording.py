@@ -6,25 +6,29 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tunebench import results
 from tunebench.errors import Diverged
-from tunebench.models import memory
 from tunebench.training import flops
 
 if TYPE_CHECKING:
     from tunebench.training.trainer import Trainer
 
+T = TypeVar("T", int, bool)
+
 HISTORY = ("step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm")
 
 
-def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> results.Metrics:
+def metrics(
+    trainer: Trainer, output: Path, spans: Mapping[str, float], peaks: Mapping[str, Any]
+) -> results.Metrics:
     """Metrics of a finished run over all its processes; memory is the largest of them.
 
     Args:
         output: the folder of the trained model.
         spans: seconds of loading, training and saving, by metric name.
+        peaks: memory of this process, from `memory.Phase`.
     """
     tokens, train_s = trainer.state.num_input_tokens_seen, spans["train_s"]
     processes = trainer.args.world_size
@@ -39,11 +43,10 @@ def metrics(trainer: Trainer, output: Path, spans: Mapping[str, float]) -> resul
         "trainable_parameters": trainer.weights.trainable,
         "parameters": trainer.weights.total,
         "adapter_bytes": sum(path.stat().st_size for path in output.glob("*.safetensors")),
-        "peak_memory_bytes": _max_over_processes(trainer, memory.peak_bytes()),
+        **{name: _max_over_processes(trainer, value) for name, value in peaks.items()},
         **_utilization(trainer, tokens, train_s * processes),
     }
-    reserved = _max_over_processes(trainer, memory.reserved_bytes() or 0)
-    return results.rounded_all(measured | ({"reserved_memory_bytes": reserved} if reserved else {}))
+    return results.rounded_all(measured)
 
 
 def validation_loss(trainer: Trainer) -> dict[str, float]:
@@ -62,11 +65,12 @@ def validation_loss(trainer: Trainer) -> dict[str, float]:
     return {"validation_loss": results.rounded(measured["eval_loss"])}
 
 
-def _max_over_processes(trainer: Trainer, number: int) -> int:
-    """The largest value among the processes."""
+def _max_over_processes(trainer: Trainer, value: T) -> T:
+    """The largest value among the processes, an int or a bool."""
     import torch
 
-    return int(trainer.accelerator.gather(torch.tensor(number, device=trainer.args.device)).max())
+    largest = trainer.accelerator.gather(torch.tensor(value, device=trainer.args.device)).max()
+    return cast("T", largest.item())
 
 
 def history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,17 @@ def arguments(job: Job) -> TrainingArguments:
     return training_arguments
 
 
+def import_libraries(job: Job) -> None:
+    """Import what training would import later, which would count as memory of the run."""
+    names = ["transformers.models.auto.modeling_auto", "tunebench.training.trainer"]
+    names += ["torch._dynamo"]  # by the first step of an optimizer
+    names += ["peft"] if isinstance(job.method, PeftMethod) else []
+    names += ["bitsandbytes"] if getattr(job.method, "quantization", None) else []
+    names += ["dvclive", "dvc.repo"] if job.history else []
+    for name in names:
+        import_module(name)
+
+
 def trainer(
     job: Job, arguments: TrainingArguments, checkpoints: Checkpoints, seconds: Callable[[], float]
 ) -> Trainer:
@@ -103,7 +115,6 @@ def trainer(
     from tunebench.training.history import LiveHistory
     from tunebench.training.trainer import Trainer
 
-    memory.reset_peak()
     set_seed(job.seed)  # before the adapter's weights are initialized
     tokenizer = models.load_tokenizer(job.base)
     model = _model(job)
