@@ -95,6 +95,52 @@ def test_smaller_subsets_are_parts_of_larger_ones() -> None:
         assert len(set(larger)) == len(larger)
 
 
+def test_subset_keeps_a_row_of_each_label_where_there_is_room() -> None:
+    random = Random(0)
+    lost = 0
+    for seed in range(40):
+        kinds = random.randrange(1, 12)
+        labels = [f"label {min(random.randrange(kinds) ** 2, kinds)}" for _ in range(60)]
+        labels += [f"rare {index}" for index in range(random.randrange(5))]
+        order = sampling.stratified_order(labels, seed=seed)
+        smaller: set[int] = set()
+        for count in range(1, len(labels) + 1):
+            chosen = sampling.with_every_label(order, labels, count)
+            assert len(chosen) == len(set(chosen)) == count
+            assert smaller <= set(chosen), (seed, count)
+            smaller = set(chosen)
+            assert len({labels[index] for index in chosen}) >= min(count, len(set(labels)))
+            if {labels[index] for index in order[:count]} == set(labels):
+                assert chosen == order[:count]  # as it was before
+            else:
+                lost += 1
+    assert lost > 100
+
+
+def test_labels_that_were_added_or_have_no_row_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    labels = ["common"] * 95 + ["odd", "rare", "rare", "rare", "rare"]
+
+    def told(size: float) -> tuple[Counter[str], str]:
+        chosen = sampling.subset(labels, None, train_size=size, validation_rows=0, seed=0)
+        return Counter(labels[index] for index in chosen["train"][1]), capsys.readouterr().err
+
+    assert told(0.1) == (
+        Counter(common=8, odd=1, rare=1),
+        "train size 0.1 (10 rows), seed 0: took one row of each label that would have none:"
+        " 'rare'\n",
+    )
+    assert told(1.0) == (Counter(labels), "")
+    counts, message = told(2)
+    assert len(counts) == 2
+    assert "train size 2 (2 rows), seed 0: fewer rows than labels; no row is of '" in message
+    many = [str(index) for index in range(20)]
+    sampling.subset(many, None, train_size=3, validation_rows=0, seed=0)
+    assert "fewer rows than labels; no row is of" in (message := capsys.readouterr().err)
+    assert message.endswith(" and 12 more\n")
+
+
 def test_every_prefix_is_stratified_within_one_row() -> None:
     share = {label: count / len(LABELS) for label, count in Counter(LABELS).items()}
     order = sampling.stratified_order(LABELS, seed=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
@@ -10,6 +11,8 @@ from random import Random
 
 from tunebench.data import tables
 from tunebench.errors import ParameterError
+
+log = logging.getLogger(__name__)
 
 Labels = Sequence[str | None]
 
@@ -81,6 +84,24 @@ def first_rows(labels: Labels, count: int, *, seed: int = FIXED_SEED) -> list[in
     return stratified_order(labels, seed=seed)[:count]
 
 
+def with_every_label(order: Sequence[int], labels: Labels, count: int) -> list[int]:
+    """`count` indices of `order`, a row of each label among them where there is room.
+
+    They are the longest prefix that leaves room for the first row of each label that it lacks, and
+    those rows; if there are more labels than rows, the first row of as many labels. So smaller
+    choices are part of larger ones, and a prefix that lacks no label is the choice.
+    """
+    first_of_label: dict[str | None, int] = {}
+    for index in order:
+        first_of_label.setdefault(labels[index], index)
+    chosen = set(list(first_of_label.values())[:count])
+    for index in order:
+        if len(chosen) == count:
+            break
+        chosen.add(index)
+    return [index for index in order if index in chosen]
+
+
 def subset(
     train: Labels,
     validation: Labels | None,
@@ -115,8 +136,27 @@ def subset(
         in_order = first_rows([train[index] for index in held_out], validation_rows, seed=seed)
         validation_part["validation"] = ("train", [held_out[index] for index in in_order])
     rows = count_rows(train_size, len(training))
-    first_indices = first_rows([train[index] for index in training], rows, seed=seed)
-    return {"train": ("train", [training[index] for index in first_indices])} | validation_part
+    available = [train[index] for index in training]
+    order = stratified_order(available, seed=seed)
+    chosen = with_every_label(order, available, rows)
+    prefix_labels, chosen_labels = (
+        {str(available[index]) for index in indices} for indices in (order[:rows], chosen)
+    )
+    place = f"train size {train_size} ({rows} rows), seed {seed}"
+    if added := chosen_labels - prefix_labels:
+        log.warning(
+            "%s: took one row of each label that would have none: %s", place, _listed(added)
+        )
+    if missing := set(map(str, available)) - chosen_labels:
+        log.warning("%s: fewer rows than labels; no row is of %s", place, _listed(missing))
+    return {"train": ("train", [training[index] for index in chosen])} | validation_part
+
+
+def _listed(labels: set[str]) -> str:
+    """The labels, five of them at most."""
+    shown = [repr(label) for label in sorted(labels)][:5]
+    rest = len(labels) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
 def _check_remaining(train: Labels, remaining: Sequence[int], validation_rows: int) -> None:
