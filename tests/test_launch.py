@@ -128,8 +128,11 @@ def alive(number: int) -> bool:
 def test_two_processes_train_as_one_does(prepared: Any) -> None:
     import numpy as np
 
+    stage_s = {}
     for method in ("alone", "together"):
+        began = time.perf_counter()
         done = train(prepared, method)
+        stage_s[method] = time.perf_counter() - began
         assert (done.returncode, done.stdout, told(done)) == (0, "", []), method
     one = losses("alone")
     assert list(one) == list(range(1, 11))
@@ -140,7 +143,8 @@ def test_two_processes_train_as_one_does(prepared: Any) -> None:
         np.testing.assert_allclose(second[name], weight, atol=1e-5, err_msg=name)
     measured = results.read(paths.train(run("together")))
     spans = measured["load_s"] + measured["train_s"] + measured["save_s"]
-    assert measured["device_s"] == pytest.approx(2 * spans, rel=1e-4)
+    # the machine's time, with the start of the processes, however many they are
+    assert spans < measured["machine_s"] < stage_s["together"]
     assert measured["trainable_parameters"] == sum(weight.size for weight in first.values())
 
     whole = (paths.adapter(run("together")) / "adapter_model.safetensors").read_bytes()

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobs import MakeJob
@@ -14,7 +16,9 @@ from tunebench.config.inference import Timing
 from tunebench.config.schema import Evaluation, FullMethod
 from tunebench.errors import TrainingError
 from tunebench.models import outcomes
+from tunebench.training import Job
 from tunebench.training.checkpoints import Checkpoints
+from tunebench.training.job import Ended
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -42,6 +46,7 @@ def test_run_that_diverges_stops_and_is_a_result(
     step = outcome.metrics["step"]
     assert 1 < step < 6
     failed = {"diverged": True, "step": step, "learning_rate": 3e37}
+    assert outcome.metrics.pop("machine_s") > 0  # a failure costs too
     assert outcome.metrics == {"rows": 16} | failed
     assert [entry["step"] for entry in outcome.history] == list(range(1, step))
     assert capsys.readouterr().err.endswith(
@@ -137,6 +142,43 @@ def test_parts_of_a_batch_train_as_the_whole(make_job: MakeJob) -> None:
     one = {"per_device_train_batch_size": 1, "auto_find_batch_size": True}
     assert training._with_smaller_batches(make_job(settings=one)) is None
     assert training._with_smaller_batches(make_job()) is None
+
+
+def test_time_of_a_batch_that_did_not_fit_is_paid(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, batches = training.attempt, []
+
+    def without_memory(job: Job) -> training.Outcome:
+        batches.append(job.settings["per_device_train_batch_size"])
+        if batches[-1] > 1:
+            time.sleep(0.4)
+            raise Ended({"out_of_memory": True, "peak_memory_bytes": 1}, [])
+        return attempt(job)
+
+    monkeypatch.setattr(training, "attempt", without_memory)
+    found = training.train(make_job(settings=SETTINGS | {"auto_find_batch_size": True})).metrics
+    assert batches == [4, 2, 1]
+    assert found["machine_s"] > 2 * 0.4 + found["load_s"] + found["train_s"] + found["save_s"]
+
+
+def test_resumed_run_pays_for_what_it_trained_before(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Checkpoints, "seconds", lambda _self, path: 1000.0 if path else 0.0)
+    job = make_job()
+    complete = Checkpoints.complete
+
+    def killed(self: Checkpoints, step: int, **options: Any) -> None:
+        complete(self, step, **options)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "complete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(job)
+    found = training.train(job).metrics
+    assert found["machine_s"] > found["train_s"] > 1000
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

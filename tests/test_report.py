@@ -18,7 +18,7 @@ TRAINED = {
     "steps": 3,
     "loss": 0.5,
     "train_s": 10.0,
-    "device_s": 12.0,
+    "machine_s": 12.0,
     "tokens_per_s": 100.0,
     "model_flops_utilization": 0.25,
     "trainable_parameters": 512,
@@ -87,7 +87,7 @@ def params(project: Any, valid: dict[str, Any]) -> Params:
             measured = {
                 "rows": rows,
                 "train_s": 10.0 + 10 * seed,
-                "device_s": 12.0 + 10 * seed,
+                "machine_s": 12.0 + 10 * seed,
                 "peak_memory_bytes": 1000 + seed,
             }
             results.write(paths.train(run), TRAINED | measured)
@@ -363,36 +363,43 @@ def test_run_without_a_model_is_told_in_the_place_of_its_score(
     failed: dict[str, Any], note: str, params: Params
 ) -> None:
     run = Run("tiny", "reviews", "lora", 1.0, 1)  # one of two seeds
-    results.write(paths.train(run), {"rows": 24} | failed)
+    results.write(paths.train(run), {"rows": 24, "machine_s": 6.0} | failed)
     results.write(paths.evaluation(run), failed)
     results.write_lines(paths.predictions(run), [])
     results.write(paths.timing(Run("tiny", "reviews", "lora")), failed)
     training.write_history(paths.history(run), [])
     records = summary.collect(params)
-    assert summary.nest(records)["tiny"]["reviews"]["lora"]["1.0"] == {"note": note}
+    # it cost the mean of 12 and 6 seconds, at 0.001 dollars each
+    cost = {"machine_s": 9.0, "usd_to_train": 0.009}
+    nested = summary.nest(records)["tiny"]["reviews"]
+    assert nested["lora"]["1.0"] == {"note": note} | cost
     headline = headlines.build(records)[Path("reviews/lora-1.0.json")]
     assert headline["status"] == note.partition(" at ")[0]
     assert headline["accuracy"] is headline["train_s"] is None
     built = tables.build(records)
     (row,) = (row for row in built["classification"] if row["train_size"] == "1.0")
     assert (row["accuracy"], row["note"]) == (None, note)
-    assert [row["train_size"] for row in built["training"]] == ["0.5"]
+    half, whole = built["training"]
+    assert (half["train_size"], "note" in half) == ("0.5", False)
+    assert {name: whole[name] for name in (*cost, "note")} == cost | {"note": note}
+    assert "train_s" not in whole
     sizes = {row["train_size"] for row in comparisons.build(params)["comparisons"]}
     assert sizes == {0.5}
     curve = tables.plots(records, params)["learning_curve"]
     assert {(row["method"], row["train_rows"]) for row in curve} == {("zero_shot", 0), ("lora", 12)}
     page.write(paths.PAGE, params, built)
-    assert note in paths.PAGE.read_text()
+    text = paths.PAGE.read_text(encoding="utf-8")
+    assert f'<td>9 s</td><td>$0.009</td><td class="text" colspan="7">{note}</td>' in text
 
 
 def test_every_trial_of_a_search_is_told_and_paid(params: Params) -> None:
     assert tables.searches(params) == {}
     trials = {
-        "1": {"learning_rate": 0.01, "validation_loss": 0.5, "device_s": 10.0},
-        "2": {"learning_rate": 0.1, "diverged": True},
+        "1": {"learning_rate": 0.01, "validation_loss": 0.5, "machine_s": 12.0},
+        "2": {"learning_rate": 0.1, "diverged": True, "machine_s": 18.0},
     }
     for seed in (0, 1):
-        searched = {"search": trials, "search_device_s": 30.0, "chosen_trial": 1}
+        searched = {"search": trials, "machine_s": 30.0, "chosen_trial": 1}
         results.write(paths.train(Run("tiny", "reviews", "lora", 0.5, seed)), TRAINED | searched)
     rows = tables.searches(params)["search"]
     assert [(row["seed"], row["learning_rate"], row["chosen"]) for row in rows] == [
@@ -400,7 +407,7 @@ def test_every_trial_of_a_search_is_told_and_paid(params: Params) -> None:
     ]  # fmt: skip
     half, whole = (record.training for record in summary.collect(params)[1:])
     assert half["usd_to_train"] == 0.03  # 0.001 dollars a second
-    assert half["device_s"] == 12.0
+    assert half["machine_s"] == 30.0
     assert whole["usd_to_train"] == 0.017
 
 

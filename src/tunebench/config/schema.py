@@ -157,7 +157,8 @@ class Hardware(Settings):
     name: str = "this machine"
     """What the report calls the machine."""
     usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
-    """The price of an hour in dollars; at 0 the tables hold no dollars."""
+    """The price of the machine for an hour in dollars, with all its devices; at 0 the tables hold
+    no dollars."""
 
 
 class Cost(Settings):

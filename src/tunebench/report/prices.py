@@ -25,7 +25,7 @@ class Bill:
 
 
 def usd_to_train(seconds: float, usd_per_hour: float) -> float:
-    """Price of a training run."""
+    """Price of a training run, from the seconds of the machine with all its devices."""
     return seconds * usd_per_hour / 3600
 
 

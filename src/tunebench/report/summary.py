@@ -125,28 +125,28 @@ def _quality(runs: list[results.Metrics]) -> dict[str, float]:
 
 
 def _training(runs: list[results.Metrics], price: float) -> dict[str, float]:
+    """Cost and speed of training; of runs that ended without a model, what they cost."""
+    machine_s = fmean(run["machine_s"] for run in runs)
+    cost = {
+        "machine_s": results.rounded(machine_s, 4),
+        **_priced("usd_to_train", prices.usd_to_train(machine_s, price)),
+    }
     if _note(runs):
-        return {}
+        return cost
+    means = ("train_s", "tokens_per_s", "model_flops_utilization", "hardware_flops_utilization")
+    largest = ("peak_memory_bytes", "peak_memory_above_baseline_bytes", "reserved_memory_bytes")
     shared = ("trainable_parameters", "adapter_bytes")
-    means = ("train_s", "device_s", "tokens_per_s", "model_flops_utilization")
-    training_metrics = {
-        name: results.rounded(fmean(run[name] for run in runs), 4) for name in means
-    }
+    known = {name for name in (*means, *largest) if all(name in run for run in runs)}
     return {
-        **training_metrics,
+        **cost,
         **{
-            f"train_{name}": max(run[name] for run in runs)
-            for name in ("peak_memory_bytes", "peak_memory_above_baseline_bytes")
-            if all(name in run for run in runs)
+            name: results.rounded(fmean(run[name] for run in runs), 4)
+            for name in means
+            if name in known
         },
+        **{f"train_{name}": max(run[name] for run in runs) for name in largest if name in known},
         **{name: runs[0][name] for name in shared},
-        **_priced("usd_to_train", prices.usd_to_train(_all_device_s(runs), price)),
     }
-
-
-def _all_device_s(runs: list[results.Metrics]) -> float:
-    """Mean device seconds of a run, including all trials of a hyperparameter search."""
-    return fmean(float(run.get("search_device_s") or run["device_s"]) for run in runs)
 
 
 def _chosen(runs: list[results.Metrics]) -> dict[str, str]:

@@ -22,7 +22,7 @@ def build(records: Sequence[Record]) -> dict[str, list[Row]]:
         task: _table([record for record in records if record.task == task], _quality)
         for task in dict.fromkeys(record.task for record in records)
     }
-    tables["training"] = _table(records, lambda record: record.training)
+    tables["training"] = _table(records, _training)
     columns = inference.columns(records)
     tables["inference"] = [
         _identity(record) | row for record in records for row in inference.rows(record, columns)
@@ -80,6 +80,11 @@ def _quality(record: Record) -> dict[str, Any]:
     if not record.quality:
         return {record.headline: None, "note": record.note}
     return {**record.quality, **record.chosen}
+
+
+def _training(record: Record) -> dict[str, Any]:
+    failed = "machine_s" in record.training and "train_s" not in record.training
+    return record.training | ({"note": record.note} if failed else {})
 
 
 def _table(records: Iterable[Record], values: Callable[[Record], dict[str, Any]]) -> list[Row]:

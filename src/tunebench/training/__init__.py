@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from tunebench import paths, results
@@ -50,6 +51,23 @@ def train(job: Job) -> Outcome:
 
 
 def _train_once(job: Job) -> Outcome:
+    """Train without a search; `machine_s` is what that took, however it ended.
+
+    It is wall-clock time: of several devices, of batches that did not fit, and of a killed run up
+    to the checkpoint that it resumes from.
+    """
+    from tunebench.training.checkpoints import Checkpoints
+
+    started = perf_counter()
+    checkpoints = Checkpoints(job.checkpoints, job.identity())
+    earlier_s = checkpoints.seconds(checkpoints.last())
+    outcome = _train_in_memory(job)
+    machine_s = results.rounded(earlier_s + perf_counter() - started)
+    return replace(outcome, metrics=outcome.metrics | {"machine_s": machine_s})
+
+
+def _train_in_memory(job: Job) -> Outcome:
+    """Train, with smaller batches if memory ran out and the settings allow that."""
     launched = launch.requested(job.settings)
     try:
         return launch.train(job, launched) if launched else attempt(job)
@@ -58,7 +76,7 @@ def _train_once(job: Job) -> Outcome:
     # after the except clause, which would keep the model in memory
     gc.collect()
     if metrics.get("out_of_memory") and (smaller := _with_smaller_batches(job)):
-        return _train_once(smaller)
+        return _train_in_memory(smaller)
     shutil.rmtree(job.output, ignore_errors=True)
     results.write(paths.failure(job.output), metrics)
     shutil.rmtree(job.checkpoints, ignore_errors=True)

@@ -31,20 +31,18 @@ def metrics(
         peaks: memory of this process, from `memory.Phase`.
     """
     tokens, train_s = trainer.state.num_input_tokens_seen, spans["train_s"]
-    processes = trainer.args.world_size
     measured = {
         "sequences": len(trainer.train_dataset),
         "steps": trainer.state.global_step,
         "loss": _mean_loss(trainer.state.log_history),
         **spans,
-        "device_s": sum(spans.values()) * processes,
         "tokens": tokens,
         "tokens_per_s": tokens / train_s,
         "trainable_parameters": trainer.weights.trainable,
         "parameters": trainer.weights.total,
         "adapter_bytes": sum(path.stat().st_size for path in output.glob("*.safetensors")),
         **{name: _max_over_processes(trainer, value) for name, value in peaks.items()},
-        **_utilization(trainer, tokens, train_s * processes),
+        **_utilization(trainer, tokens, train_s * trainer.args.world_size),
     }
     return results.rounded_all(measured)
 

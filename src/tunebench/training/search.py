@@ -39,7 +39,7 @@ def train(job: Job, train_once: Callable[[Job], Outcome]) -> Outcome:
 
     Returns:
         The winner's metrics and history, and its settings as `chosen`. `search` has each trial's
-        settings, loss and seconds, `search_device_s` the seconds of all trials.
+        settings, loss and seconds; `machine_s` is that of all trials, failed ones included.
     """
     from tunebench.training.checkpoints import Checkpoints
 
@@ -62,9 +62,7 @@ def train(job: Job, train_once: Callable[[Job], Outcome]) -> Outcome:
                 zip(all_trials, outcomes, strict=True), start=1
             )
         },
-        "search_device_s": results.rounded(
-            sum(outcome.metrics.get("device_s", 0.0) for outcome in outcomes)
-        ),
+        "machine_s": results.rounded(sum(outcome.metrics["machine_s"] for outcome in outcomes)),
         "chosen_trial": best + 1,
     }
     winner = outcomes[best]
@@ -96,5 +94,5 @@ def _folder(job: Job, number: int) -> Path:
 
 
 def _summary(outcome: Outcome) -> results.Metrics:
-    names = ("validation_loss", "loss", "device_s", "out_of_memory", "diverged")
+    names = ("validation_loss", "loss", "machine_s", "out_of_memory", "diverged")
     return {name: outcome.metrics[name] for name in names if name in outcome.metrics}
