@@ -11,7 +11,16 @@ from tunebench import config, paths, results, training
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
 from tunebench.paths import Run
-from tunebench.report import comparisons, headlines, page, published, summary, tables
+from tunebench.report import (
+    comparisons,
+    confusion,
+    headlines,
+    load_tests,
+    page,
+    published,
+    summary,
+    tables,
+)
 
 TRAINED = {
     "rows": 12,
@@ -409,6 +418,55 @@ def test_every_trial_of_a_search_is_told_and_paid(params: Params) -> None:
     assert half["usd_to_train"] == 0.03  # 0.001 dollars a second
     assert half["machine_s"] == 30.0
     assert whole["usd_to_train"] == 0.017
+
+
+def test_score_whose_epoch_the_test_rows_chose_is_marked_everywhere(
+    params: Params, project: Any, valid: dict[str, Any]
+) -> None:
+    valid["published"] = PUBLISHED
+    valid["evaluation"] = {"select": "best_test"}
+    valid["training"]["save_strategy"] = "epoch"
+    valid["inference"] |= {
+        "load_test": {"tuning": ["lora"], "prompting": ["zero_shot"]},
+        "server": "own",
+        "servers": {"own": {"command": "serve {model} {port}"}},
+    }
+    project.write_params(valid)
+    for size in (0.5, 1.0):
+        for seed in (0, 1):
+            chosen = {"epoch": 2, "epoch_chosen_on": "test", "optimistic": True}
+            run = Run("tiny", "reviews", "lora", size, seed)
+            results.write(paths.evaluation(run), quality(0.7) | chosen)
+    for method in ("lora", "zero_shot"):
+        tested = {"server": "own", "sustained_rps": 4.0, "bounded": True, "accuracy": 0.7}
+        results.write(paths.load_test(Run("tiny", "reviews", method)), tested)
+    params = config.load()
+    records = summary.collect(params)
+    assert {(record.method, record.optimistic) for record in records} == {
+        ("zero_shot", False),
+        ("lora", True),
+    }
+    marked = "test rows: optimistic"
+    shown = (
+        tables.build(records)["classification"]
+        + load_tests.build(records, params)["load_test"]
+        + [row for row in published.build(params.published, records)["published"] if row["within"]]
+    )
+    assert len(shown) == 3 + 2 + 4
+    for row in shown:
+        assert row.get("epoch_chosen_on") == (marked if row["method"] == "lora" else None), row
+    assert summary.nest(records)["tiny"]["reviews"]["lora"]["0.5"]["epoch_chosen_on"] == marked
+    assert {str(path): content["status"] for path, content in headlines.build(records).items()} == {
+        "reviews/zero_shot.json": "ok",
+        "reviews/lora-0.5.json": "optimistic",
+        "reviews/lora-1.0.json": "optimistic",
+    }
+    curve = tables.plots(records, params)["learning_curve"]
+    assert {row["method"] for row in curve} == {"zero_shot", "lora (optimistic)"}
+    assert {row["panel"] for row in confusion.build(params)} == {
+        "tiny, reviews: zero_shot",
+        "tiny, reviews: lora (optimistic)",
+    }
 
 
 def test_nothing_published_makes_no_table(params: Params) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tunebench import paths, results
 from tunebench.config.schema import Params
 from tunebench.paths import Run
+from tunebench.report.summary import OPTIMISTIC
 from tunebench.report.tables import Row
 
 NO_LABEL = "(no label)"  # the column of answers that name no label
@@ -18,7 +19,12 @@ def build(params: Params) -> list[Row]:
 
     Tuned methods are those of `inference.train_size` and the first seed.
     """
-    return [row for run in _runs(params) for row in _counts(run)]
+    return [{"panel": _panel(run, params), **row} for run in _runs(params) for row in _counts(run)]
+
+
+def _panel(run: Run, params: Params) -> str:
+    optimistic = params.evaluation.select == "best_test" and run.size_and_seed
+    return f"{run.model}, {run.dataset}: {run.method}{f' ({OPTIMISTIC})' if optimistic else ''}"
 
 
 def _runs(params: Params) -> Iterator[Run]:
@@ -41,7 +47,6 @@ def _counts(run: Run) -> Iterator[Row]:
     counts = Counter((gold, unanswered if answer is None else answer) for gold, answer in rows)
     for (gold, answer), count in sorted(counts.items()):
         yield {
-            "panel": f"{run.model}, {run.dataset}: {run.method}",
             "gold": gold,
             "answer": answer,
             "rows": count,

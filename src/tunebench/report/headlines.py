@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebench import metrics, results
-from tunebench.report.summary import NO_ROWS, Record
+from tunebench.report.summary import NO_ROWS, OPTIMISTIC, Record
 
 QUALITY = {
     "classification": ("accuracy", "macro_f1"),
@@ -25,7 +25,7 @@ def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
 
     `plus_minus` is half the width of the 95% interval of the task's first metric. Missing values
     are null: the other task's metrics, training seconds of a prompting method, the price if the
-    machine has none.
+    machine has none. `status` is `optimistic` where the test rows chose the epoch.
     """
     records = list(records)
     several = len({record.model for record in records}) > 1
@@ -33,7 +33,7 @@ def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
     quality = [name for task, names in QUALITY.items() if task in tasks for name in names]
     return {
         _place(record, several=several): {
-            "status": record.status,
+            "status": OPTIMISTIC if record.optimistic else record.status,
             **{name: record.quality.get(name) for name in quality},
             "plus_minus": _plus_minus(record),
             **{name: (record.training | record.inference).get(name) for name in COSTS},

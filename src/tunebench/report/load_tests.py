@@ -66,7 +66,7 @@ def _answer(record: Record, load_test: results.Metrics, price: float) -> Row:
              "answers_that_differ", *TOKENS)  # fmt: skip
     row: dict[str, Any] = {name: load_test[name] for name in names if name in load_test}
     row["bounded"] = "yes" if load_test["bounded"] else "no"
-    return {"server": load_test["server"], **row, **_prices(load_test, price)}
+    return {"server": load_test["server"], **row, **record.caveat, **_prices(load_test, price)}
 
 
 def _prices(load_test: results.Metrics, price: float) -> Row:

@@ -20,16 +20,17 @@ def build(published: Published | None, records: Sequence[Record]) -> dict[str, l
 
     `low` and `high` are the measured metric's 95% interval, `difference` is measured minus
     published, and `within` is whether the published number lies in the interval. These are empty if
-    the grid does not include the run, or it has no score.
+    the grid does not include the run, or it has no score. `epoch_chosen_on` marks a run whose epoch
+    was chosen on the test rows.
     """
     if published is None:
         return {}
     measured = {
-        (record.model, record.dataset, record.method, record.train_size): record.quality
+        (record.model, record.dataset, record.method, record.train_size): record
         for record in records
     }
     rows = [
-        _row(result, metric, value, measured.get(_key(result), {}))
+        _row(result, metric, value, measured.get(_key(result)))
         for result in published.results
         for metric, value in result.metrics.items()
     ]
@@ -41,12 +42,13 @@ def _key(result: PublishedResult) -> tuple[str, str, str, str]:
     return result.model, result.dataset, result.method, size
 
 
-def _row(result: PublishedResult, metric: str, value: float, quality: dict[str, float]) -> Row:
+def _row(result: PublishedResult, metric: str, value: float, record: Record | None) -> Row:
     row = dict.fromkeys(COLUMNS, "") | dict(
         zip(COLUMNS[:6], (*_key(result), metric, value), strict=True)
     )
-    if metric not in quality:
+    if record is None or metric not in record.quality:
         return row
+    quality = record.quality
     low, high = (quality[end] for end in metrics.interval(metric))
     return row | {
         "measured": quality[metric],
@@ -54,4 +56,5 @@ def _row(result: PublishedResult, metric: str, value: float, quality: dict[str, 
         "high": high,
         "difference": results.rounded(quality[metric] - value, 4),
         "within": "yes" if low <= value <= high else "no",
+        **record.caveat,
     }

@@ -15,6 +15,7 @@ from tunebench.paths import Run
 from tunebench.report import prices
 
 NO_ROWS = "0"  # the train size of a prompting method
+OPTIMISTIC = "optimistic"  # a score on the rows that chose the epoch
 
 _MEDIANS = ("latency_p50_s", "time_to_first_token_p50_s", "time_per_output_token_p50_s")
 # latencies in the tables, medians with their intervals
@@ -47,6 +48,22 @@ class Record:
     def headline(self) -> str:
         """The task's first metric."""
         return metrics.HEADLINE[self.task]
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether the epoch was chosen on the test rows that its quality was measured on."""
+        return self.chosen.get("epoch_chosen_on", "").endswith(OPTIMISTIC)
+
+    @property
+    def caveat(self) -> dict[str, str]:
+        """The column that marks an optimistic quality beside it in a table; else empty."""
+        column = "epoch_chosen_on"
+        return {column: self.chosen[column]} if self.optimistic else {}
+
+    @property
+    def series(self) -> str:
+        """The method's name in a plot of its quality."""
+        return f"{self.method} ({OPTIMISTIC})" if self.optimistic else self.method
 
 
 def collect(params: Params) -> list[Record]:
@@ -156,7 +173,7 @@ def _chosen(runs: list[results.Metrics]) -> dict[str, str]:
     rows = runs[0]["epoch_chosen_on"] + " rows"
     return {
         "epoch": ", ".join(str(run["epoch"]) for run in runs),
-        "epoch_chosen_on": f"{rows}: optimistic" if runs[0]["optimistic"] else rows,
+        "epoch_chosen_on": f"{rows}: {OPTIMISTIC}" if runs[0]["optimistic"] else rows,
     }
 
 

@@ -108,7 +108,7 @@ def _learning_curve(records: Iterable[Record]) -> Iterable[Row]:
             continue
         yield {
             "panel": f"{record.model}, {record.dataset}: {record.headline}",
-            "method": record.method,
+            "method": record.series,
             "train_rows": record.train_rows,
             "score": record.quality[record.headline],
         }
