@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunebench import results
 from tunebench.errors import Diverged
@@ -67,8 +67,8 @@ def _max_over_processes(trainer: Trainer, value: T) -> T:
     """The largest value among the processes, an int or a bool."""
     import torch
 
-    largest = trainer.accelerator.gather(torch.tensor(value, device=trainer.args.device)).max()
-    return cast("T", largest.item())
+    own = torch.tensor(int(value), device=trainer.args.device)
+    return type(value)(trainer.accelerator.gather(own).max())
 
 
 def history(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
