@@ -39,6 +39,7 @@ LOAD = {
     "servers": {"own": SERVER},
     "min_requests": 20,
     "hold_s": 0.1,
+    "longest_hold_s": 2.0,
     "max_rates": 1,
 }
 

@@ -262,8 +262,8 @@ def test_load_tests_rerun_nothing_else(project: Path) -> None:
         "servers": {"own": {"command": f"{sys.executable} {SERVER} {options}"}},
         "min_requests": 20,
         "hold_s": 0.1,
+        "longest_hold_s": 0.4,  # too short to decide: this tests what is run again
         "max_rates": 1,
-        "objective": {"latency_p99_s": 30.0},  # which a busy machine meets too
     }
     yaml().dump(params, project / "params.yaml")
     tested = [f"load_test@tiny-{dataset}-lora" for dataset in ("mine", "reviews")]
@@ -271,7 +271,7 @@ def test_load_tests_rerun_nothing_else(project: Path) -> None:
     assert sorted(repro(project)) == [*tested, "report"]
     rows = list(csv.DictReader((project / "metrics/tables/load_test.csv").open(newline="")))
     assert [row["artifact"] for row in rows] == ["merged", "merged"]
-    assert all(float(row["sustained_rps"]) > 0 for row in rows)
+    assert all(row["note"].startswith("no rate ") for row in rows)
 
     (project / "params.yaml").write_text(before)
     assert repro(project) == ["report"]

@@ -20,6 +20,7 @@ from tunebench.evaluation import Answering
 from tunebench.models import outcomes
 from tunebench.prompts import DoesNotFit, Prompt
 from tunebench.serving import Outcome, load_test, servers
+from tunebench.serving.lateness import Limit, Plan
 from tunebench.serving.load import Generator, Load, generator
 
 PROMPTS = [f"prompt {number}" for number in range(40)]
@@ -87,12 +88,24 @@ def test_every_prompt_comes_before_any_comes_again(tmp_path: Path) -> None:
     assert (load.requests[0].text, load.requests[0].tokens_in) == ("positive", 2)
 
 
+def plan(percent: float, seconds: float, *, first: int, most: int) -> Plan:
+    return Plan([Limit("latency", 1 - percent / 100, seconds)], first=first, hold=first, most=most)
+
+
 def test_a_hopeless_rate_ends_early(tmp_path: Path) -> None:
     with loaded(tmp_path, f"--service-s {SERVICE_S}") as (source, _):
-        load = source.load(20.0, 200, seed=0, objective={"latency_p90_s": 0.5})
-    assert len(load.requests) < 150
+        load = source.decide(20.0, plan(90, 0.5, first=50, most=1000), seed=0)
+    assert load.verdict == "fails"
+    assert len(load.requests) == 50
     assert {request.error for request in load.requests if not request.cancelled} == {""}
-    assert not load.meets({"latency_p90_s": 0.5})
+    assert sum(request.cancelled for request in load.requests) > 20  # late before they end
+
+
+def test_a_rate_that_few_requests_do_not_decide(tmp_path: Path) -> None:
+    with loaded(tmp_path, "--service-s 0.001") as (source, _):
+        load = source.decide(100.0, plan(99, 30.0, first=20, most=100), seed=0)
+    assert load.verdict == "undecided"
+    assert len(load.requests) == 100
 
 
 def test_errors_are_counted(tmp_path: Path) -> None:
@@ -134,7 +147,13 @@ def put_to_test(
     settings = Serving(
         server="own",
         servers={"own": own(options)},
-        **{"objective": {"latency_p90_s": 0.6}, "min_requests": 20, "hold_s": 0.5, "max_rates": 4}
+        **{
+            "objective": {"latency_p90_s": 0.6},
+            "min_requests": 20,
+            "hold_s": 0.5,
+            "longest_hold_s": 1.0,
+            "max_rates": 2,
+        }
         | given,
     )
     how = Answering(["positive", "negative"], Evaluation(), {"max_new_tokens": 5})
@@ -151,22 +170,39 @@ def put_to_test(
     )
 
 
-def test_a_whole_load_test(tiny: models.Base, prompts: list[Prompt], tmp_path: Path) -> None:
-    outcome = put_to_test(tiny, prompts, tmp_path, "--service-s 0.05 --seed 3")
+def test_a_load_test_too_short_to_decide(
+    tiny: models.Base, prompts: list[Prompt], tmp_path: Path
+) -> None:
+    outcome = put_to_test(
+        tiny, prompts, tmp_path, "--service-s 0.02 --seed 3", objective={"latency_p99_s": 30.0}
+    )
     told = outcome.metrics
-    assert told["objective_met"]
-    assert 2 < told["sustained_rps"] <= 20
+    assert (told["objective_met"], told["needs_longer"]) == (False, True)
     assert (told["server"], told["artifact"]) == ("own", "base")
-    assert told["latency_p90_s"] <= 0.6
+    assert "sustained_rps" not in told
+    assert told["latency_p99_s_needs"] == 368
+    assert told["prefill_s"] > 0
+    assert told["decode_s"] == 0  # its answers have one token
     assert told["accuracy"] == 1
     assert told["rows"] == len(outcome.predictions) == 20
     assert told["answers_that_differ"] == pytest.approx(1 / 20, rel=1e-5)
-    assert len(told["rates"]) == 4
+    assert told["rates"]["1"]["verdict"] == "undecided"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["guidellm.log", "server.log"]
     assert told["errors"] == told["timeouts"] == 0
 
 
-def test_a_tenth_of_errors_meets_no_objective(
+@pytest.mark.slow
+def test_a_whole_load_test(tiny: models.Base, prompts: list[Prompt], tmp_path: Path) -> None:
+    told = put_to_test(
+        tiny, prompts, tmp_path, "--service-s 0.05 --seed 3", longest_hold_s=60.0, max_rates=5
+    ).metrics
+    assert told["objective_met"]
+    assert 2 < told["sustained_rps"] < 17  # at 16.2/s a tenth is above 0.6 s
+    assert told["sustained_rps_low"] == told["sustained_rps"]
+    assert told["late_latency_p90_s"] < 0.1
+
+
+def test_an_eighth_of_errors_meets_no_objective(
     tiny: models.Base, prompts: list[Prompt], tmp_path: Path
 ) -> None:
     told = put_to_test(
@@ -174,6 +210,7 @@ def test_a_tenth_of_errors_meets_no_objective(
     ).metrics
     assert told["objective_met"] is False
     assert told["errors"] >= 1
+    assert "500" in outcomes.note(told)
     assert "sustained_rps" not in told
     assert told["latency_p50_s"] < 5
 

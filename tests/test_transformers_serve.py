@@ -58,6 +58,7 @@ def test_served_text_is_the_evaluated_text(kind: str, tiny: models.Base, tmp_pat
             objective={"latency_p50_s": 5.0},
             min_requests=20,
             hold_s=0.1,
+            longest_hold_s=2.0,
             max_rates=1,
         ),
         prompts,

@@ -94,8 +94,9 @@ class LoadTest(Settings):
 class Serving(Settings):
     """How load is put on a server, and what it must reach.
 
-    A rate holds if the objective's percentiles of latency stay below their limits, failed requests
-    counted as late.
+    A rate holds if few enough requests are late in the long run, failed ones among them: 1% where
+    the objective limits p99. Each rate is loaded until that is shown with 95% confidence, one way
+    or the other, or for `longest_hold_s`.
     """
 
     load_test: LoadTest = LoadTest()
@@ -107,19 +108,24 @@ class Serving(Settings):
     objective: dict[str, Seconds] = {"latency_p99_s": 2.0}
     """Limits in seconds: `latency_pN_s` and `time_to_first_token_pN_s`, N one of 50, 90, 95, 99."""
     min_requests: Annotated[int, Field(ge=20)] = 100
-    """At least so many requests at each rate."""
+    """No rate is decided by fewer requests."""
     hold_s: Seconds = 30.0
-    """At least so many seconds at each rate."""
+    """No rate is shown to hold by fewer seconds."""
+    longest_hold_s: Seconds = 300.0
+    """A rate that is not decided by then stays undecided. A p99 needs some 900 requests, all of
+    them in time, a p90 some 200; several times as many where they queue."""
     timeout_s: Seconds = 60.0
     """How long a client waits for the next token."""
     rate_precision: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """The search ends when the lowest rate that fails is at most this fraction above the highest
-    that holds."""
+    """The search ends when the next rate that was tried above the highest that holds, and the next
+    below the lowest that fails, are at most this fraction away."""
     max_rates: Count = 16
     """The most rates that are tried."""
 
     @model_validator(mode="after")
     def _limits(self) -> Serving:
+        if self.longest_hold_s < self.hold_s:
+            raise ValueError(f"longest_hold_s: is shorter than hold_s = {self.hold_s:g}")
         if not self.objective:
             raise ValueError("objective: is empty; write one, as latency_p99_s: 2.0")
         for name in self.objective:

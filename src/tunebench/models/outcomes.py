@@ -3,7 +3,7 @@
 - `does_not_fit`: solved examples leave no room for the text
 - `out_of_memory`: of the GPU, or of this process
 - `diverged`: the loss or the weights are NaN or infinite
-- `objective_met: false`: no request rate meets the objective of a load test
+- `objective_met: false`: no request rate is shown to meet the objective of a load test
 - `not_servable`: the adapter cannot be merged, and the server cannot load it
 """
 
@@ -70,20 +70,28 @@ def note(metrics: results.Metrics) -> str:
             f"in-process only: it cannot be merged, and {metrics['server']} takes no such adapter"
         )
     if metrics.get("objective_met") is False:
-        return f"no rate meets {metrics['objective']}: {_nearest_miss(metrics)}"
+        objective, miss = metrics["objective"], _nearest_miss(metrics)
+        if metrics.get("needs_longer"):
+            return f"no rate is shown to meet {objective}: {miss}; raise longest_hold_s"
+        return f"no rate meets {objective}: {miss}"
     if metrics.get("diverged"):
         return f"diverged at step {metrics['step']}, learning rate {metrics['learning_rate']:.3g}"
     return ""
 
 
 def _nearest_miss(metrics: results.Metrics) -> str:
-    text = f"at {metrics['offered_rps']:.3g} requests/s"
+    parts = [
+        f"{100 * share:.3g}% above {name.removeprefix('late_')}"
+        for name, share in metrics.items()
+        if name.startswith("late_")
+    ]
     failed = metrics["errors"] + metrics["timeouts"]
     if failed:
-        text += f" {failed} of {metrics['requests']} failed"
+        error = metrics["most_common_error"]
+        parts.append(f"{failed} of {metrics['requests']} failed, most by {error}")
     if "latency_p99_s" in metrics:
-        text += f"{',' if failed else ''} p99 of the latency was {metrics['latency_p99_s']:.3g} s"
-    return text
+        parts.append(f"p99 of the latency was {metrics['latency_p99_s']:.3g} s")
+    return f"at {metrics['offered_rps']:.3g} requests/s {', '.join(parts)}"
 
 
 def message(metrics: results.Metrics) -> str:

@@ -8,7 +8,8 @@ load are judged like any prediction.
 - `processes`, `supervisor`: no process outlives the stage
 - `payloads`: request bodies that the server tokenizes as the evaluation did
 - `load`, `generator`: open-loop load by guidellm
-- `search`: the highest rate that meets the objective
+- `lateness`: whether a rate holds, with confidence, from its requests
+- `search`: the highest rate that holds
 - `quality`, `measures`: metrics of the answers and of the load
 """
 
@@ -32,7 +33,7 @@ from tunebench.prompts import DoesNotFit, Prompt, encoding
 from tunebench.serving import artifact, measures, quality, servers
 from tunebench.serving.load import Generator, Load, generator
 from tunebench.serving.payloads import Sent, payloads
-from tunebench.serving.search import SearchResult, highest_rate, requests_at
+from tunebench.serving.search import SearchResult, highest_rate, plan_of
 from tunebench.timing.clock import warm_up
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def load_test(
         server_log = folder / "server.log"
         with servers.running(settings.server, server, served, server_log) as endpoint:
             sent = payloads(endpoint, tokenizer, prompts, timeout_s=settings.timeout_s)
-            search = _search(endpoint, sent, answering, settings, folder / "guidellm.log")
+            search, single = _search(endpoint, sent, answering, settings, folder / "guidellm.log")
     answered = [request for load in (search.nearest, *search.loads) for request in load.requests]
     answer_format = encoding.AnswerFormat.of(tokenizer, prompts[0])
     judged, predictions = quality.judge(answered, sent.prompts, answering, answer_format, evaluated)
@@ -104,7 +105,8 @@ def load_test(
     }
     if endpoint.ready_s is not None:
         metrics["ready_s"] = results.rounded(endpoint.ready_s, 4)
-    return Outcome(metrics | measures.of_search(search, settings.objective) | judged, predictions)
+    metrics |= results.rounded_all(single) | measures.of_search(search, settings.objective)
+    return Outcome(metrics | judged, predictions)
 
 
 def _search(
@@ -113,7 +115,8 @@ def _search(
     answering: Answering,
     settings: Serving,
     log_file: Path,
-) -> SearchResult:
+) -> tuple[SearchResult, dict[str, float]]:
+    """The loads, and the seconds of requests sent one at a time (`measures.of_single`)."""
     seeds = count()
     body = _request_body(answering.generation)
     with generator(
@@ -121,14 +124,13 @@ def _search(
     ) as source:
 
         def measure(rate: float) -> Load:
-            load = source.load(
-                rate, requests_at(rate, settings), seed=next(seeds), objective=settings.objective
-            )
+            load = source.decide(rate, plan_of(rate, settings), seed=next(seeds))
             endpoint.check()
             log.info(measures.line(load, settings.objective))
             return load
 
-        return highest_rate(measure, 1 / _warm_up(source, endpoint), settings)
+        latency_s, warm = _warm_up(source, endpoint)
+        return highest_rate(measure, 1 / latency_s, settings), measures.of_single(warm)
 
 
 def _request_body(options: Options) -> dict[str, Any]:
@@ -139,22 +141,23 @@ def _request_body(options: Options) -> dict[str, Any]:
     return body | {key: options[key] for key in ("temperature", "top_p") if key in options}
 
 
-def _warm_up(source: Generator, endpoint: servers.Endpoint) -> float:
-    """The steady latency (s) of requests sent one at a time.
+def _warm_up(source: Generator, endpoint: servers.Endpoint) -> tuple[float, list[Load]]:
+    """The steady latency (s) of requests sent one at a time, and the loads that were steady.
 
     Raises:
         ServingError: if the server answers none.
     """
-    seeds = count()
+    loads: list[Load] = []
 
     def window() -> list[float]:
-        load = source.load(None, WARM_UP, seed=next(seeds))
+        load = source.load(None, WARM_UP, seed=len(loads))
         endpoint.check()
         if not load.successful:
             errors = Counter(request.error for request in load.requests)
             error = errors.most_common(1)[0][0] if errors else "it took none"
             raise ServingError(f"{endpoint.place}: answers no request: {error}")
+        loads.append(load)
         return [sent.seconds("latency") - sent.seconds("client_lag") for sent in load.successful]
 
     _, _, seconds = warm_up(window)
-    return seconds
+    return seconds, loads[-2:]

@@ -31,7 +31,10 @@ from guidellm.schemas import GenerationRequest, GenerationResponse, RequestInfo
 from guidellm.schemas.backends.openai_http import OpenAIHTTPBackendArgs
 from guidellm.settings import settings
 
+from tunebench.serving.lateness import Limit, Plan, Verdict
+
 AHEAD_S = 0.05
+CHECK_S = 0.05  # between looks at what is known
 ENDED = ("completed", "errored", "cancelled")
 
 
@@ -61,34 +64,67 @@ class Backend(OpenAIHTTPBackend):  # type: ignore[misc]
         return handler, arguments, options
 
 
-class ObjectiveMissed:
-    """A constraint that ends a load early once too many requests missed its objective.
+class Decided:
+    """A constraint that ends a load once its requests tell whether the rate holds.
 
-    Each limit is (`latency` or `time_to_first_token`, how many may miss it, seconds).
+    They are looked at as `plan` says, in the order in which they were due. A request that is still
+    outstanding after a limit is late already. If the rate holds, those requests end first.
     """
 
-    def __init__(self, limits: Sequence[tuple[str, int, float]]) -> None:
-        self.limits = limits
-        self.running: dict[str, RequestInfo] = {}
-        self.late = [0] * len(limits)
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.looks = list(plan.looks)
+        self.infos: dict[int, RequestInfo] = {}
+        self.verdict: Verdict = "undecided"
+        self.count = plan.most  # how many requests told it
+        self.checked = 0.0
 
     def __call__(self, _: SchedulerState, info: RequestInfo | None) -> SchedulerUpdateAction:
         """Called by guidellm when a request changes its status, and periodically."""
-        if info is not None and info.status in ENDED:
-            self.running.pop(info.request_id, None)
-            for index, (what, _, seconds) in enumerate(self.limits):
-                self.late[index] += info.error is not None or _elapsed(info, what) > seconds
-        elif info is not None and info.status != "queued":
-            self.running[info.request_id] = info
+        if info is not None and info.status != "queued":
+            self.infos[_number(info.request_id)] = info
         now = time.time()
-        stop = any(
-            late + sum(_overdue(info, what, seconds, now) for info in self.running.values())
-            > allowed
-            for late, (what, allowed, seconds) in zip(self.late, self.limits, strict=True)
-        )
-        if not stop:
+        if self.verdict == "undecided" and now >= self.checked + CHECK_S:
+            self.checked = now
+            self.look(now)
+        if self.verdict == "undecided":
             return SchedulerUpdateAction()
         return SchedulerUpdateAction(request_queuing="stop", request_processing="stop_all")
+
+    def look(self, now: float) -> None:
+        """Look at the requests as often as enough of them are known."""
+        while self.looks and self.verdict == "undecided":
+            infos = self._known(self.looks[0], now)
+            if infos is None:
+                return
+            verdict = self._verdict(infos, now)
+            if verdict == "holds" and any(info.status not in ENDED for info in infos):
+                return
+            count = self.looks.pop(0)
+            if verdict != "undecided":
+                self.verdict, self.count = verdict, count
+
+    def _known(self, count: int, now: float) -> list[RequestInfo] | None:
+        """The first requests; None while it is open whether one of them will be late."""
+        if len(self.infos) < count:
+            return None
+        infos = []
+        for number in range(count):
+            info = self.infos.get(number)
+            if info is None or not all(
+                info.status in ENDED or _is_known(info, limit, now) for limit in self.plan.limits
+            ):
+                return None
+            infos.append(info)
+        return infos
+
+    def _verdict(self, infos: Sequence[RequestInfo], now: float) -> Verdict:
+        return self.plan.verdict(
+            {
+                limit.what: [_seconds(info, limit.what, now) for info in infos]
+                for limit in self.plan.limits
+            }
+        )
 
 
 def main(replies: int) -> None:
@@ -101,8 +137,8 @@ def main(replies: int) -> None:
         out.flush()
         for line in sys.stdin:
             load = json.loads(line)
-            records = asyncio.run(_load(backend, server["prompts"], load))
-            out.write(json.dumps({"requests": records}) + "\n")
+            reply = asyncio.run(_load(backend, server["prompts"], load))
+            out.write(json.dumps(reply) + "\n")
             out.flush()
 
 
@@ -133,25 +169,45 @@ def _server_arguments(server: dict[str, Any]) -> OpenAIHTTPBackendArgs:
     )
 
 
-async def _load(backend: Any, prompts: Sequence[Any], load: dict[str, Any]) -> list[dict[str, Any]]:
-    """Run one load; a record of each request that was sent, in the order in which they ended."""
+async def _load(backend: Any, prompts: Sequence[Any], load: dict[str, Any]) -> dict[str, Any]:
+    """Run one load; a record of each request that was sent, in the order in which they ended.
+
+    With a plan, the verdict too, and only the requests that told it.
+    """
     strategy: SchedulingStrategy = (
         PunctualPoisson(rate=load["rate"], random_seed=load["seed"])
         if load["rate"]
         else SynchronousStrategy()
     )
+    decided = Decided(_plan(load["plan"])) if load["plan"] else None
     updates = Scheduler().run(
         requests=list(_requests(prompts, load["prompts"])),
         backend=backend,
         strategy=strategy,
         env=NonDistributedEnvironment(),
-        hopeless=ObjectiveMissed(load["limits"]),
+        **({"decided": decided} if decided else {}),
     )
-    return [
-        _record(response, request, info)
+    ended = [
+        (request.request_id, _record(response, request, info))
         async for response, request, info, _ in updates
         if info.status in ENDED and info.timings.targeted_start is not None
     ]
+    if decided:
+        decided.look(time.time())  # the last request may have ended after the last call
+    count = decided.count if decided else len(load["prompts"])
+    return {
+        "requests": [record for request_id, record in ended if _number(request_id) < count],
+        "verdict": decided.verdict if decided else None,
+    }
+
+
+def _plan(given: dict[str, Any]) -> Plan:
+    return Plan(**given | {"limits": [Limit(**limit) for limit in given["limits"]]})
+
+
+def _number(request_id: str) -> int:
+    """A request's place in the order in which they are due."""
+    return int(request_id.partition("-")[0])
 
 
 def _requests(prompts: Sequence[Any], indices: Sequence[int]) -> Iterator[Any]:
@@ -182,21 +238,24 @@ def _record(
     }
 
 
-def _elapsed(info: RequestInfo, what: str) -> float:
-    """Seconds since a request was due, so that delays of the client count too."""
+def _seconds(info: RequestInfo, what: str, now: float) -> float:
+    """Seconds since a request was due, so that delays of the client count too; inf if it failed."""
     moments = info.timings
-    until = moments.request_end
+    until = now if info.status not in ENDED else moments.request_end
     if what == "time_to_first_token":  # an answer may be empty
         until = moments.first_token_iteration or until
-    return float("inf") if until is None else until - (moments.targeted_start or until)
+    if info.error is not None or until is None or moments.targeted_start is None:
+        return float("inf")
+    return float(until - moments.targeted_start)
 
 
-def _overdue(info: RequestInfo, what: str, seconds: float, now: float) -> bool:
+def _is_known(info: RequestInfo, limit: Limit, now: float) -> bool:
+    """Whether it is known already that a request is late, or that it is not."""
     moments = info.timings
     if moments.targeted_start is None:
         return False
-    reached = what != "latency" and moments.first_token_iteration is not None
-    return not reached and now - moments.targeted_start > seconds
+    reached = limit.what != "latency" and moments.first_token_iteration is not None
+    return reached or now - moments.targeted_start > limit.seconds
 
 
 if __name__ == "__main__":

@@ -13,14 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from math import floor
 from pathlib import Path
 from typing import IO, Any
 
-from tunebench.config.inference import limits
 from tunebench.errors import ServingError
+from tunebench.serving.lateness import Plan, Verdict
 from tunebench.serving.payloads import Payload
 from tunebench.serving.processes import supervised
 from tunebench.serving.servers import Endpoint, last_words
@@ -78,13 +77,14 @@ class Request:
 class Load:
     """The requests of one offered rate (requests/s; None for one at a time).
 
-    `planned` is how many requests there should have been; fewer were sent if the load was ended
-    early because it could no longer meet the objective.
+    `planned` is how many requests there were to be at most; a load ends once they tell whether its
+    rate holds. `verdict` is what they told.
     """
 
     rate: float | None
     planned: int
     requests: Sequence[Request]
+    verdict: Verdict = "undecided"
 
     @cached_property
     def successful(self) -> list[Request]:
@@ -99,22 +99,6 @@ class Load:
         last = max(request.end or 0 for request in self.successful)
         return len(self.successful) / (last - min(request.due for request in self.requests))
 
-    def meets(self, objective: dict[str, float]) -> bool:
-        """Whether enough of the planned requests keep every limit; failed ones count as misses."""
-        return all(
-            sum(request.seconds(what) <= seconds for request in self.requests)
-            >= self.planned - allowed
-            for what, allowed, seconds in allowed_misses(objective, self.planned)
-        )
-
-
-def allowed_misses(objective: dict[str, float], requests: int) -> list[tuple[str, int, float]]:
-    """Each limit as (what is limited, how many of `requests` may miss it, seconds)."""
-    return [
-        (what, floor((1 - fraction) * requests + 1e-9), seconds)
-        for what, fraction, seconds in limits(objective)
-    ]
-
 
 @dataclass(frozen=True)
 class Generator:
@@ -125,37 +109,41 @@ class Generator:
     log: Path
     prompts: int
 
-    def load(
-        self,
-        rate: float | None,
-        requests: int,
-        *,
-        seed: int,
-        objective: dict[str, float] | None = None,
-    ) -> Load:
+    def load(self, rate: float | None, requests: int, *, seed: int) -> Load:
         """Send `requests` requests, as Poisson arrivals at `rate` or one at a time.
 
         Every prompt is sent once before any is sent again, in an order that `seed` decides.
 
-        Args:
-            objective: the load ends early once it can no longer be met.
+        Raises:
+            ServingError: if guidellm itself fails.
+        """
+        reply = self._send(rate, requests, seed, None)
+        return Load(rate, requests, reply["requests"])
+
+    def decide(self, rate: float, plan: Plan, *, seed: int) -> Load:
+        """Send requests as Poisson arrivals until `plan` decides, or all `plan.most` are sent.
 
         Raises:
             ServingError: if guidellm itself fails.
         """
+        reply = self._send(rate, plan.most, seed, plan)
+        return Load(rate, plan.most, reply["requests"], reply["verdict"])
+
+    def _send(
+        self, rate: float | None, requests: int, seed: int, plan: Plan | None
+    ) -> dict[str, Any]:
         order = random.Random(seed)
         indices: list[int] = []
         while len(indices) < requests:
             indices += order.sample(range(self.prompts), self.prompts)
-        reply = self._ask(
-            {
-                "rate": rate,
-                "seed": seed,
-                "prompts": indices[:requests],
-                "limits": allowed_misses(objective or {}, requests),
-            }
-        )
-        return Load(rate, requests, [Request.from_record(record) for record in reply["requests"]])
+        message = {
+            "rate": rate,
+            "seed": seed,
+            "prompts": indices[:requests],
+            "plan": plan and asdict(plan),
+        }
+        reply = self._ask(message)
+        return reply | {"requests": [Request.from_record(each) for each in reply["requests"]]}
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin
