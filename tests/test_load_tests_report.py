@@ -15,11 +15,18 @@ from tunebench.report.summary import Record
 
 FOUND: dict[str, Any] = {
     "server": "own", "artifact": "merged", "prefix_cache": "on", "objective": "latency_p99_s <= 1",
-    "objective_met": True, "bounded": True, "offered_rps": 4.1, "sustained_rps": 4.0,
-    "requests": 100, "errors": 0, "timeouts": 0, "latency_p50_s": 0.2, "latency_p99_s": 0.9,
+    "objective_met": True, "bounded": True, "offered_rps": 4.0,
+    "sustained_rps": 4.0, "sustained_rps_low": 4.0, "sustained_rps_high": 5.0,
+    "late_latency_p99_s": 0.004, "prefill_s": 0.3, "decode_s": 0.1,
+    "requests": 100, "errors": 0, "timeouts": 0,
+    "latency_p50_s": 0.2, "latency_p50_s_low": 0.1, "latency_p50_s_high": 0.3,
+    "latency_p99_s_needs": 368,
     "tokens_in_mean": 50.0, "tokens_out_mean": 2.0, "accuracy": 0.8, "accuracy_low": 0.7,
     "accuracy_high": 0.9, "answers_that_differ": 0.01,
-    "rates": {"1": {"offered_rps": 4.1, "holds": True}, "2": {"offered_rps": 5.0, "holds": False}},
+    "rates": {
+        "1": {"offered_rps": 4.0, "verdict": "holds", "latency_p99_s_needs": 368},
+        "2": {"offered_rps": 5.0, "verdict": "fails"},
+    },
 }  # fmt: skip
 
 
@@ -52,9 +59,28 @@ def test_answer_and_rates(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Non
     assert row["usd_per_1k_requests_at_100_percent"] == 0.25
     assert row["usd_per_1k_requests_at_50_percent"] == 0.5
     assert row["usd_per_1k_requests_at_10_percent"] == 2.5
-    assert row["usd_per_1m_tokens_in"] == 5.0
-    assert row["usd_per_1m_tokens_out"] == 125.0
-    assert [rate["holds"] for rate in built["rates"]] == ["yes", "no"]
+    assert [rate["verdict"] for rate in built["rates"]] == ["holds", "fails"]
+    assert (row["sustained_rps_low"], row["sustained_rps_high"]) == (4.0, 5.0)
+    assert row["latency_p99_s_needs"] == 368
+    assert row["latency_p50_s_high"] == 0.3
+
+
+def test_prices_of_tokens_add_up_to_a_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    (row,) = tables(FOUND, monkeypatch, tmp_path)["load_test"]
+    # 50 tokens in take three quarters of a request's seconds, 2 tokens out one quarter
+    assert row["usd_per_1m_tokens_in"] == 3.75
+    assert row["usd_per_1m_tokens_out"] == 31.25
+    per_request = (50 * row["usd_per_1m_tokens_in"] + 2 * row["usd_per_1m_tokens_out"]) / 1e6
+    assert per_request == pytest.approx(row["usd_per_1k_requests_at_100_percent"] / 1000)
+
+
+def test_answers_of_one_token_are_all_prefill(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    (row,) = tables(FOUND | {"decode_s": 0.0}, monkeypatch, tmp_path)["load_test"]
+    assert (row["usd_per_1m_tokens_in"], row["usd_per_1m_tokens_out"]) == (5.0, 0.0)
 
 
 def test_a_price_of_nothing_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -64,13 +90,17 @@ def test_a_price_of_nothing_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_an_objective_that_no_rate_meets(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     missed = {name: value for name, value in FOUND.items() if name != "sustained_rps"}
-    missed |= {"objective_met": False, "errors": 3, "timeouts": 2}
+    missed |= {"objective_met": False, "errors": 3, "timeouts": 2, "late_latency_p99_s": 0.06}
+    missed |= {"most_common_error": "ReadTimeout('')"}
     (row,) = tables(missed, monkeypatch, tmp_path)["load_test"]
-    assert row["sustained_rps"] is None
+    assert (row["sustained_rps"], row["artifact"]) == (None, "merged")
     assert row["note"] == (
-        "no rate meets latency_p99_s <= 1: at 4.1 requests/s 5 of 100 failed, p99 of the latency"
-        " was 0.9 s"
+        "no rate meets latency_p99_s <= 1: at 4 requests/s 6% above latency_p99_s, 5 of 100 failed,"
+        " most by ReadTimeout('')"
     )
+    (row,) = tables(missed | {"needs_longer": True}, monkeypatch, tmp_path)["load_test"]
+    assert row["note"].startswith("no rate is shown to meet latency_p99_s <= 1: ")
+    assert row["note"].endswith("; raise longest_hold_s")
 
 
 def test_what_cannot_be_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

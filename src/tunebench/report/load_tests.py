@@ -13,8 +13,15 @@ from tunebench.report import prices
 from tunebench.report.summary import NO_ROWS, Record
 from tunebench.report.tables import Row
 
-SECONDS = ("latency_p50_s", "latency_p90_s", "latency_p99_s", "time_to_first_token_p50_s",
-           "time_to_first_token_p99_s", "client_lag_p99_s")  # fmt: skip
+PERCENTILES = ("latency_p50_s", "latency_p90_s", "latency_p99_s", "time_to_first_token_p50_s",
+               "time_to_first_token_p99_s", "client_lag_p99_s")  # fmt: skip
+# each with its interval, or with how many requests it needs instead
+SECONDS = tuple(
+    name
+    for percentile in PERCENTILES
+    for name in (percentile, *metrics.interval(percentile), f"{percentile}_needs")
+)
+SUSTAINED = ("sustained_rps", *metrics.interval("sustained_rps"))
 COUNTS = ("requests", "errors", "timeouts")
 TOKENS = ("tokens_in_mean", "tokens_out_mean")
 UTILIZATIONS = (1.0, 0.5, 0.1)
@@ -60,10 +67,11 @@ def _place(record: Record) -> Row:
 
 def _answer(record: Record, load_test: results.Metrics, price: float) -> Row:
     if note := outcomes.note(load_test):
-        return {"server": load_test.get("server", ""), "sustained_rps": None, "note": note}
+        known = {name: load_test[name] for name in ("server", "artifact") if name in load_test}
+        return {"server": ""} | known | {"sustained_rps": None, "note": note}
     quality = [record.headline, *metrics.interval(record.headline)]
-    names = ("artifact", "prefix_cache", "sustained_rps", "bounded", *SECONDS, *COUNTS, *quality,
-             "answers_that_differ", *TOKENS)  # fmt: skip
+    names = ("artifact", "prefix_cache", *SUSTAINED, "bounded", *SECONDS, "prefill_s", "decode_s",
+             *COUNTS, *quality, "answers_that_differ", *TOKENS)  # fmt: skip
     row: dict[str, Any] = {name: load_test[name] for name in names if name in load_test}
     row["bounded"] = "yes" if load_test["bounded"] else "no"
     return {"server": load_test["server"], **row, **record.caveat, **_prices(load_test, price)}
@@ -80,14 +88,27 @@ def _prices(load_test: results.Metrics, price: float) -> Row:
         )
         for share in UTILIZATIONS
     }
-    for name in TOKENS:
-        if load_test.get(name):
-            per_token = prices.usd_per_1k_requests(rps * load_test[name], price) / 1000
-            dollars[f"usd_per_1m_{name.removesuffix('_mean')}"] = 1e6 * per_token
+    if all(load_test.get(name) for name in TOKENS):
+        dollars |= _per_token(load_test, prices.usd_per_1k_requests(rps, price) / 1000)
     return {name: results.rounded(value, 4) for name, value in dollars.items()}
 
 
+def _per_token(load_test: results.Metrics, usd_per_request: float) -> dict[str, float]:
+    """Dollars of a million tokens in and out, which add up to the price of a request.
+
+    It is divided as the seconds of a request alone are: prefill reads, decoding writes.
+    """
+    prefill, decode = load_test["prefill_s"], load_test["decode_s"]
+    usd_in = usd_per_request * prefill / (prefill + decode)
+    return {
+        "usd_per_1m_tokens_in": 1e6 * usd_in / load_test["tokens_in_mean"],
+        "usd_per_1m_tokens_out": 1e6 * (usd_per_request - usd_in) / load_test["tokens_out_mean"],
+    }
+
+
 def _rates(load_test: results.Metrics) -> Iterator[Row]:
-    names = ("offered_rps", "achieved_rps", *COUNTS, *SECONDS)
     for rate in load_test.get("rates", {}).values():
-        yield {name: rate.get(name) for name in names} | {"holds": "yes" if rate["holds"] else "no"}
+        # a column for each percentile that some rate has
+        late = [name for name in rate if name.startswith("late_")]
+        names = ("offered_rps", "achieved_rps", *COUNTS, *late, *SECONDS)
+        yield {name: rate[name] for name in names if name in rate} | {"verdict": rate["verdict"]}

@@ -33,10 +33,10 @@ NOTES = {
     "inference": "Attached: with the adapter beside the weights that it was trained on, quantized"
     " where those were. Merged: as one set of plain weights. Medians of single requests, each with"
     " its 95% interval over the prompts; requests a second by batch size.",
-    "load_test": "The highest rate of requests that meets the objective, and what was measured at"
-    " it: latencies count from when a request was due, answers are judged as they came back, and"
-    " differ from those that were evaluated in so many per cent. Bounded: a higher rate was seen to"
-    " miss the objective.",
+    "load_test": "The highest rate of requests that is shown to meet the objective, and what was"
+    " measured at it: latencies count from when a request was due, answers are judged as they came"
+    " back, and differ from those that were evaluated in so many per cent. Bounded: a higher rate"
+    " was shown to miss the objective.",
     "costs": "Labels, training and requests, in dollars. A request costs its share of a machine"
     " that is never idle: load_test is behind a server, at the highest rate that met the objective;"
     " in process is without one, at the batch size that answered most.",
@@ -49,7 +49,8 @@ NOTES = {
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
          "epoch_chosen_on", "chosen", "form", "quantization", "measured_by", "cheaper_below",
          "cheaper_above", "always_cheaper", "server", "artifact", "prefix_cache", "bounded",
-         "holds", "served_as", "mergeable", "vllm_adapter", "many_adapters", "because")  # fmt: skip
+         "verdict", "served_as", "mergeable", "vllm_adapter", "many_adapters",
+         "because")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 
