@@ -3,6 +3,7 @@
 from tunebench import config, paths, results, stage
 from tunebench.paths import Run
 from tunebench.report import (
+    break_even,
     comparisons,
     confusion,
     costs,
@@ -25,11 +26,12 @@ def main(_: Run) -> None:
     results.write(paths.RESULTS, summary.nest(records))
     built_tables = (
         tables.build(records)
-        | comparisons.build(params)
+        | comparisons.build(params, records)
         | tables.searches(params)
         | published.build(params.published, records)
         | load_tests.build(records, params)
         | costs.build(records, params)
+        | break_even.build(records, params)
         | demand.build(records, params)
         | deployment.build(params)
     )

@@ -14,6 +14,7 @@ from tunebench.errors import EvaluationError
 from tunebench.metrics import paired
 from tunebench.paths import Run
 from tunebench.report import comparisons, confusion
+from tunebench.report.summary import Record
 
 ROWS = 40
 
@@ -245,6 +246,15 @@ def test_a_small_p_value_outlives_a_large_family() -> None:
 def test_seeds_of_different_number_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="cannot be paired"):
         paired.compare([[0.1, 0.2]] * 2, [[0.1, 0.2]] * 3)
+
+
+def test_a_pair_with_an_optimistic_score_is_marked(params: Any) -> None:
+    marked = {"epoch": "2", "epoch_chosen_on": "test rows: optimistic"}
+    lora = Record(
+        "tiny", "reviews", "classification", "lora", "1.0", 24, 1, {}, {}, {}, chosen=marked
+    )
+    rows = comparisons.build(params, [lora])["comparisons"]
+    assert [row.get("epoch_chosen_on") for row in rows] == [None, *["test rows: optimistic"] * 2]
 
 
 def test_a_family_is_one_model_and_data_set(params: Any) -> None:

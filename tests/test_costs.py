@@ -9,13 +9,14 @@ import pytest
 from tunebench import paths, results
 from tunebench.config.schema import Params
 from tunebench.paths import Run
-from tunebench.report import costs, demand, page, prices, throughput
-from tunebench.report.prices import Bill
+from tunebench.report import break_even, costs, demand, page, prices, throughput
+from tunebench.report.prices import Usd
 from tunebench.report.summary import Record
 
 OUT_OF_MEMORY = {"out_of_memory": True, "peak_memory_bytes": 23_400_000_000}
 QUALITY = {"accuracy": 0.8, "accuracy_low": 0.75, "accuracy_high": 0.85}
 Given = dict[str, Any]
+Ends = tuple[float, float, float]
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def make_params(
     monkeypatch.chdir(tmp_path)
 
     def make(**sections: Any) -> Params:
-        valid["hardware"]["usd_per_hour"] = 3.6
+        valid["hardware"] |= {"usd_per_hour": 3.6, "repeatability": 0.0}
         valid["datasets"]["reviews"]["validation_rows"] = 6
         valid["datasets"]["posts"] = valid["datasets"]["reviews"]
         for name, section in sections.items():
@@ -73,27 +74,54 @@ def three() -> list[Record]:
 # arithmetic ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "requests"),
-    [
-        (Bill(2, 0.5), Bill(0, 1), 4001),  # at 4,000 both cost 4
-        (Bill(0, 1), Bill(2, 0.5), 4001),
-        (Bill(1, 0.5), Bill(0.9999, 1), 1),  # at 0.2 requests
-        (Bill(0.3, 0.1), Bill(0.1, 0.3), 1001),  # in binary 0.3 - 0.1 is not 0.2
-        (Bill(2, 1), Bill(0, 1), None),
-        (Bill(2, 1), Bill(2, 0.5), None),
-        (Bill(2, 1), Bill(0, 0.5), None),
-        (Bill(2, 1), Bill(2, 1), None),
-    ],
-)
-def test_requests_to_overtake(ours: Bill, theirs: Bill, requests: int | None) -> None:
-    assert prices.requests_to_overtake(ours, theirs) == requests
-    if requests is not None:
-        dearer_first = max(ours, theirs, key=lambda bill: bill.usd_once)
-        other = theirs if dearer_first is ours else ours
-        assert dearer_first.usd_at(requests) < other.usd_at(requests)
-        before = dearer_first.usd_at(requests - 1)
-        assert before > other.usd_at(requests - 1) - 1e-9
+def test_errors_add_as_squares() -> None:
+    first, second = Usd(10, 7, 13), Usd(5, 1, 9)
+    assert first + second == Usd(15, 10, 20)
+    assert first - second == Usd(5, 0, 10)
+    assert first.times(2) == Usd(20, 14, 26)
+
+
+def test_the_same_work_takes_another_time_in_another_run() -> None:
+    known = prices.measured(2.0, (2.0, 2.0), 0.0)
+    assert known == Usd.exact(2.0)
+    between = prices.measured(2.0, (2.0, 2.0), 0.05)
+    assert (between.low, between.high) == pytest.approx((2 / 1.103, 2 * 1.103), rel=1e-3)
+    both = prices.measured(2.0, (2.0 / 1.1, 2.0 * 1.1), 0.05)
+    assert both.low < between.low < between.high < both.high
+    assert prices.measured(2.0, (0.0, 2.0), 0.05).low == 0  # a higher rate may be possible
+
+
+UNTOLD = ("", "", "", "", "", "not distinguishable")
+BREAK_EVENS = [  # once and for a thousand requests; the first method is a, the second b
+    ((2, 2, 2), (0, 0, 0), (0.5,) * 3, (1,) * 3, ("b", "a", 4000, 4000, 4000, "")),
+    ((0, 0, 0), (2, 2, 2), (1,) * 3, (0.5,) * 3, ("a", "b", 4000, 4000, 4000, "")),
+    ((2, 1.8, 2.2), (0, 0, 0), (0.5, 0.4, 0.6), (1,) * 3, ("b", "a", 4000, 3000, 5500, "")),
+    # the dearer one cannot be told to cost less for a request, but at most 0.2 less for a thousand
+    ((2, 1, 3), (0, 0, 0), (1, 0.8, 1.2), (1,) * 3,
+     ("b", "not distinguishable", None, 5000, None, "")),
+    ((2, 1, 3), (2, 2, 2), (0.5, 0.4, 0.6), (1,) * 3,
+     ("not distinguishable", "a", None, None, 2500, "")),
+    ((2, 1, 3), (2, 1, 3), (1, 0.9, 1.1), (1, 0.9, 1.1), UNTOLD),
+    ((0, 0, 0), (0, 0, 0), (1, 0.9, 1.1), (1, 0.9, 1.1), UNTOLD),
+    ((0, 0, 0), (0, 0, 0), (1, 0.9, 1.1), (2, 1.9, 2.1), ("", "", "", "", "", "a")),
+    ((2, 1, 3), (0, 0, 0), (1, 0.9, 1.1), (1, 1, 1),
+     ("b", "not distinguishable", None, 10_000, None, "")),
+    ((2, 1, 3), (0, 0, 0), (2, 1.9, 2.1), (1,) * 3, ("", "", "", "", "", "b")),
+    ((2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1), ("", "", "", "", "", "neither")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("once", "other_once", "each", "other_each", "expected"), BREAK_EVENS)
+def test_break_even_is_a_range(
+    once: Ends, other_once: Ends, each: Ends, other_each: Ends, expected: tuple[Any, ...]
+) -> None:
+    timed = throughput.Throughput(1, "in process")
+    choices = [
+        costs.Choice(record(name), timed, Usd(*own), None, Usd(*per_1k))
+        for name, own, per_1k in (("a", once, each), ("b", other_once, other_each))
+    ]  # fmt: skip
+    row = break_even._row(*choices)
+    assert tuple(row.values())[-6:] == expected
 
 
 @pytest.mark.parametrize(
@@ -123,15 +151,28 @@ def test_in_process_throughput_is_that_of_the_best_batch() -> None:
             "tokens_per_s_batch_8": 9000.0,
         }
     )
+    assert (found.requests_per_s, found.measured_by) == (300.0, "in process, merged")
+    found = throughput.of_timing(
+        {"requests_per_s_batch_1": 50.0, "requests_per_s_batch_8": 200.0,
+         "requests_per_s_batch_8_low": 190.0, "requests_per_s_batch_8_high": 210.0}
+    )  # fmt: skip
     assert (found.requests_per_s, found.measured_by, found.note) == (200.0, "in process", "")
+    assert found.interval == (190.0, 210.0)
 
 
 def test_load_test_comes_before_in_process(make_params: Callable[..., Params]) -> None:
     params, made = make_params(inference=TESTED), record("lora", rps=200)
-    tested = {"sustained_rps": 40.0, "tokens_in_mean": 91.5, "tokens_out_mean": 3.0}
+    tested = {
+        "sustained_rps": 40.0, "sustained_rps_low": 40.0, "sustained_rps_high": 50.0,
+        "tokens_in_mean": 91.5, "tokens_out_mean": 3.0,
+        "accuracy": 0.0, "accuracy_low": 0.0, "accuracy_high": 0.01,
+    }  # fmt: skip
     results.write(paths.load_test(run_of(made)), tested)
     (row,) = costs.build([made], params)["costs"]
     assert (row["measured_by"], row["usd_per_1k_requests"]) == ("load_test", 0.025)
+    assert (row["usd_per_1k_requests_low"], row["usd_per_1k_requests_high"]) == (0.02, 0.025)
+    # of what the server answered, not of what the evaluation scored
+    assert (row["measured"], row["low"], row["high"]) == (0.0, 0.0, 0.01)
     assert (row["tokens_in_mean"], row["tokens_out_mean"]) == (91.5, 3.0)
 
 
@@ -196,52 +237,59 @@ def test_sizes_that_were_not_timed_are_left_out(make_params: Callable[..., Param
 def test_break_even_of_each_pair(make_params: Callable[..., Params]) -> None:
     params = make_params(cost={"usd_per_label": 0.1})
     elsewhere = record("zero_shot", rps=1, dataset="posts")
-    rows = costs.build([*three(), elsewhere], params)["break_even"]
+    rows = break_even.build([*three(), elsewhere], params)["break_even"]
     found = [tuple(row.values())[2:] for row in rows]
     assert found == [
-        ("zero_shot", "few_shot", "", "", None, "zero_shot"),
+        ("zero_shot", "few_shot", "in process", "", "", "", "", "", "zero_shot"),
         # 3.017 dollars against 0.005 dollars a thousand
-        ("zero_shot", "lora", "zero_shot", "lora", 603_401, ""),
-        ("few_shot", "lora", "few_shot", "lora", 187_801, ""),
+        ("zero_shot", "lora", "in process", "zero_shot", "lora", 600_000, 600_000, 600_000, ""),
+        ("few_shot", "lora", "in process", "few_shot", "lora", 190_000, 190_000, 190_000, ""),
     ]
     assert {(row["model"], row["dataset"]) for row in rows} == {("tiny", "reviews")}
 
 
-@pytest.mark.parametrize(
-    ("dollars", "rps", "always"),
-    [((0.5, 0.5), (8, 8), "neither"), ((0.5, 0.4), (8, 8), "full"), ((0.5, 0.5), (9, 8), "lora"),
-     ((0.4, 0.5), (9, 8), "lora")],
-)  # fmt: skip
-def test_methods_that_cost_the_same_at_something(
-    dollars: tuple[float, float],
-    rps: tuple[float, float],
-    always: str,
-    make_params: Callable[..., Params],
-) -> None:
-    params = make_params()
+def test_two_names_of_one_network_are_not_told_apart(make_params: Callable[..., Params]) -> None:
+    params = make_params(hardware={"usd_per_hour": 3.6, "repeatability": 0.05})
     records = [
-        record(method, rps=rate, training={"usd_to_train": usd})
-        for method, rate, usd in zip(("lora", "full"), rps, dollars, strict=True)
+        record(name, rps=rate, training={"usd_to_train": usd})
+        for name, rate, usd in (("lora", 200, 0.0170), ("full", 204, 0.0173))
     ]
-    (row,) = costs.build(records, params)["break_even"]
-    assert (row["always_cheaper"], row["requests"], row["cheaper_above"]) == (always, None, "")
+    (row,) = break_even.build(records, params)["break_even"]
+    assert (row["always_cheaper"], row["requests"]) == ("not distinguishable", "")
+
+
+def test_both_prices_of_a_pair_are_measured_alike(make_params: Callable[..., Params]) -> None:
+    params, records = make_params(inference=TESTED), three()
+    results.write(paths.load_test(run_of(records[2])), {"sustained_rps": 1.0})
+    rows = break_even.build(records, params)["break_even"]
+    assert {row["measured_by"] for row in rows} == {"in process"}
+    lines = costs.plot(records, params)["costs"]
+    assert {row["usd"] for row in lines if row["method"] == "lora" and row["requests"] == 1000} == {
+        0.022
+    }
+    both = make_params(inference={"load_test": {"tuning": ["lora"], "prompting": ["zero_shot"]}})
+    results.write(paths.load_test(run_of(records[0])), {"sustained_rps": 2.0})
+    rows = break_even.build([records[0], records[2]], both)["break_even"]
+    assert [row["measured_by"] for row in rows] == ["load_test"]
 
 
 def test_failed_run_has_a_note_and_no_price(make_params: Callable[..., Params]) -> None:
     params = make_params(inference={"demand_rps": 10.0})
     answered = record("lora")
     results.write(paths.timing(run_of(answered)), OUT_OF_MEMORY)
-    untrained = record("full", quality={}, training={}, note="diverged at step 3")
+    spent = {"usd_to_train": 0.004}
+    untrained = record("full", quality={}, training=spent, note="diverged at step 3")
     results.write(
         paths.timing(run_of(untrained)), {"diverged": True, "step": 3, "learning_rate": 1}
     )
     records = [record("zero_shot", rps=100), answered, untrained]
     built = costs.build(records, params) | demand.build(records, params)
-    assert "break_even" not in built
+    assert break_even.build(records, params) == {}
     for name in ("costs", "demand"):
         assert [row.get("note") for row in built[name]] == [
             None, "out of memory at 23.4 GB", "diverged at step 3",
         ]  # fmt: skip
+    assert built["costs"][2]["usd_to_train"] == 0.004  # what it cost until it ended
     assert {row["method"] for row in costs.plot(records, params)["costs"]} == {"zero_shot"}
     page.write(Path("page.html"), params, built)
     text = Path("page.html").read_text(encoding="utf-8")
@@ -286,8 +334,12 @@ def test_machine_without_a_price_leaves_machines_only(make_params: Callable[...,
         inference={"demand_rps": 150.0},
     )
     records = three()
-    assert costs.build(records, params) == {}
+    rows = costs.build(records, params)["costs"]
+    assert [row["usd_for_labels"] for row in rows] == [0, 0.2, 3]
+    assert not any("usd_per_1k_requests" in row or "usd_to_train" in row for row in rows)
+    assert break_even.build(records, params) == {}
     assert costs.plot(records, params) == {"costs": []}
+    assert costs.build(records, params.model_copy(update={"cost": None})) == {}
     rows = demand.build(records, params)["demand"]
     assert [row["machines"] for row in rows] == [2, 4, 1]
     assert not any("usd" in column for row in rows for column in row)

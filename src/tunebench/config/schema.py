@@ -158,7 +158,11 @@ class Hardware(Settings):
     """What the report calls the machine."""
     usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
     """The price of the machine for an hour in dollars, with all its devices; at 0 the tables hold
-    no dollars."""
+    no dollars of a machine."""
+    repeatability: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """The relative standard deviation of the seconds of the same work in another run: part of every
+    price's interval. 0.05 is for a machine that others share; docs/measuring.md says how to measure
+    it."""
 
 
 class Cost(Settings):

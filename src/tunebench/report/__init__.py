@@ -3,7 +3,7 @@
 - `summary`: one record for each model, data set, method and size
 - `headlines`: the small files that `dvc metrics show` compares
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
-- `prices`, `costs`, `demand`, `throughput`: what a method costs
+- `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
 - `page`: `report/index.html`
 - `inspection`: one run, for `tunebench show`
 - `experiments`: DVC's experiments side by side, for `tunebench experiments`

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from tunebench import metrics, paths, results
 from tunebench.config.schema import Params
 from tunebench.errors import EvaluationError
 from tunebench.metrics import paired
 from tunebench.paths import Run
-from tunebench.report.summary import NO_ROWS
+from tunebench.report.summary import NO_ROWS, Record
 from tunebench.report.tables import Row
 
 
@@ -23,24 +24,32 @@ class _Method:
     values: list[list[float]]
 
 
-def build(params: Params) -> dict[str, list[Row]]:
+def build(params: Params, records: Sequence[Record] = ()) -> dict[str, list[Row]]:
     """The table `comparisons`: each pair of methods on one model, data set and train size.
 
     `difference` is the first method's mean minus the second's, with its 95% interval and the
     p-value of zero (`metrics.paired`). `p_adjusted` is Holm's correction over a `family`: the pairs
     of one model and data set. The two are `distinguishable` if it is below 5%.
 
+    Args:
+        records: of the same grid; a row is marked where one of its scores is optimistic.
+
     Raises:
         EvaluationError: if two predictions are not of the same test rows.
     """
     grid = params.grid
+    caveats = {_key(vars(record)): record.caveat for record in records}
     rows = [
-        row
+        row | caveats.get(_key(row), {}) | caveats.get(_key(row | {"method": row["other"]}), {})
         for model in grid.models
         for dataset in grid.datasets
         for row in _adjusted(list(_of_dataset(params, model, dataset)))
     ]
     return {"comparisons": rows} if rows else {}
+
+
+def _key(place: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(place[name]) for name in ("model", "dataset", "method", "train_size"))
 
 
 def _adjusted(family: Sequence[Row]) -> Iterator[Row]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import groupby
 
 from tunebench import metrics, results
 from tunebench.config.schema import Params, PromptingMethod
 from tunebench.report import prices, throughput
-from tunebench.report.prices import Bill
+from tunebench.report.load_tests import is_tested
+from tunebench.report.prices import Bill, Usd
 from tunebench.report.summary import Record
 from tunebench.report.tables import Row
 from tunebench.report.throughput import Throughput
@@ -29,14 +30,15 @@ class Choice:
 
     record: Record
     served: Throughput
-    usd_to_train: float
+    usd_to_train: Usd
     usd_for_labels: float | None  # None where params.yaml has no price of a label
-    usd_per_1k_requests: float
+    usd_per_1k_requests: Usd
 
     @property
     def bill(self) -> Bill:
         """The one-off price, and that of requests."""
-        return Bill(self.usd_to_train + (self.usd_for_labels or 0), self.usd_per_1k_requests)
+        labels = Usd.exact(self.usd_for_labels or 0)
+        return Bill(self.usd_to_train + labels, self.usd_per_1k_requests)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -45,112 +47,122 @@ class Choice:
 
 
 def build(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
-    """The tables `costs` and `break_even`; none if the machine has no price."""
-    if not params.hardware.usd_per_hour:
+    """The table `costs`; none if neither the machine nor a label has a price.
+
+    A load-tested method is shown with the quality of what its server answered.
+    """
+    if not params.hardware.usd_per_hour and params.cost is None:
         return {}
-    costs = [_costs(record, served, params) for record, served in throughput.timed(records, params)]
-    pairs = list(_break_even(choices(records, params)))
-    return {"costs": costs} | ({"break_even": pairs} if pairs else {})
-
-
-def plot(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
-    """Data of the DVC plot `costs`: total cost by number of requests, a line for each method."""
-    rows = [
-        {
-            "panel": ", ".join(choice.place),
-            "method": choice.record.method,
-            "requests": requests,
-            "usd": results.rounded(choice.bill.usd_at(requests), 4),
-        }
-        for choice in choices(records, params)
-        for requests in DRAWN
-    ]
-    return {"costs": rows}
-
-
-def choices(records: Sequence[Record], params: Params) -> list[Choice]:
-    """The methods that have a score and a throughput; none if the machine has no price."""
-    timed = throughput.timed(records, params) if params.hardware.usd_per_hour else []
-    return [_choice(record, served, params) for record, served in timed if not served.note]
-
-
-def _choice(record: Record, served: Throughput, params: Params) -> Choice:
-    price, labels = params.hardware.usd_per_hour, _labels(record, params)
-    return Choice(
-        record,
-        served,
-        usd_to_train=record.training.get("usd_to_train", 0.0),
-        usd_for_labels=None if params.cost is None else labels * params.cost.usd_per_label,
-        usd_per_1k_requests=results.rounded(
-            prices.usd_per_1k_requests(served.requests_per_s, price), 4
-        ),
-    )
-
-
-def _labels(record: Record, params: Params) -> int:
-    """Labelled rows that a method uses: its solved examples, or training and validation rows."""
-    method = params.method(record.method)
-    if isinstance(method, PromptingMethod):
-        return method.shots
-    # validation rows are disjoint from the training rows of the same seed
-    return record.train_rows + params.dataset(record.dataset).validation_rows
-
-
-def _costs(record: Record, served: Throughput, params: Params) -> Row:
-    failed = {"usd_to_train": None, "note": served.note}
     return {
-        **throughput.place(record),
-        **_quality(record),
-        **(failed if served.note else _prices(_choice(record, served, params))),
+        "costs": [
+            _costs(record, served, params) for record, served in throughput.timed(records, params)
+        ]
     }
 
 
-def _quality(record: Record) -> Row:
+def plot(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
+    """Data of the DVC plot `costs`: total cost by number of requests, a line for each method.
+
+    The lines of a panel are measured in the same way.
+    """
+    rows = []
+    timed = [record for record in records if throughput.is_timed(record, params)]
+    for place, group in groupby(timed, key=lambda record: (record.model, record.dataset)):
+        rows += [
+            {
+                "panel": ", ".join(place),
+                "method": choice.record.method,
+                "requests": requests,
+                "usd": results.rounded(choice.bill.at(requests).usd, 4),
+            }
+            for choice in alike(list(group), params)
+            for requests in DRAWN
+        ]
+    return {"costs": rows}
+
+
+def alike(records: Sequence[Record], params: Params) -> list[Choice]:
+    """Choices whose requests were measured in the same way, of the records that have a price.
+
+    By load tests if all of them have one, else in process; none if the machine has no price.
+    """
+    if not params.hardware.usd_per_hour:
+        return []
+    tested = all(is_tested(record, params) for record in records)
+    measured = throughput.behind_server if tested else throughput.in_process
+    pairs = [(record, measured(record)) for record in records]
+    return [_choice(record, served, params) for record, served in pairs if not served.note]
+
+
+def _choice(record: Record, served: Throughput, params: Params) -> Choice:
+    machine = params.hardware
+    usd, *ends = (
+        prices.usd_per_1k_requests(rate, machine.usd_per_hour)
+        for rate in (served.requests_per_s, *reversed(served.interval))
+    )
+    trained = record.training.get("usd_to_train", 0.0)
+    return Choice(
+        record,
+        served,
+        usd_to_train=prices.measured(trained, (trained, trained), machine.repeatability),
+        usd_for_labels=None if params.cost is None else _labels(record, params),
+        usd_per_1k_requests=prices.measured(usd, (ends[0], ends[1]), machine.repeatability),
+    )
+
+
+def _labels(record: Record, params: Params) -> float:
+    """Dollars for the labelled rows of a method: solved examples, or training and validation."""
+    method = params.method(record.method)
+    # validation rows are disjoint from the training rows of the same seed
+    rows = (
+        method.shots
+        if isinstance(method, PromptingMethod)
+        else record.train_rows + params.dataset(record.dataset).validation_rows
+    )
+    return rows * (params.cost.usd_per_label if params.cost else 0.0)
+
+
+def _costs(record: Record, served: Throughput, params: Params) -> Row:
+    row = {**throughput.place(record), **_quality(record, served), **record.caveat}
+    if served.note:  # what was spent on it until then
+        return row | {"usd_to_train": record.training.get("usd_to_train"), "note": served.note}
+    choice = _choice(record, served, params)
+    labels = choice.usd_for_labels
+    return row | {
+        **(_machine(choice) if params.hardware.usd_per_hour else {}),
+        **({} if labels is None else {"usd_for_labels": results.rounded(labels, 4)}),
+        **(_totals(choice.bill) if params.hardware.usd_per_hour else {}),
+        "measured_by": served.measured_by,
+        **served.tokens,
+    }
+
+
+def _quality(record: Record, served: Throughput) -> Row:
+    """The headline metric of the answers that are priced."""
+    quality = served.quality or record.quality
     low, high = metrics.interval(record.headline)
     names = {"measured": record.headline, "low": low, "high": high}
     return {
         "metric": record.headline,
-        **{name: record.quality.get(metric) for name, metric in names.items()},
+        **{name: quality.get(metric) for name, metric in names.items()},
     }
 
 
-def _prices(choice: Choice) -> Row:
-    labels = choice.usd_for_labels
-    return {
-        "usd_to_train": choice.usd_to_train,
-        **({} if labels is None else {"usd_for_labels": results.rounded(labels, 4)}),
-        "usd_per_1k_requests": choice.usd_per_1k_requests,
-        "measured_by": choice.served.measured_by,
-        **choice.served.tokens,
-        **{
-            f"usd_at_{name}": results.rounded(choice.bill.usd_at(requests), 4)
-            for name, requests in TOTALS.items()
-        },
-    }
+def _machine(choice: Choice) -> Row:
+    return {"usd_to_train": results.rounded(choice.usd_to_train.usd, 4)} | dict(
+        _with_interval("usd_per_1k_requests", choice.usd_per_1k_requests)
+    )
 
 
-def _break_even(chosen: Sequence[Choice]) -> Iterator[Row]:
-    for first, second in combinations(chosen, 2):
-        if first.place == second.place:
-            yield {
-                "model": first.record.model,
-                "dataset": first.record.dataset,
-                "method": first.record.method,
-                "other": second.record.method,
-                **_cheaper(first, second),
-            }
+def _totals(bill: Bill) -> Row:
+    return dict(
+        cell
+        for name, requests in TOTALS.items()
+        for cell in _with_interval(f"usd_at_{name}", bill.at(requests))
+    )
 
 
-def _cheaper(first: Choice, second: Choice) -> Row:
-    """Which of two is cheaper below and above the break-even, or for any number of requests."""
-    both = (first, second)
-    low = min(both, key=lambda choice: (choice.bill.usd_per_1k_requests, choice.bill.usd_once))
-    high = second if low is first else first
-    requests = prices.requests_to_overtake(first.bill, second.bill)
-    always = "" if requests else "neither" if first.bill == second.bill else low.record.method
-    return {
-        "cheaper_below": high.record.method if requests else "",
-        "cheaper_above": low.record.method if requests else "",
-        "requests": requests,
-        "always_cheaper": always,
-    }
+def _with_interval(name: str, usd: Usd) -> Iterator[tuple[str, float]]:
+    ends = zip(metrics.interval(name), (usd.low, usd.high), strict=True)
+    for column, value in ((name, usd.usd), *ends):
+        yield column, results.rounded(value, 4)

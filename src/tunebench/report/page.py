@@ -37,19 +37,23 @@ NOTES = {
     " measured at it: latencies count from when a request was due, answers are judged as they came"
     " back, and differ from those that were evaluated in so many per cent. Bounded: a higher rate"
     " was shown to miss the objective.",
-    "costs": "Labels, training and requests, in dollars. A request costs its share of a machine"
-    " that is never idle: load_test is behind a server, at the highest rate that met the objective;"
-    " in process is without one, at the batch size that answered most.",
-    "break_even": "Below so many requests one method costs less in all, from there on the other;"
-    " how good their answers are stands in the tables above.",
+    "comparisons": "The interval of a difference holds zero where its p is 5% or more. p adjusted"
+    " is Holm's correction over the family; two methods are distinguishable if it is below 5%.",
+    "costs": "Labels, training and requests, in dollars, with 95% intervals. A request costs its"
+    " share of a machine that is never idle: load_test is behind a server, at the highest rate that"
+    " met the objective, and the quality is that of what it answered; in process is without one, at"
+    " the batch size that answered most, merged where the adapter can be.",
+    "break_even": "Below so many requests one method costs less in all, from there on the other; in"
+    " between, the intervals of their prices do not tell. How good their answers are stands in the"
+    " tables above.",
     "demand": "Whole machines for the demand and a margin above it, for 730 hours a month.",
     "deployment": "Merged, any server runs it; as an adapter, vLLM holds many beside one base.",
 }
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
          "epoch_chosen_on", "chosen", "form", "quantization", "measured_by", "cheaper_below",
-         "cheaper_above", "always_cheaper", "server", "artifact", "prefix_cache", "bounded",
-         "verdict", "served_as", "mergeable", "vllm_adapter", "many_adapters",
+         "cheaper_above", "always_cheaper", "family", "server", "artifact", "prefix_cache",
+         "bounded", "verdict", "served_as", "mergeable", "vllm_adapter", "many_adapters",
          "because")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))

@@ -6,22 +6,68 @@ import math
 from dataclasses import dataclass
 
 HOURS_PER_MONTH = 730
+TWO_SIDED = 1.959964  # standard deviations of a 95% interval
+
+
+@dataclass(frozen=True)
+class Usd:
+    """Dollars, with their 95% interval."""
+
+    usd: float
+    low: float
+    high: float
+
+    @classmethod
+    def exact(cls, usd: float) -> Usd:
+        """Dollars that are known."""
+        return cls(usd, usd, usd)
+
+    def __add__(self, other: Usd) -> Usd:
+        """The sum; independent errors add as squares."""
+        usd = self.usd + other.usd
+        below = math.hypot(self.usd - self.low, other.usd - other.low)
+        above = math.hypot(self.high - self.usd, other.high - other.usd)
+        return Usd(usd, usd - below, usd + above)
+
+    def __sub__(self, other: Usd) -> Usd:
+        """The difference (MOVER, Zou & Donner 2008)."""
+        return self + Usd(-other.usd, -other.high, -other.low)
+
+    def times(self, factor: float) -> Usd:
+        """As many times the dollars; `factor` is positive."""
+        return Usd(self.usd * factor, self.low * factor, self.high * factor)
+
+
+def measured(usd: float, ends: tuple[float, float], repeatability: float) -> Usd:
+    """Dollars from a measured time or rate.
+
+    Args:
+        ends: of the interval within one run, which may be `usd` itself.
+        repeatability: the relative standard deviation of the same work measured in another run.
+    """
+    if not usd:
+        return Usd.exact(0.0)
+    between = TWO_SIDED * repeatability
+    low, high = ends
+    below = math.hypot(between, math.log(usd / low) if low else math.inf)
+    above = math.hypot(between, math.log(high / usd))
+    return Usd(usd, usd * math.exp(-below), usd * math.exp(above))
 
 
 @dataclass(frozen=True)
 class Bill:
     """Dollars that a method costs before its first request, and per thousand requests."""
 
-    usd_once: float
-    usd_per_1k_requests: float
+    once: Usd
+    per_1k_requests: Usd
 
-    def usd_at(self, requests: int) -> float:
+    def at(self, requests: int) -> Usd:
         """The total for that many requests.
 
-        >>> Bill(2.0, 0.5).usd_at(10_000)
-        7.0
+        >>> Bill(Usd(2.0, 1.0, 3.0), Usd.exact(0.5)).at(10_000)
+        Usd(usd=7.0, low=6.0, high=8.0)
         """
-        return self.usd_once + requests / 1000 * self.usd_per_1k_requests
+        return self.once + self.per_1k_requests.times(requests / 1000)
 
 
 def usd_to_train(seconds: float, usd_per_hour: float) -> float:
@@ -32,22 +78,6 @@ def usd_to_train(seconds: float, usd_per_hour: float) -> float:
 def usd_per_1k_requests(requests_per_s: float, usd_per_hour: float) -> float:
     """Price of a thousand requests at an achieved (not offered) throughput."""
     return usd_per_hour / 3600 / requests_per_s * 1000
-
-
-def requests_to_overtake(first: Bill, second: Bill) -> int | None:
-    """The break-even: from this number of requests on, the bill that starts higher is lower.
-
-    None if one bill is never above the other.
-
-    >>> requests_to_overtake(Bill(2.0, 0.5), Bill(0.0, 1.0))
-    4001
-    """
-    usd_once = first.usd_once - second.usd_once
-    usd_per_request = (second.usd_per_1k_requests - first.usd_per_1k_requests) / 1000
-    if usd_once * usd_per_request <= 0:
-        return None
-    # rounded to 6 digits, below which floating-point errors lie
-    return math.floor(round(usd_once / usd_per_request, 6)) + 1
 
 
 def machines(demand_rps: float, margin: float, requests_per_s: float) -> int:
