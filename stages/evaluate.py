@@ -5,7 +5,7 @@ python -m stages.evaluate --model tiny --dataset posts --method qlora --train-si
 from functools import partial
 
 from tunebench import config, evaluation, models, paths, prompts, results, stage
-from tunebench.evaluation import forgetting, selection
+from tunebench.evaluation import draws, forgetting, selection
 from tunebench.paths import Run
 
 
@@ -21,13 +21,16 @@ def main(run: Run) -> None:
         generation=params.generation_for(dataset),
     )
     answer = partial(evaluation.evaluate, base, method, answering)
-    outcome = selection.evaluate(
-        answer,
-        answering,
-        paths.trained(run),
-        test=prompts.read(paths.test_prompts(run)),
-        validation=prompts.read_split(paths.prompts(run), "validation"),
-    )
+    if trained := paths.trained(run):
+        outcome = selection.evaluate(
+            answer,
+            answering,
+            trained,
+            test=prompts.read(paths.test_prompts(run)),
+            validation=prompts.read_split(paths.prompts(run), "validation"),
+        )
+    else:
+        outcome = draws.evaluate(answer, prompts.read_draws(paths.test_prompts(run)))
     metrics = outcome.metrics
     if outcome.trained:
         results.write(paths.selected(run), {"trained": outcome.trained.as_posix()})

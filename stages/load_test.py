@@ -19,6 +19,7 @@ def main(run: Run) -> None:
         settings=params.evaluation,
         generation=params.generation_for(dataset),
     )
+    predictions = results.read_lines(paths.predictions(run))
     outcome = serving.load_test(
         base,
         method,
@@ -26,7 +27,7 @@ def main(run: Run) -> None:
         params.inference.serving,
         prompts.read(paths.test_prompts(run)),
         trained=Path(selected["trained"]) if selected else None,
-        evaluated={row["id"]: row["answer"] for row in results.read_lines(paths.predictions(run))},
+        evaluated={row["id"]: row["answer"] for row in predictions if not row.get("draw")},
         folder=paths.load_test_folder(run),
     )
     settings = {"model": base.described(), "method": method, "inference": params.inference.serving}

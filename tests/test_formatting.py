@@ -3,16 +3,18 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 from projects import Project
 
 from stages import check, download, evaluate, fetch_model, format_prompts, time_inference
-from tunebench import formatting, paths, prompts, results
+from tunebench import config, formatting, paths, prompts, results
 from tunebench.errors import PromptError, SourceError
 from tunebench.paths import Run
 from tunebench.prompts import encoding, tokenization
+from tunebench.report import comparisons, confusion, summary
 
 FEW = Run("tiny", "reviews", "few_shot")
 
@@ -45,6 +47,41 @@ def test_examples_that_do_not_fit_are_a_result(fetched: Project, valid: dict[str
     assert paths.predictions(FEW).read_text() == ""
     with pytest.raises(SourceError, match=r"holds no training rows; remove it"):
         prompts.read_subset(paths.prompts(FEW))
+
+
+def test_each_seed_draws_examples_of_its_own(fetched: Project, valid: dict[str, Any]) -> None:
+    valid["grid"]["seeds"] = [0, 1, 2]
+    valid["grid"] |= {"tuning": [], "train_sizes": []}
+    fetched.write_params(valid)
+    zero = Run("tiny", "reviews", "zero_shot")
+    for run in (FEW, zero):
+        for stage in (format_prompts, evaluate):
+            stage.main(run)
+        results.write(paths.timing(run), {"requests_per_s_batch_1": 1.0})
+    draws = prompts.read_draws(paths.prompts(FEW))
+    assert isinstance(draws, list)
+    assert prompts.read(paths.prompts(FEW)) == draws[0]
+    assert len({draw[0].prompt for draw in draws}) == len(draws) == 3
+    assert [[prompt.id for prompt in draw] for draw in draws] == [
+        [prompt.id for prompt in draws[0]]
+    ] * 3
+    assert results.read(paths.prompts_metrics(FEW))["draws"] == 3
+    assert "draws" not in results.read(paths.prompts_metrics(zero))
+
+    params = config.load()
+    found = {record.method: record for record in summary.collect(params)}
+    accuracies = [
+        draw["accuracy"] for draw in results.read(paths.evaluation(FEW))["draws"].values()
+    ]
+    assert (found["few_shot"].seeds, found["zero_shot"].seeds) == (3, 1)
+    assert found["few_shot"].quality["accuracy"] == pytest.approx(fmean(accuracies), rel=1e-4)
+    assert "accuracy_stdev" in found["few_shot"].quality
+    (compared,) = comparisons.build(params)["comparisons"]
+    zero_shot = results.read(paths.evaluation(zero))["accuracy"]
+    difference = zero_shot - fmean(accuracies)
+    assert compared["difference"] == pytest.approx(difference, abs=1e-3)
+    few = [row for row in confusion.build(params) if row["panel"].endswith("few_shot")]
+    assert sum(row["rows"] for row in few) == len(draws[0])  # the first draw's
 
 
 def test_tokens_needed_are_enough(fetched: Project, valid: dict[str, Any]) -> None:

@@ -31,7 +31,8 @@ class Grid(Settings):
     train_sizes: list[TrainSize] = []
     """How many training rows; smaller subsets of a seed are parts of its larger ones."""
     seeds: list[Annotated[int, Field(ge=0)]] = []
-    """Seeds of the subset, the initial weights and the order of the batches."""
+    """Seeds of the subset, the initial weights and the order of the batches; and of the solved
+    examples of a prompting method."""
 
     @model_validator(mode="after")
     def _something_runs(self) -> Grid:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 Labels = Sequence[str | None]
 
-# the test sample and the solved examples are the same in every run: seeds vary only training
+# the test sample is the same in every run: seeds vary training rows and solved examples
 FIXED_SEED = 0
 
 

@@ -1,6 +1,7 @@
 """One model's answers to the test prompts, and their metrics.
 
 - `selection`: which epoch of a tuned run is tested
+- `draws`: several draws of a prompting method's solved examples
 - `forgetting`: how much tuning raised the loss on text of another domain
 """
 

@@ -18,16 +18,16 @@ Answer = Callable[[Sequence[Prompt] | DoesNotFit, Path | None], Outcome]
 def evaluate(
     answer: Answer,
     answering: Answering,
-    trained: Path | None,
+    trained: Path,
     *,
     test: Sequence[Prompt] | DoesNotFit,
     validation: Sequence[Prompt],
 ) -> Outcome:
-    """Judge the answers of the base model, or of the epoch that `evaluation.select` names.
+    """Judge the answers of the epoch that `evaluation.select` names.
 
     Args:
         answer: `evaluation.evaluate` for the given prompts and folder of a tuned model.
-        trained: the folder that `training.train` wrote; None for the base model.
+        trained: the folder that `training.train` wrote.
 
     Returns:
         The outcome on the test rows, whose `trained` is the folder that answered. If an epoch was
@@ -37,7 +37,7 @@ def evaluate(
         EvaluationError: if an epoch is to be chosen and training saved none.
     """
     select = answering.settings.select
-    if trained is None or select == "last" or outcomes.failure(trained):
+    if select == "last" or outcomes.failure(trained):
         return answer(test, trained)
     saved = _saved(trained)
     rows = test if select == "best_test" else validation

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tunebench import models, paths
-from tunebench.config.data import Dataset
 from tunebench.config.schema import Params, PromptingMethod
 from tunebench.data import sampling, tables
 from tunebench.data.tables import TextRow
@@ -52,7 +52,8 @@ def test_prompts(
 ) -> list[Prompt] | DoesNotFit:
     """The prompts of the test sample, the same rows for every method, in the source's order.
 
-    `DoesNotFit` if a row does not fit with the method's solved examples.
+    Each seed draws solved examples of its own, and all rows are formatted with each draw.
+    `DoesNotFit` if a row does not fit with one of them.
 
     Args:
         run: if it has a `method`, its template, instruction and solved examples are used.
@@ -66,22 +67,27 @@ def test_prompts(
     test_path = paths.split(run.dataset, "test")
     row_labels = sampling.labels_of(test_path, stratify=dataset.labelled)
     sample = tables.take(test_path, sampling.test_sample(row_labels, dataset.test_rows))
-    try:
-        prompts = _format_all(prompt_format, sample, split="test", answer=False)
-    except ContextError as error:
-        if not prompt_format.shots:
-            raise
-        return DoesNotFit(error.needed, error.available)
+    prompts: list[Prompt] = []
+    for draw, shots in enumerate(_draws(params, run)):
+        drawn = replace(prompt_format, shots=shots)
+        try:
+            formatted = _format_all(drawn, sample, split="test", answer=False)
+        except ContextError as error:
+            if not shots:
+                raise
+            return DoesNotFit(error.needed, error.available)
+        prompts += [replace(prompt, draw=draw) for prompt in formatted]
     _check_labels_differ(prompts[0], labels, prompt_format.tokenizer)
     return prompts
 
 
 def _format(params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]) -> PromptFormat:
-    """The format by the data set's template and instruction, or the method's own if it has them."""
+    """The format by the data set's template and instruction, or the method's own if it has them.
+
+    It has no solved examples yet.
+    """
     dataset = params.dataset(run.dataset)
-    method = (
-        params.prompting_method(run.method) if run.method else PromptingMethod(kind="prompting")
-    )
+    method = _method(params, run)
     name = method.template or dataset.template
     tokenizer = models.load_tokenizer(models.Base.pinned(params.model(run.model), pin))
     instruction = dataset.instruction if method.instruction is None else method.instruction
@@ -102,22 +108,33 @@ def _format(params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]
         max_length=min(limits, default=10**9),
         answer_tokens=_answer_tokens(params, run, layout, tokenizer, labels),
         truncation_side=dataset.truncation_side or tokenizer.truncation_side,
-        shots=_shots(run, dataset, method),
         labels=labels,
         labelled=dataset.labelled,
         vocabulary_size=vocabulary_size,
     )
 
 
-def _shots(run: Run, dataset: Dataset, method: PromptingMethod) -> list[TextRow]:
-    """Solved examples: from the training rows only, the same for every test row."""
+def _method(params: Params, run: Run) -> PromptingMethod:
+    """The prompting method of a run, or one that only asks."""
+    return params.prompting_method(run.method) if run.method else PromptingMethod(kind="prompting")
+
+
+def _draws(params: Params, run: Run) -> list[list[TextRow]]:
+    """Solved examples of each seed, from the training rows only, the same for every test row.
+
+    There is one draw where seeds change nothing: of no examples, or of the source's first rows.
+    """
+    dataset, method = params.dataset(run.dataset), _method(params, run)
     if not method.shots:
-        return []
+        return [[]]
     train_path = paths.split(run.dataset, "train")
     if method.shots_order == "source":
-        return tables.take(train_path, list(range(method.shots)))
+        return [tables.take(train_path, list(range(method.shots)))]
     labels = sampling.labels_of(train_path, stratify=dataset.labelled)
-    return tables.take(train_path, sampling.first_rows(labels, method.shots))
+    return [
+        tables.take(train_path, sampling.first_rows(labels, method.shots, seed=seed))
+        for seed in params.grid.seeds or [sampling.FIXED_SEED]
+    ]
 
 
 def _answer_tokens(

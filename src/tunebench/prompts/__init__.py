@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from tunebench import results
@@ -26,7 +27,8 @@ class Prompt:
     answer; `answer` is the answer's span in it, all of it if None. `label` is the label's name,
     None for summarization. `begin` is that of `tokenization.MarkedText`. `tokens` is the prompt's
     length, and `cut` whether its text was truncated. `answer_tokens` are reserved for the answer
-    with the template's text around it; they are the same for all prompts of a file.
+    with the template's text around it; they are the same for all prompts of a file. `draw` counts
+    the draws of solved examples.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Prompt:
     tokens: int = 0
     cut: bool = False
     answer_tokens: int = 0
+    draw: int = 0
 
     @property
     def marked_prompt(self) -> MarkedText:
@@ -93,8 +96,10 @@ def summarize(prompts: Sequence[Prompt] | DoesNotFit) -> results.Metrics:
     if isinstance(prompts, DoesNotFit):
         return prompts.metrics()
     tokens = [prompt.tokens for prompt in prompts]
+    draws = 1 + prompts[-1].draw
     return {
-        "rows": len(prompts),
+        "rows": len(prompts) // draws,
+        **({"draws": draws} if draws > 1 else {}),
         "rows_cut": sum(prompt.cut for prompt in prompts),
         "prompt_tokens_mean": round(sum(tokens) / len(tokens), 2),
         "prompt_tokens_max": max(tokens),
@@ -110,7 +115,17 @@ def write(path: Path, prompts: Iterable[Prompt] | DoesNotFit) -> None:
 
 
 def read(path: Path) -> list[Prompt] | DoesNotFit:
-    """Read what `format_prompts` wrote.
+    """Read what `format_prompts` wrote, with the first draw of solved examples.
+
+    Raises:
+        SourceError: if the file is not there, or holds nothing.
+    """
+    draws = read_draws(path)
+    return draws if isinstance(draws, DoesNotFit) else draws[0]
+
+
+def read_draws(path: Path) -> list[list[Prompt]] | DoesNotFit:
+    """Read what `format_prompts` wrote: the same rows with each draw of solved examples.
 
     Raises:
         SourceError: if the file is not there, or holds nothing.
@@ -123,7 +138,8 @@ def read(path: Path) -> list[Prompt] | DoesNotFit:
     for row in rows:
         row["data"] = [(start, end) for start, end in row["data"]]
         row["answer"] = tuple(row["answer"])
-    return [Prompt(**row) for row in rows]
+    draws = groupby((Prompt(**row) for row in rows), key=lambda prompt: prompt.draw)
+    return [list(prompts) for _, prompts in draws]
 
 
 def read_subset(path: Path) -> list[Prompt]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,7 +19,7 @@ from tunebench.report.tables import Row
 
 @dataclass(frozen=True)
 class _Method:
-    """A method's headline metric on each test row, one list per seed."""
+    """A method's headline metric on each test row, one list per seed or draw of examples."""
 
     name: str
     values: list[list[float]]
@@ -69,8 +70,10 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Row]:
     row_ids: dict[Run, list[str]] = {}
 
     def method(name: str, runs: Sequence[Run]) -> _Method | None:
-        values = [_values(run, metric, row_ids) for run in runs]
-        return _Method(name, values) if all(values) else None
+        found = [_values(run, metric, row_ids) for run in runs]
+        return (
+            _Method(name, [values for draws in found for values in draws]) if all(found) else None
+        )
 
     prompting = [method(name, [Run(model, dataset, name)]) for name in grid.prompting]
     prompted = [compared for compared in prompting if compared is not None]
@@ -88,21 +91,32 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Row]:
             yield place | {"train_size": size} | row
 
 
-def _values(run: Run, metric: str, row_ids: dict[Run, list[str]]) -> list[float]:
-    """The run's headline metric on each row; `row_ids` collects the ids of the runs so far."""
-    predictions = results.read_lines(paths.predictions(run))
-    if not predictions:  # it ended without a score
-        return []
-    row_ids[run] = [str(row["id"]) for row in predictions]
-    first = next(iter(row_ids))
-    if row_ids[run] != row_ids[first]:
-        raise EvaluationError(
-            f"{paths.predictions(run)}: is of other test rows than {paths.predictions(first)};"
-            " run `dvc repro`"
-        )
-    if metric == "accuracy":
-        return [float(row["answer"] == row["gold"]) for row in predictions]
-    return [float(row["rouge"][metric]) for row in predictions]
+def _values(run: Run, metric: str, row_ids: dict[Run, list[str]]) -> list[list[float]]:
+    """The headline metric on each row, one list for each draw; empty if there is no score.
+
+    Args:
+        row_ids: collects the ids of the runs so far.
+    """
+    by_draw: defaultdict[int, list[Row]] = defaultdict(list)
+    for row in results.read_lines(paths.predictions(run)):
+        by_draw[row.get("draw", 0)].append(row)
+    for predictions in by_draw.values():
+        row_ids[run] = [str(row["id"]) for row in predictions]
+        first = next(iter(row_ids))
+        if row_ids[run] != row_ids[first]:
+            raise EvaluationError(
+                f"{paths.predictions(run)}: is of other test rows than {paths.predictions(first)};"
+                " run `dvc repro`"
+            )
+    return [
+        [
+            float(row["answer"] == row["gold"])
+            if metric == "accuracy"
+            else float(row["rouge"][metric])
+            for row in predictions
+        ]
+        for predictions in by_draw.values()
+    ]
 
 
 def _pairs(prompted: Sequence[_Method], tuned: Sequence[_Method], metric: str) -> Iterator[Row]:

@@ -17,7 +17,8 @@ NO_LABEL = "(no label)"  # the column of answers that name no label
 def build(params: Params) -> list[Row]:
     """Data of the DVC plot: test rows by gold label and answer, a panel for each method.
 
-    Tuned methods are those of `inference.train_size` and the first seed.
+    Tuned methods are those of `inference.train_size` and the first seed; prompting methods have the
+    first draw of their solved examples.
     """
     return [{"panel": _panel(run, params), **row} for run in _runs(params) for row in _counts(run)]
 
@@ -39,7 +40,8 @@ def _runs(params: Params) -> Iterator[Run]:
 
 
 def _counts(run: Run) -> Iterator[Row]:
-    rows = [(row["gold"], row["answer"]) for row in results.read_lines(paths.predictions(run))]
+    predictions = results.read_lines(paths.predictions(run))
+    rows = [(row["gold"], row["answer"]) for row in predictions if not row.get("draw")]
     labels = {label for pair in rows for label in pair}
     unanswered = NO_LABEL
     while unanswered in labels:  # a data set may have a label of that name

@@ -28,7 +28,10 @@ LATENCIES = (
 
 @dataclass(frozen=True)
 class Record:
-    """One point of the grid; each metric is the mean over `seeds` runs, with its spread."""
+    """One point of the grid; each metric is the mean over `seeds` runs, with its spread.
+
+    The runs of a prompting method are its draws of solved examples.
+    """
 
     model: str
     dataset: str
@@ -97,14 +100,15 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
     price = params.hardware.usd_per_hour
     for method in params.grid.prompting:
         run = Run(model, dataset, method)
-        prompted = results.read(paths.evaluation(run))
+        evaluated = results.read(paths.evaluation(run))
+        draws = list(evaluated.get("draws", {}).values()) or [evaluated]
         yield Record(
-            model, dataset, task, method, NO_ROWS, 0, 1,
-            quality=_quality([prompted]),
+            model, dataset, task, method, NO_ROWS, 0, len(draws),
+            quality=_quality(draws),
             training={},
             inference=_inference(results.read(paths.timing(run)), price),
-            status=_status([prompted]),
-            note=_note([prompted]),
+            status=_status(draws),
+            note=_note(draws),
         )  # fmt: skip
     for method in params.grid.tuning:
         for size in params.grid.train_sizes:
