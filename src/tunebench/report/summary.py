@@ -100,8 +100,8 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
     price = params.hardware.usd_per_hour
     for method in params.grid.prompting:
         run = Run(model, dataset, method)
-        evaluated = results.read(paths.evaluation(run))
-        draws = list(evaluated.get("draws", {}).values()) or [evaluated]
+        prompted = results.read(paths.evaluation(run))
+        draws = list(prompted.get("draws", {}).values()) or [prompted]
         yield Record(
             model, dataset, task, method, NO_ROWS, 0, len(draws),
             quality=_quality(draws),
