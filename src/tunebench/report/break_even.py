@@ -43,11 +43,12 @@ def _row(first: Choice, second: Choice) -> Row:
         "method": first.record.method,
         "other": second.record.method,
         "measured_by": ways.pop() if len(ways) == 1 else throughput.IN_PROCESS,
-        **_cheaper(first, second),
+        **cheaper(first, second),
     }
 
 
-def _cheaper(first: Choice, second: Choice) -> Row:
+def cheaper(first: Choice, second: Choice) -> Row:
+    """Which of two methods costs less for few requests and for many, and from how many on."""
     once = first.bill.once - second.bill.once
     each = (first.bill.per_1k_requests - second.bill.per_1k_requests).times(1 / 1000)
     names = {-1: first.record.method, 1: second.record.method, 0: UNKNOWN}
