@@ -195,7 +195,7 @@ def of_families(draws: int) -> Iterator[Case]:
         found = 0
         for draw in range(max(1, draws // 10)):
             random = np.random.default_rng(draw)
-            values = random.normal(0.4 / math.sqrt(50), 0.1, (1, 50)) * 2
+            values = random.normal(8 * 0.1 / math.sqrt(50), 0.1, (1, 50))
             p = paired.compare(values.tolist(), [[0.0] * 50]).p
             others = random.random(pairs - 1).tolist()
             found += paired.holm([p, *others])[0] < paired.SIGNIFICANCE
