@@ -3,8 +3,8 @@
     python benchmarks/coverage.py
 
 The truth of each case is known, and all intervals, tests and decisions are the project's own
-functions. Prints a table as Markdown, a row for each case with what is asked and what was measured,
-and then one JSON line that holds the same.
+functions. Prints one JSON line, and the same as a Markdown table on standard error as it goes: a row
+for each case, with what is asked and what was measured.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -74,17 +75,19 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=100, help="simulated load tests of each")
     given = parser.parse_args()
     cases = []
-    print("| what | case | asked | measured | |\n|---|---|---|---|---|")
+    note("| what | case | asked | measured | |\n|---|---|---|---|---|")
     for case in every(given.draws, given.searches):
         cases.append(case)
         met = "" if case.met else "missed"
-        print(
-            f"| {case.what} | {case.case} | {case.asked} | {case.measured:.3g} | {met} |",
-            flush=True,
-        )
+        note(f"| {case.what} | {case.case} | {case.asked} | {case.measured:.3g} | {met} |")
     line = {"benchmark": "coverage", "machine": machine(), "draws": given.draws,
             "searches": given.searches, "cases": [asdict(case) for case in cases]}  # fmt: skip
     print(json.dumps(line))
+
+
+def note(text: str) -> None:
+    """A line for people."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def every(draws: int, searches: int) -> Iterator[Case]:
