@@ -3,8 +3,8 @@
     python benchmarks/coverage.py
 
 The truth of each case is known, and all intervals, tests and decisions are the project's own
-functions. Prints one JSON line, and the same as a Markdown table on standard error as it goes: a row
-for each case, with what is asked and what was measured.
+functions. Prints one JSON line, and the same as a Markdown table on standard error as it goes: a
+row for each case, with what is asked and what was measured.
 """
 
 from __future__ import annotations
