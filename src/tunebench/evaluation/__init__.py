@@ -51,9 +51,7 @@ class Answering:
 
     def limited(self, prompts: Sequence[Prompt]) -> Answering:
         """The same with `max_new_tokens`: by default, what the prompts leave for the answer."""
-        options = {key: value for key, value in self.generation.items() if value is not None}
-        limit = {"max_new_tokens": prompts[0].answer_tokens}
-        return replace(self, generation=limit | options)
+        return replace(self, generation=generation.limited(self.generation, prompts))
 
     @property
     def task(self) -> str:

@@ -35,6 +35,12 @@ class Text:
     ended: bool = True
 
 
+def limited(options: Options, prompts: Sequence[Prompt]) -> Options:
+    """GenerationConfig fields with `max_new_tokens`: by default, what the prompts leave for it."""
+    given = {key: value for key, value in options.items() if value is not None}
+    return {"max_new_tokens": prompts[0].answer_tokens} | given
+
+
 def generate(
     model: PreTrainedModel,
     tokenizer: Tokenizer,
@@ -63,7 +69,7 @@ def generate(
     with bar(total=len(prompts), unit="prompt") as progress:
         for indices, written in memory.within_budget(lengths, batch_tokens, work):
             for index, row in zip(indices, written, strict=True):
-                texts[index] = _decode(row, tokenizer, eos_ids)
+                texts[index] = decode(row, tokenizer, eos_ids)
             progress.update(len(indices))
     return texts
 
@@ -193,7 +199,8 @@ def build_config(
     return GenerationConfig(**token_ids | options)
 
 
-def _decode(ids: list[int], tokenizer: Tokenizer, eos_ids: frozenset[int]) -> Text:
+def decode(ids: list[int], tokenizer: Tokenizer, eos_ids: frozenset[int]) -> Text:
+    """The text of generated tokens, up to the first end-of-sequence token."""
     answer = _up_to_end(ids, eos_ids)
     text = answer[:-1] if answer and answer[-1] in eos_ids else answer
     decoded = tokenizer.decode(text, skip_special_tokens=True).strip()
