@@ -43,11 +43,16 @@ TIMED = {
     "latency_p50_s": 0.02,
     "latency_p50_s_low": 0.0195,
     "latency_p50_s_high": 0.0225,
-    "latency_p99_s": 0.03,
+    "latency_p90_s": 0.03,
+    "latency_p99_s_needs": 368,
+    "output_tokens_mean": 2.5,
     "requests_per_s_batch_1": 50.0,
     "requests_per_s_batch_8": 200.0,
+    "requests_per_s_batch_8_low": 100.0,
+    "requests_per_s_batch_8_high": 400.0,
     "load_s": 1.0,
     "peak_memory_bytes": 3000,
+    "peak_memory_above_baseline_bytes": 1000,
 }
 
 MERGED = {
@@ -136,7 +141,12 @@ def test_inference_is_told_for_the_size_that_was_timed(params: Params) -> None:
     for timed in (methods["lora"]["1.0"], methods["zero_shot"]["0"]):
         assert timed["latency_p50_s"] == 0.02
         assert timed["usd_per_1k_requests"] == 0.005  # 0.001 dollars a second, 200 requests in it
+        # the interval of the fastest batch size, whichever has the highest end
+        assert timed["usd_per_1k_requests_low"] == 0.0025
+        assert timed["usd_per_1k_requests_high"] == 0.01
+        assert timed["output_tokens_mean"] == 2.5
         assert timed["inference_peak_memory_bytes"] == 3000
+        assert timed["inference_peak_memory_above_baseline_bytes"] == 1000
     assert "accuracy_stdev" not in methods["zero_shot"]["0"]
 
 
@@ -152,12 +162,15 @@ def test_merged_model_has_a_row_of_its_own(params: Params, tmp_path: Path) -> No
     ]  # fmt: skip
     assert list(zero) == list(attached) == list(merged)
     assert list(merged)[6:] == [
-        "form", "quantization", "latency_p50_s", "latency_p50_s_low", "latency_p50_s_high",
-        "latency_p99_s", "requests_per_s_batch_1", "requests_per_s_batch_8",
-        "requests_per_s_batch_32", "inference_peak_memory_bytes", "usd_per_1k_requests",
-        "answers_that_differ",
+        "form", "quantization", "output_tokens_mean", "latency_p50_s", "latency_p50_s_low",
+        "latency_p50_s_high", "latency_p90_s", "latency_p99_s", "latency_p99_s_needs",
+        "requests_per_s_batch_1", "requests_per_s_batch_8", "requests_per_s_batch_8_low",
+        "requests_per_s_batch_8_high", "requests_per_s_batch_32", "inference_peak_memory_bytes",
+        "inference_peak_memory_above_baseline_bytes", "usd_per_1k_requests",
+        "usd_per_1k_requests_low", "usd_per_1k_requests_high", "answers_that_differ",
     ]  # fmt: skip
     assert (attached["latency_p50_s"], merged["latency_p50_s"]) == (0.02, 0.01)
+    assert (attached["latency_p99_s"], attached["latency_p99_s_needs"]) == (None, 368)
     assert (attached["requests_per_s_batch_32"], merged["requests_per_s_batch_32"]) == (None, 1000)
     assert (attached["answers_that_differ"], merged["answers_that_differ"]) == (None, 0.125)
 
@@ -203,7 +216,8 @@ def test_machine_without_a_price_has_no_dollars(
         return named, "$" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
     merged = "merged_usd_per_1k_requests"
-    assert dollars() == ({"usd_to_train", "usd_per_1k_requests", merged}, True)
+    ends = {f"usd_per_1k_requests_{end}" for end in ("low", "high")}
+    assert dollars() == ({"usd_to_train", "usd_per_1k_requests", merged, *ends}, True)
     valid["hardware"]["usd_per_hour"] = 0.0
     project.write_params(valid)
     assert dollars() == (set(), False)

@@ -6,10 +6,18 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tunebench import metrics
 from tunebench.report.summary import LATENCIES, Record
 
 THROUGHPUT = re.compile(r"(?:merged_)?(requests_per_s_batch_(\d+))")
-LAST = ("inference_peak_memory_bytes", "usd_per_1k_requests", "answers_that_differ")
+LAST = (
+    "inference_peak_memory_bytes",
+    "inference_peak_memory_above_baseline_bytes",
+    "usd_per_1k_requests",
+    *metrics.interval("usd_per_1k_requests"),
+    "answers_that_differ",
+)
+NEEDS = "_needs"  # after the name of a percentile: how many prompts it takes
 
 
 def rows(record: Record, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -18,17 +26,17 @@ def rows(record: Record, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     Args:
         columns: what `columns` returns, so that all rows have the same order.
     """
-    metrics = record.inference
-    if not metrics:
+    timed = record.inference
+    if not timed:
         return
-    form = "attached" if "mergeable" in metrics else ""
-    quantization = metrics.get("quantization", "")
-    attached = {name: metrics.get(name) for name in columns}
+    form = "attached" if "mergeable" in timed else ""
+    quantization = timed.get("quantization", "")
+    attached = {name: timed.get(name) for name in columns}
     yield {"form": form, "quantization": quantization} | attached
-    merged = {name: metrics.get(f"merged_{name}") for name in columns}
-    if metrics.get("merged_out_of_memory"):
+    merged = {name: timed.get(f"merged_{name}") for name in columns}
+    if timed.get("merged_out_of_memory"):
         yield {"form": "merged", "quantization": "", **merged, "note": "out of memory"}
-    elif "merged_latency_p50_s" in metrics:
+    elif "merged_latency_p50_s" in timed:
         yield {"form": "merged", "quantization": ""} | merged
 
 
@@ -36,6 +44,13 @@ def columns(records: Sequence[Record]) -> list[str]:
     """The metrics that any of the records has, with batch sizes in increasing order."""
     names = {name for record in records for name in record.inference}
     sizes = {int(match[2]): match[1] for name in names if (match := THROUGHPUT.fullmatch(name))}
+    rates = [name for size in sorted(sizes) for name in _with_interval(sizes[size])]
     known = {name.removeprefix("merged_") for name in names}
-    ordered = (*LATENCIES, *(sizes[size] for size in sorted(sizes)), *LAST)
+    # a percentile that has too few prompts everywhere has its column all the same
+    known |= {name.removesuffix(NEEDS) for name in known}
+    ordered = ("output_tokens_mean", *LATENCIES, *rates, *LAST)
     return [name for name in ordered if name in known]
+
+
+def _with_interval(name: str) -> tuple[str, ...]:
+    return name, *metrics.interval(name)

@@ -18,12 +18,13 @@ NO_ROWS = "0"  # the train size of a prompting method
 OPTIMISTIC = "optimistic"  # a score on the rows that chose the epoch
 
 _MEDIANS = ("latency_p50_s", "time_to_first_token_p50_s", "time_per_output_token_p50_s")
-# latencies in the tables, medians with their intervals
+_TAILS = ("latency_p90_s", "latency_p99_s")
+# latencies in the tables with their intervals; of the tails, or how many prompts these need
 LATENCIES = (
     *(name for median in _MEDIANS for name in (median, *metrics.interval(median))),
-    "latency_p90_s",
-    "latency_p99_s",
+    *(name for tail in _TAILS for name in (tail, *metrics.interval(tail), f"{tail}_needs")),
 )
+_MEMORY = ("peak_memory_bytes", "peak_memory_above_baseline_bytes", "reserved_memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -206,14 +207,43 @@ def _inference(timed: results.Metrics, price: float) -> dict[str, Any]:
 def _form_metrics(timed: results.Metrics, prefix: str, price: float) -> dict[str, Any]:
     """Metrics of the model with its adapter attached, or of the merged one."""
     throughput = {name: timed[name] for name in timed if name.startswith(f"{prefix}requests_per_s")}
-    peak = {f"{prefix}inference_peak_memory_bytes": timed.get(f"{prefix}peak_memory_bytes")}
-    best = max(throughput.values(), default=0)  # empty if the first batch size ran out of memory
-    usd = prices.usd_per_1k_requests(best, price) if best else 0
+    memory = {
+        f"{prefix}inference_{name}": timed[prefix + name]
+        for name in _MEMORY
+        if prefix + name in timed
+    }
     return {
-        **{prefix + name: timed[prefix + name] for name in LATENCIES if prefix + name in timed},
+        **{
+            prefix + name: timed[prefix + name]
+            for name in ("output_tokens_mean", *LATENCIES)
+            if prefix + name in timed
+        },
         **throughput,
-        **{name: value for name, value in peak.items() if value is not None},
-        **_priced(f"{prefix}usd_per_1k_requests", usd),
+        **memory,
+        **_price(throughput, prefix, price),
+    }
+
+
+def _price(throughput: dict[str, float], prefix: str, price: float) -> dict[str, float]:
+    """The price of a thousand requests at the fastest batch size, with that rate's interval.
+
+    Empty if the first batch size ran out of memory.
+    """
+    sizes = [name for name in throughput if name.rpartition("_")[2].isdecimal()]
+    if not sizes:
+        return {}
+    fastest = max(sizes, key=throughput.__getitem__)
+    cost = f"{prefix}usd_per_1k_requests"
+    low, high = metrics.interval(cost)
+    slow_end, fast_end = metrics.interval(fastest)
+    rates = {cost: fastest, low: fast_end, high: slow_end}
+    return {
+        column: usd
+        for name, rate in rates.items()
+        if rate in throughput
+        for column, usd in _priced(
+            name, prices.usd_per_1k_requests(throughput[rate], price)
+        ).items()
     }
 
 
