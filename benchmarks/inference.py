@@ -80,7 +80,10 @@ def measure(model: Any, tokenizer: Any, prompts: Sequence[Prompt], given: Any) -
         ids = tokenizer(prompt.prompt, add_special_tokens=prompt.begin)["input_ids"]
         return str(tokenizer.decode(generate(ids), skip_special_tokens=True))
 
-    around = replace(timed_model, write=lambda batch: [generate(list(ids)) for ids in batch])
+    assert timed_model.writing
+    around = replace(
+        timed_model.writing, write=lambda batch: [generate(list(ids)) for ids in batch]
+    )
     sides: dict[str, Callable[[Prompt], Any]] = {
         "bare_generate": bare,
         "harness": timed_model.single,
@@ -100,7 +103,8 @@ def measure(model: Any, tokenizer: Any, prompts: Sequence[Prompt], given: Any) -
                         seconds[side].append(taken)
                 told.append(answers["harness"].latency)
                 # ours is cut at an end of text, behind which both go on
-                same += answers["bare_generate"].startswith(answers["harness"].answer)
+                text = answers["harness"].answer.text
+                same += answers["bare_generate"].strip().startswith(text)
     medians = {side: statistics.median(values) for side, values in seconds.items()}
     return {
         "new_tokens": given.new_tokens,

@@ -31,7 +31,7 @@ VALIDATION_ROWS = 2
 MAX_LENGTH = 960  # 20 posts, one of each class, do not fit in it, as they do not in the study's
 PACKING_LENGTH = 128
 NEW_TOKENS = 4
-INFERENCE = {"prompts": 1, "warmup": 1, "repeats": 1, "batch_sizes": [1], "new_tokens": 2}
+INFERENCE = {"prompts": 1, "warmup": 1, "repeats": 1, "batch_sizes": [1]}
 # the first tuned method alone, behind a server that needs neither vLLM nor a GPU
 SERVER = {"command": f"{sys.executable} {ROOT}/tests/openai_server.py {{port}} --model {{model}}"}
 LOAD = {

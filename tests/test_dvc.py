@@ -54,7 +54,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     params["evaluation"]["forgetting"] = {"dataset": "reviews", "rows": 6}
     params["training"] |= {"max_steps": 3, "logging_steps": 1, "save_strategy": "no"}
-    params["inference"] |= {"train_size": 8, "prompts": 2, "warmup": 1, "new_tokens": 2}
+    params["inference"] |= {"train_size": 8, "prompts": 2, "warmup": 1}
     params["inference"] |= {"repeats": 1, "batch_sizes": [1]}
     yaml().dump(params, folder / "params.yaml")
     git(folder, "init", "--quiet")

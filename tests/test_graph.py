@@ -52,7 +52,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
     ),
     "time_inference": (
         {
-            paths.TIMING,
+            paths.timing_settings("reviews"),
             paths.adapter(TUNED),
             paths.pin("tiny"),
             paths.test_prompts(TUNED),
@@ -84,7 +84,12 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
         },
     ),
     "time_prompting": (
-        {paths.TIMING, paths.pin("tiny"), paths.test_prompts(PROMPTED), paths.card("reviews")},
+        {
+            paths.timing_settings("reviews"),
+            paths.pin("tiny"),
+            paths.test_prompts(PROMPTED),
+            paths.card("reviews"),
+        },
         {paths.timing(PROMPTED), paths.timing_provenance(PROMPTED).parent},
     ),
     "load_test_prompting": (

@@ -144,28 +144,17 @@ def test_no_rows_is_an_error() -> None:
         statistics.over_seeds([0.1, 0.2], [(0.0, 0.3)])
 
 
-def test_median_has_the_interval_of_subjects_not_of_measurements() -> None:
-    random = np.random.default_rng(5)
-    subjects = random.normal(10, 2, size=40)
-    once = statistics.of_median([subjects])
-    thrice = statistics.of_median([subjects] * 3)
-    assert thrice == once
-    low, high = once
-    assert low < np.median(subjects) < high
-    # the order statistics between which the median lies in 96% of the cases: 14 to 27 of 40
-    ranked = np.sort(subjects)
-    assert ranked[12] <= low <= ranked[15]
-    assert ranked[24] <= high <= ranked[27]
-
-
-@pytest.mark.parametrize("rounds", [[], [[]], [[1.0, 2.0], [1.0]]])
-def test_median_of_nothing_or_of_uneven_rounds_has_none(rounds: list[list[float]]) -> None:
-    with pytest.raises(ValueError, match=r"no values|inhomogeneous"):
-        statistics.of_median(rounds)
-
-
-def test_median_of_one_is_a_point() -> None:
-    assert statistics.of_median([[3.0], [5.0]]) == (4.0, 4.0)
+def test_geometric_mean_has_the_interval_of_its_logarithms() -> None:
+    mean, interval = statistics.of_geometric_mean([2.0, 4.0, 8.0])
+    assert mean == pytest.approx(4)
+    # 4.303 standard errors, of a standard deviation of log 2
+    factor = 2 ** (4.303 / np.sqrt(3))
+    assert interval == pytest.approx((4 / factor, 4 * factor), rel=1e-3)
+    assert statistics.of_geometric_mean([3.0]) == (pytest.approx(3), None)
+    drawn = np.random.default_rng(5).lognormal(1, 0.3, size=(4000, 3))
+    intervals = [statistics.of_geometric_mean(row.tolist())[1] for row in drawn]
+    held = [interval and interval[0] <= np.exp(1) <= interval[1] for interval in intervals]
+    assert 0.94 <= np.mean(held) <= 0.96
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.9, 0.95, 0.99])

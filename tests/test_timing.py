@@ -1,7 +1,5 @@
 """Timings have their unit in the name and are positive; each form of a model has its own."""
 
-import copy
-import gc
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,25 +8,34 @@ from typing import Any
 import pytest
 
 from tunebench import models, timing
+from tunebench.answering.generation import Text
 from tunebench.config.inference import Timing
 from tunebench.config.schema import PeftMethod, PromptingMethod
-from tunebench.errors import EvaluationError
-from tunebench.prompts import Prompt, encoding
-from tunebench.timing import clock, rounds
-from tunebench.timing.requests import RequestTimes, TimedModel
+from tunebench.models import memory
+from tunebench.prompts import Prompt
+from tunebench.timing import batches, rounds
+from tunebench.timing.writing import RequestTimes
 
 MakePrompts = Callable[..., list[Prompt]]
 ASKED = PromptingMethod(kind="prompting")
 SETTINGS = Timing(prompts=3, warmup=1, repeats=2, batch_sizes=[1, 2], new_tokens=3)
 LABELS = ["positive", "negative"]
-PERCENTILES = {
-    f"{name}_{end}"
-    for name in ("latency", "time_to_first_token", "time_per_output_token")
-    for end in ("p50_s", "p50_s_low", "p50_s_high", "p90_s", "p99_s")
+
+
+def percentiles(*names: str) -> set[str]:
+    """Of three prompts: a median without an interval, and how many prompts more would take."""
+    return {f"{name}_{end}" for name in names for end in ("p50_s", "p90_s_needs", "p99_s_needs")}
+
+
+OF_TOKENS = ("time_to_first_token", "time_per_output_token")
+PERCENTILES = percentiles("latency", *OF_TOKENS)
+REQUESTS = {f"requests_per_s_batch_{size}{end}" for size in (1, 2) for end in ("", "_low", "_high")}
+TOKENS = {"tokens_per_s_batch_1", "tokens_per_s_batch_2", "output_tokens_mean"}
+MEMORY = {
+    f"peak_memory_{name}{end}"
+    for name in ("bytes", "above_baseline_bytes")
+    for end in ("", "_batch_2")
 }
-REQUESTS = {"requests_per_s_batch_1", "requests_per_s_batch_2"}
-TOKENS = {"tokens_per_s_batch_1", "tokens_per_s_batch_2"}
-MEMORY = {"peak_memory_bytes", "peak_memory_bytes_batch_2"}
 WARMUP = {"warmup_requests", "warmup_steady"}
 
 
@@ -45,14 +52,26 @@ def test_what_is_measured(
     steady = measured.pop("warmup_steady")
     assert isinstance(steady, bool)
     assert all(value > 0 for value in measured.values())
-    for name in ("latency", "time_to_first_token", "time_per_output_token"):
-        low, middle, high, p90, p99 = (
-            measured[f"{name}_{end}"]
-            for end in ("p50_s_low", "p50_s", "p50_s_high", "p90_s", "p99_s")
-        )
-        assert low <= middle <= high <= p99
-        assert middle <= p90 <= p99
-    assert measured["peak_memory_bytes"] > 1e6
+    assert (measured["latency_p90_s_needs"], measured["latency_p99_s_needs"]) == (36, 368)
+    for size in (1, 2):
+        rate = f"requests_per_s_batch_{size}"
+        assert measured[f"{rate}_low"] < measured[rate] < measured[f"{rate}_high"]
+    assert measured["peak_memory_bytes"] > measured["peak_memory_above_baseline_bytes"]
+    if not labels:
+        assert measured["output_tokens_mean"] == 3
+        for size in (1, 2):
+            rates = [measured[f"{what}_per_s_batch_{size}"] for what in ("tokens", "requests")]
+            assert rates[0] == pytest.approx(3 * rates[1], rel=1e-3)
+
+
+def test_label_alone_is_timed_without_tokens(tiny: models.Base, make_prompts: MakePrompts) -> None:
+    settings = SETTINGS.model_copy(update={"new_tokens": None})
+    measured = timing.time_inference(
+        tiny, ASKED, make_prompts(5), settings, labels=LABELS, trained=None
+    )
+    assert {name for name in measured if name.endswith(("_s", "_needs")) or "tokens" in name} == {
+        "load_s", *percentiles("latency")
+    }  # fmt: skip
 
 
 def tuned(base: models.Base, method: PeftMethod, folder: Path) -> Path:
@@ -87,10 +106,11 @@ def test_merged_model_is_timed_too(
     )
     assert measured.get("quantization") == named
     of_merged = {name.removeprefix("merged_") for name in measured if name.startswith("merged_")}
-    assert of_merged == PERCENTILES | REQUESTS | TOKENS | WARMUP | {"answers_that_differ"}
+    assert of_merged == PERCENTILES | REQUESTS | TOKENS | MEMORY | WARMUP | {"answers_that_differ"}
     assert measured["mergeable"] is True
     assert measured["merge_s"] > 0
     assert measured["merged_answers_that_differ"] == 0
+    assert measured["merged_peak_memory_above_baseline_bytes"] > 0
 
 
 def test_answers_that_differ_are_counted(
@@ -145,65 +165,25 @@ def test_memory_that_ends_with_merged_weights_leaves_the_rest(
     assert measured["latency_p50_s"] > 0
 
 
-# requests and their tokens ----------------------------------------------------------------------
-
-
-def subject_of(model: Any, tokenizer: Any, prompts: Sequence[Prompt], tokens: int) -> TimedModel:
-    return TimedModel.of(model, tokenizer, prompts, labels=[], new_tokens=tokens)
-
-
-def test_each_token_is_timed_whatever_writes_it(
-    answering: Any, tokenizer: Any, make_prompts: MakePrompts
+def test_no_share_of_sampled_answers_differs(
+    tiny: models.Base, make_prompts: MakePrompts, tmp_path: Path
 ) -> None:
-    prompts = make_prompts(3)
-    subject = subject_of(answering, tokenizer, prompts, 6)
-    for prompt in prompts:
-        single = subject.single(prompt)
-        assert len(subject.clock.moments) == 6
-        assert sorted(subject.clock.moments) == subject.clock.moments
-        assert single.time_per_output_token is not None
-        assert 0 < single.time_to_first_token < single.latency
-        written = single.time_to_first_token + 5 * single.time_per_output_token
-        assert written <= single.latency
-    assert not answering.get_output_embeddings()._forward_hooks
-
-
-def test_other_architectures_are_timed_too(
-    architecture: tuple[str, Any], tokenizer: Any, make_prompts: MakePrompts
-) -> None:
-    _, model = architecture
-    prompts = make_prompts(3)
-    subject = subject_of(model, tokenizer, prompts, 4)
-    assert len(subject.batch(prompts)) == 3
-    subject.single(prompts[0])
-    assert len(subject.clock.moments) == 4
-
-
-def test_text_goes_on_behind_its_end(model: Any, tokenizer: Any, make_prompts: MakePrompts) -> None:
-    prompts = make_prompts(2)
-    subject = subject_of(model, tokenizer, prompts, 8)
-    (ids,) = subject.write(encoding.contexts(tokenizer, prompts[:1]))
-    ending = copy.deepcopy(tokenizer)
-    ending.eos_token = tokenizer.convert_ids_to_tokens(ids[2])
-    ended = subject_of(model, ending, prompts, 8)
-    assert ids[2] in ended.eos_ids
-    answer = ended.single(prompts[0]).answer
-    assert len(ended.clock.moments) == 8
-    assert answer == tokenizer.decode(ids[: ids.index(ids[2])], skip_special_tokens=True)
-    assert answer != subject.single(prompts[0]).answer
-
-
-def test_tokens_that_cannot_be_told_apart_are_an_error(
-    model: Any, tokenizer: Any, make_prompts: MakePrompts
-) -> None:
-    prompts = make_prompts(2)
-    subject = subject_of(model, tokenizer, prompts, 3)
-    subject.clock._layer = model.model.layers  # which is a list, and never called
-    with pytest.raises(EvaluationError, match="ran 0 times for 3 tokens"):
-        subject.single(prompts[0])
+    method = PeftMethod(
+        kind="peft", adapter={"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
+    )
+    measured = timing.time_inference(
+        tiny, method, make_prompts(3), SETTINGS.model_copy(update={"new_tokens": None}), labels=[],
+        trained=tuned(tiny, method, tmp_path), generation={"do_sample": True, "max_new_tokens": 4},
+    )  # fmt: skip
+    assert measured["merged_latency_p50_s"] > 0
+    assert measured["merged_output_tokens_mean"] <= 4
+    assert "merged_answers_that_differ" not in measured
 
 
 # rounds -----------------------------------------------------------------------------------------
+
+
+PHASE = memory.Phase(None)
 
 
 class Fake:
@@ -217,11 +197,11 @@ class Fake:
 
     def single(self, prompt: Prompt) -> RequestTimes:
         self.asked.append(prompt.id)
-        return RequestTimes(1.0, 0.5, 0.1, prompt.id)
+        return RequestTimes(1.0, Text(prompt.id, 2), 0.5, 0.1)
 
-    def batch(self, prompts: Sequence[Prompt]) -> list[str]:
+    def batch(self, prompts: Sequence[Prompt]) -> list[Text]:
         self.sizes.append(len(prompts))
-        return [prompt.id for prompt in prompts]
+        return [Text(prompt.id, 2) for prompt in prompts]
 
 
 @pytest.fixture
@@ -233,23 +213,21 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
         found = work()
         return made.seconds(made.sizes[-1]), found
 
-    monkeypatch.setattr(rounds, "timed", timed)
+    monkeypatch.setattr(batches, "timed", timed)
     return made
 
 
 def rates(fake: Any, drawn: list[Prompt], **given: Any) -> dict[str, Any]:
-    found = rounds.measure(fake, drawn, Timing(**{"prompts": 4, "new_tokens": 2} | given))
+    found = rounds.measure(fake, drawn, Timing(**{"prompts": 4} | given), PHASE)
     return {name: value for name, value in found.metrics.items() if "_batch_" in name}
 
 
 def test_batches_grow_until_more_brings_nothing(fake: Fake, make_prompts: MakePrompts) -> None:
     found = rates(fake, make_prompts(10))
-    assert {name: value for name, value in found.items() if name.startswith("requests")} == {
-        "requests_per_s_batch_1": 1,
-        "requests_per_s_batch_4": 4,
-        "requests_per_s_batch_16": 16,
-        "requests_per_s_batch_64": 16,
-    }
+    for size, rate in ((1, 1), (4, 4), (16, 16), (64, 16)):
+        for end in ("", "_low", "_high"):  # all rounds take as long
+            assert found[f"requests_per_s_batch_{size}{end}"] == rate
+    assert not [name for name in found if "batch_256" in name]
     assert found["tokens_per_s_batch_16"] == 32
     # one that is not counted, and three rounds
     assert fake.sizes == [4] * 4 + [16] * 4 + [64] * 4
@@ -288,17 +266,17 @@ def test_each_round_has_its_own_order_always_the_same(
     fake: Fake, make_prompts: MakePrompts
 ) -> None:
     prompts = make_prompts(8)
-    settings = Timing(prompts=8, repeats=3, batch_sizes=[1], new_tokens=2)
-    first = rounds.measure(fake, prompts, settings)  # type: ignore[arg-type]
+    settings = Timing(prompts=8, repeats=3, batch_sizes=[1])
+    first = rounds.measure(fake, prompts, settings, PHASE)  # type: ignore[arg-type]
     warm, *orders = [fake.asked[:-24], fake.asked[-24:-16], fake.asked[-16:-8], fake.asked[-8:]]
-    assert len(warm) == first.metrics["warmup_requests"] == 6
+    assert len(warm) == first.metrics["warmup_requests"] == 12
     assert {tuple(sorted(order)) for order in orders} == {
         tuple(sorted(prompt.id for prompt in prompts))
     }
     assert len(set(map(tuple, orders))) == 3
     assert first.answers == [prompt.id for prompt in prompts]
     again = Fake()
-    rounds.measure(again, prompts, settings)  # type: ignore[arg-type]
+    rounds.measure(again, prompts, settings, PHASE)  # type: ignore[arg-type]
     assert again.asked == fake.asked
 
 
@@ -307,7 +285,7 @@ def test_prompts_are_drawn_from_all_test_prompts(
 ) -> None:
     seen: list[list[Prompt]] = []
 
-    def look(_: Any, prompts: list[Prompt], settings: Timing) -> Any:
+    def look(_: Any, prompts: list[Prompt], settings: Timing, __: Any) -> Any:
         seen.append(prompts[: settings.prompts])
         return rounds.Measurement({}, [""])
 
@@ -319,38 +297,38 @@ def test_prompts_are_drawn_from_all_test_prompts(
     assert seen[0] != prompts[:3]
 
 
-# the clock --------------------------------------------------------------------------------------
+# percentiles ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("seconds", "least", "expected"),
-    [
-        ([1.0] * 40, 2, (6, True, 1.0)),
-        ([1.0] * 40, 10, (12, True, 1.0)),
-        ([9.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 1, (12, True, 1.0)),
-        ([1.0, 9.0, 1.0, 1.0, 1.0, 9.0], 1, (6, True, 1.0)),
-        ([2.0 ** -(index // 3) for index in range(90)], 1, (30, False, 2.0**-9)),
-        ([2.0 ** -(index // 3) for index in range(90)], 40, (42, False, 2.0**-13)),
-    ],
-)
-def test_warm_up_ends_when_requests_are_steady(
-    seconds: list[float], least: int, expected: tuple[int, bool, float]
-) -> None:
-    left = iter(seconds)
+def measured_of(count: int, make_prompts: MakePrompts, repeats: int = 3) -> dict[str, Any]:
+    """Metrics of requests whose latency is their prompt's number, twice that in the last round."""
 
-    def window() -> list[float]:
-        return [next(left) for _ in range(3)]
+    class Numbered(Fake):
+        def single(self, prompt: Prompt) -> RequestTimes:
+            self.asked.append(prompt.id)
+            slow = len(self.asked) > 12 + (repeats - 1) * count  # after a warm-up of 12
+            return RequestTimes(numbers[prompt.id] * (2 if slow else 1), Text("", 1), 0.5)
 
-    assert clock.warm_up(window, least) == expected
+    prompts = make_prompts(count)
+    numbers = {prompt.id: float(index + 1) for index, prompt in enumerate(prompts)}
+    settings = Timing(prompts=count, repeats=repeats, batch_sizes=[1])
+    return rounds.measure(Numbered(), prompts, settings, PHASE).metrics  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_garbage_is_collected_again_afterwards(enabled: bool) -> None:
-    (gc.enable if enabled else gc.disable)()
-    try:
-        with pytest.raises(KeyError), clock.garbage_collection_off():
-            assert not gc.isenabled()
-            raise KeyError
-        assert gc.isenabled() is enabled
-    finally:
-        gc.enable()
+def test_percentile_is_given_where_the_prompts_carry_it(make_prompts: MakePrompts) -> None:
+    few = measured_of(5, make_prompts)
+    assert few["latency_p50_s"] == 3
+    assert "latency_p50_s_low" not in few
+    some = measured_of(40, make_prompts)
+    assert some["latency_p50_s"] == 20.5
+    # the order statistics between which a median of 40 lies in 95% of the cases
+    assert (some["latency_p50_s_low"], some["latency_p50_s_high"]) == (14, 27)
+    assert some["latency_p90_s"] == pytest.approx(36.1)
+    assert some["latency_p90_s_low"] < 36.1 < some["latency_p90_s_high"] <= 40
+    assert "latency_p90_s_needs" not in some
+    assert "latency_p99_s" not in some
+    assert some["latency_p99_s_needs"] == 368
+    assert not [name for name in some if name.startswith("time_per_output_token")]
+    many = measured_of(368, make_prompts)
+    assert many["latency_p99_s_low"] < many["latency_p99_s"] < many["latency_p99_s_high"]
+    assert not [name for name in many if name.endswith("_needs")]

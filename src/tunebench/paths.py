@@ -20,7 +20,6 @@ PUBLISHED = CHECK / "published.json"
 COST = CHECK / "cost.json"
 FORGETTING_TEXT = DATA / "forgetting_text.jsonl"
 FORGETTING_CARD = DATA / "forgetting_text.json"
-TIMING = CHECK / "timing.json"
 SERVING = CHECK / "serving.json"
 VIRTUAL_TOKENS = CHECK / "virtual_tokens.json"
 FINGERPRINTS = DATA / "fingerprints.json"
@@ -100,6 +99,11 @@ def _of(kind: Path, run: Run, suffix: str) -> Path:
 def check(name: str) -> Path:
     """Source and fingerprint of one data set or model, by the stage `check`."""
     return CHECK / f"{name}.json"
+
+
+def timing_settings(dataset: str) -> Path:
+    """What the timings of one data set depend on in params.yaml, by the stage `check`."""
+    return CHECK / "timing" / f"{dataset}.json"
 
 
 def raw(dataset: str) -> Path:

@@ -1,6 +1,7 @@
 """params.yaml, validated: `load` returns it as frozen objects or reports every fault.
 
 - `schema`, `data`, `inference`: the sections
+- `timed`: how requests are answered while they are timed
 - `reference`: `docs/params.md`, generated from them
 - `base`, `options`, `quantization`, `types`: the types of values
 - `references`, `combinations`: names that must exist, settings that exclude each other

@@ -24,7 +24,7 @@ class Timing(Settings):
     train_size: TrainSize | None = None
     """The runs of this one of `grid.train_sizes` are timed and load-tested."""
     prompts: Count = 16
-    """How many test prompts are asked, one at a time."""
+    """How many test prompts are asked, one at a time. p90 needs 36 of them, p99 needs 368."""
     warmup: Count = 2
     """At least so many requests are made before the first that counts."""
     repeats: Count = 3
@@ -32,8 +32,9 @@ class Timing(Settings):
     batch_sizes: Annotated[list[Count], Field(min_length=1)] | None = None
     """Batch sizes of the throughput; left out: 1, 4, 16, … until throughput rises by less than 5%
     or memory runs out."""
-    new_tokens: Count = 32
-    """How many tokens each request writes, always that many."""
+    new_tokens: Count | None = None
+    """Left out, a text is timed as it is evaluated, up to its own end, and a label that is scored
+    writes no tokens. A number: each request writes exactly so many, to compare hardware."""
 
 
 class Server(Settings):

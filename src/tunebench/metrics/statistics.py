@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, hypot, log, sqrt
+from math import ceil, exp, hypot, log, sqrt
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -109,26 +109,17 @@ def needed_for_quantile(fraction: float) -> int:
     return ceil(log(TAIL) / log(max(fraction, 1 - fraction)))
 
 
-def of_median(rounds: Sequence[Sequence[float]]) -> Interval:
-    """The interval of the median of all values, if each subject is measured in every round.
+def of_geometric_mean(values: Sequence[float]) -> tuple[float, Interval | None]:
+    """The geometric mean of positive values, and its interval by Student's t of their logarithms.
 
-    Subjects are resampled with all their rounds (cluster bootstrap): repeated measurements of one
-    prompt are not independent.
-
-    Args:
-        rounds: each has the values of the same subjects, in the same order.
-
-    Raises:
-        ValueError: if there are no values, or rounds differ in their number of subjects.
+    One value has no interval.
     """
-    import numpy as np
-
-    values = np.array(rounds, dtype=np.float64)  # rounds × subjects
-    if not values.size:
-        raise ValueError("no values to draw from")
-    count = values.shape[1]
-    drawn = np.random.default_rng(SEED).integers(count, size=(DRAWS, count))
-    return middle(np.median(values.T[drawn].reshape(DRAWS, -1), axis=1))
+    logs = [log(value) for value in values]
+    middle = fmean(logs)
+    if len(logs) == 1:
+        return exp(middle), None
+    half = t_quantile(len(logs) - 1) * stdev(logs) / sqrt(len(logs))
+    return exp(middle), (exp(middle - half), exp(middle + half))
 
 
 def over_seeds(means: Sequence[float], intervals: Sequence[Interval]) -> Interval:

@@ -7,7 +7,7 @@ import gc
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -75,6 +75,10 @@ class Phase:
         release()
         _trim()
         return cls(_used_bytes() if reset_peak() else None)
+
+    def renewed(self) -> Phase:
+        """A new peak above the same baseline, as of the requests to a model that is loaded now."""
+        return replace(Phase.start(), baseline=self.baseline)
 
     def metrics(self) -> results.Metrics:
         """Its peak so far, and how far that is above its baseline.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from math import inf
+from math import log
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WINDOW = 3  # requests
-STEADY = 0.05
+MAX_CHANGE = 0.05
+SIGNIFICANCE = 0.05
+MIN_CHANGES = 5  # of fewer, no signed-rank test is that significant
+MAX_EXACT = 50  # beyond, the normal distribution is near enough, and 1000 would take seconds
 # a device that is not steady by then is shared or throttled: `warmup_steady` is false
 MAX_WARMUP_REQUESTS = 30
 
@@ -37,8 +40,35 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     return now() - started, result
 
 
+def is_steady(earlier: Sequence[Sequence[float]], later: Sequence[Sequence[float]]) -> bool:
+    """Whether requests are shown to take as long later as earlier, to within 5%.
+
+    Noise alone does not show it: two one-sided signed-rank tests (Schuirmann 1987; Wilcoxon 1945)
+    have to rule out, at 5% each, that the typical request became more than 5% faster or slower. It
+    takes five requests. `benchmarks/steadiness.py` simulates how often it is right.
+
+    Args:
+        earlier: seconds of windows of the same requests, in the same order in each.
+        later: as many windows.
+    """
+    from scipy.stats import wilcoxon
+
+    changes = [
+        log(after / before)
+        for windows in zip(earlier, later, strict=True)
+        for before, after in zip(*windows, strict=False)  # a server may fail a request
+    ]
+    if len(changes) < MIN_CHANGES:
+        return False
+    limit = log(1 + MAX_CHANGE)
+    method = "exact" if len(changes) <= MAX_EXACT else "approx"
+    faster = wilcoxon([change + limit for change in changes], alternative="greater", method=method)
+    slower = wilcoxon([change - limit for change in changes], alternative="less", method=method)
+    return bool(max(faster.pvalue, slower.pvalue) <= SIGNIFICANCE)
+
+
 def warm_up(window: Callable[[], Sequence[float]], minimum: int = 0) -> tuple[int, bool, float]:
-    """Send windows of requests until the medians of two in a row are within 5% of each other.
+    """Send windows of requests until the last ones are as fast as as many before (`is_steady`).
 
     Args:
         window: sends the same few requests each time, and returns the seconds of each.
@@ -47,14 +77,20 @@ def warm_up(window: Callable[[], Sequence[float]], minimum: int = 0) -> tuple[in
     Returns:
         how many requests were sent, whether they became steady, and the last window's median (s).
     """
-    previous, sent = inf, 0
+    windows: list[Sequence[float]] = []
     while True:
-        seconds = window()
-        sent, current = sent + len(seconds), median(seconds)
-        steady = abs(current - previous) <= STEADY * previous if previous < inf else False
+        windows.append(window())
+        sent, steady = sum(map(len, windows)), _ended_steady(windows)
         if sent >= minimum and (steady or sent >= MAX_WARMUP_REQUESTS):
-            return sent, steady, current
-        previous = current
+            return sent, steady, median(windows[-1])
+
+
+def _ended_steady(windows: Sequence[Sequence[float]]) -> bool:
+    """Whether the last one, two, … windows are as fast as as many before them."""
+    return any(
+        is_steady(windows[-2 * count : -count], windows[-count:])
+        for count in range(1, len(windows) // 2 + 1)
+    )
 
 
 @contextmanager

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import cycle, islice
-from statistics import median
+from statistics import fmean, median
 
 from tunebench import metrics, results
 from tunebench.config.inference import Timing
@@ -15,13 +13,12 @@ from tunebench.metrics import statistics
 from tunebench.models import memory
 from tunebench.progress import bar
 from tunebench.prompts import Prompt
-from tunebench.timing.clock import WINDOW, timed, warm_up
-from tunebench.timing.requests import RequestTimes, TimedModel
+from tunebench.timing.batches import throughput
+from tunebench.timing.clock import WINDOW, is_steady, warm_up
+from tunebench.timing.requests import TimedModel
+from tunebench.timing.writing import RequestTimes
 
-PERCENTS = (50, 90, 99)
-# batch sizes grow by this factor until throughput increases by less than this fraction
-GROWTH = 4
-MIN_INCREASE = 0.05
+TAILS = (90, 99)  # percentiles beside the median, in per cent
 
 
 @dataclass(frozen=True)
@@ -29,44 +26,47 @@ class Measurement:
     """Metrics of one model, and its answer to each prompt of the single requests."""
 
     metrics: results.Metrics
-    answers: list[Hashable]
+    answers: list[str]
 
 
-def measure(model: TimedModel, prompts: Sequence[Prompt], settings: Timing) -> Measurement:
+def measure(
+    model: TimedModel, prompts: Sequence[Prompt], settings: Timing, phase: memory.Phase
+) -> Measurement:
     """Percentiles of latency (s), time to and per token (s), throughput by batch size, memory.
 
     Args:
         prompts: in random order. The first `settings.prompts` are sent one by one; larger batches
             take more of them, and start over at the end.
+        phase: since before the model was loaded; memory is measured above its baseline.
     """
     chosen = prompts[: settings.prompts]
 
     def window() -> list[float]:
         return [model.single(chosen[number % len(chosen)]).latency for number in range(WINDOW)]
 
+    used = phase.renewed()
     count, steady, _ = warm_up(window, settings.warmup)
-    memory.reset_peak()
     rounds = list(_rounds(model, chosen, settings.repeats))
-    peak = memory.peak_bytes()
+    peak = used.metrics()
     latencies = [[single.latency for single in singles] for singles in rounds]
-    to_first_token = [[single.time_to_first_token for single in singles] for singles in rounds]
-    per_token = [
-        [gap for single in singles if (gap := single.time_per_output_token) is not None]
-        for singles in rounds
-    ]
-    figures = {
-        **_percentiles("latency", latencies),
-        **_percentiles("time_to_first_token", to_first_token),
-        **_percentiles("time_per_output_token", per_token),
-        **_throughput(model, prompts, settings, latencies),
+    if len(rounds) > 1:  # the requests that count say more than those before
+        half = len(rounds) // 2
+        steady = is_steady(latencies[:half], latencies[-half:])
+    figures: results.Metrics = {
+        **percentiles("latency", latencies),
+        **percentiles("time_to_first_token", _known(rounds, "time_to_first_token")),
+        **percentiles("time_per_output_token", _known(rounds, "time_per_output_token")),
+        **_tokens(model, rounds),
+        **throughput(model, prompts, settings, rounds, phase),
     }
     return Measurement(
         {
             name: results.rounded(value, 4) if isinstance(value, float) else value
             for name, value in figures.items()
         }
-        | {"peak_memory_bytes": peak, "warmup_requests": count, "warmup_steady": steady},
-        [single.answer for single in rounds[0]],
+        | peak
+        | {"warmup_requests": count, "warmup_steady": steady},
+        [single.answer.text for single in rounds[0]],
     )
 
 
@@ -84,68 +84,43 @@ def _rounds(
             yield [singles[index] for index in range(len(prompts))]
 
 
-def _throughput(
-    model: TimedModel,
-    prompts: Sequence[Prompt],
-    settings: Timing,
-    latencies: Sequence[Sequence[float]],
-) -> dict[str, float]:
-    """Requests and tokens per second by batch size, and the size at which memory ran out.
+def _known(rounds: Sequence[Sequence[RequestTimes]], what: str) -> list[list[float]]:
+    """Seconds of the requests that have them, by round; none if a round has none."""
+    known = [
+        [seconds for single in singles if (seconds := getattr(single, what)) is not None]
+        for singles in rounds
+    ]
+    return known if all(known) else []
 
-    Each is the median of the rounds. Batch size 1 is taken from the single requests; peak memory is
-    measured for the other sizes.
+
+def _tokens(model: TimedModel, rounds: Sequence[Sequence[RequestTimes]]) -> dict[str, float]:
+    """The mean number of tokens of a text, its end included."""
+    if model.score is not None:
+        return {}
+    return {"output_tokens_mean": fmean(one.answer.tokens for singles in rounds for one in singles)}
+
+
+def percentiles(name: str, rounds: Sequence[Sequence[float]]) -> results.Metrics:
+    """The median and each percentile that the prompts carry, with their 95% intervals.
+
+    Each is a round's, of which the middle one is given: rounds repeat the same prompts, so more of
+    them make no larger sample. Where there are too few prompts for a percentile, `…_p99_s_needs`
+    is how many it takes.
     """
-    figures: dict[str, float] = {}
-    highest = 0.0
-    for size in settings.batch_sizes or _growing():
-        if size == 1:
-            rate = 1 / median(sum(seconds) / len(seconds) for seconds in latencies)
-        else:
-            memory.reset_peak()
-            measured = memory.unless_exhausted(partial(_rate, model, prompts, size, settings))
-            if measured is None:
-                return figures | {"memory_ended_at_batch_size": size}
-            rate = measured
-            figures[f"peak_memory_bytes_batch_{size}"] = memory.peak_bytes()
-        figures[f"requests_per_s_batch_{size}"] = rate
-        if model.score is None:
-            figures[f"tokens_per_s_batch_{size}"] = rate * settings.new_tokens
-        if settings.batch_sizes is None and rate < (1 + MIN_INCREASE) * highest:
-            break
-        highest = max(highest, rate)
-    return figures
-
-
-def _growing() -> Iterator[int]:
-    size = 1
-    while True:
-        yield size
-        size *= GROWTH
-
-
-def _rate(model: TimedModel, prompts: Sequence[Prompt], size: int, settings: Timing) -> float:
-    """Requests per second in full batches, with at least as many prompts as single requests."""
-    single_requests = min(settings.prompts, len(prompts))
-    count = -(-single_requests // size)
-    requests = list(islice(cycle(prompts), count * size))
-    batches = [requests[start : start + size] for start in range(0, len(requests), size)]
-    model.batch(batches[0])  # warm-up: the first batch of a size is slower
-    seconds = []
-    for number in range(settings.repeats):
-        memory.release()
-        order = random.Random(number).sample(batches, count)
-        seconds.append(sum(timed(partial(model.batch, batch))[0] for batch in order))
-    return len(requests) / median(seconds)
-
-
-def _percentiles(name: str, rounds: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Percentiles over all requests, and the 95% interval of the median."""
     import numpy as np
 
-    if not any(rounds):  # no time per output token, if there is one token only
+    if not rounds:
         return {}
-    percentiles = {
-        f"{name}_p{percent}_s": float(np.percentile(rounds, percent)) for percent in PERCENTS
-    }
-    interval = metrics.interval(f"{name}_p50_s")
-    return percentiles | dict(zip(interval, statistics.of_median(rounds), strict=True))
+    found: results.Metrics = {}
+    for percent in (50, *TAILS):
+        metric, fraction = f"{name}_p{percent}_s", percent / 100
+        intervals = [statistics.of_quantile(seconds, fraction) for seconds in rounds]
+        carried = [interval for interval in intervals if interval is not None]
+        if len(carried) == len(rounds):
+            ends = (median(ends) for ends in zip(*carried, strict=True))
+            found |= dict(zip(metrics.interval(metric), ends, strict=True))
+        elif percent in TAILS:
+            found[f"{metric}_needs"] = statistics.needed_for_quantile(fraction)
+            continue
+        found[metric] = float(median(np.percentile(seconds, percent) for seconds in rounds))
+    return found
