@@ -85,8 +85,8 @@ def test_no_rate_holds() -> None:
 
 
 def test_rates_too_low_to_be_decided_are_not_tried() -> None:
-    found = highest_rate(stands(0, 99), 8.0, settings(longest_hold_s=99))
-    assert [load.rate for load in found.loads] == [8, 4, 2]  # 1/s for 50 s are too few requests
+    found = highest_rate(stands(0, 99), 8.0, settings(longest_hold_s=60))
+    assert [load.rate for load in found.loads] == [8, 4, 2]  # 1/s for 60 s are too few requests
     told = measures.of_search(found, OBJECTIVE)
     assert (told["objective_met"], told["needs_longer"]) == (False, True)
     assert outcomes.note(told) == (
