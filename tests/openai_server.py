@@ -1,11 +1,13 @@
 """A server of completions whose behaviour is known: python tests/openai_server.py PORT [options].
 
-One worker answers in the order of arrival, each request in a time drawn from an exponential
-distribution. It speaks as much of the OpenAI API as load tests use, and can be told to fail.
+One worker answers in the order of arrival, or one for each request, in a time drawn from an
+exponential distribution. It speaks as much of the OpenAI API as load tests use, and can be told to
+fail.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -13,6 +15,7 @@ import time
 from typing import Any
 
 from aiohttp import web
+from tokenizers import Tokenizer
 
 TEXT = "positive"
 
@@ -23,7 +26,7 @@ class Worker:
     def __init__(self, given: argparse.Namespace) -> None:
         self.given, self.random, self.turn = given, random.Random(given.seed), asyncio.Lock()
         self.seen = 0
-        self.prompts: list[Any] = []
+        self.bodies: list[Any] = []
         self.served: list[tuple[float, float, float]] = []  # arrival, service seconds, end
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -37,10 +40,10 @@ class Worker:
         )
         usage = {"prompt_tokens": counted, "completion_tokens": 1}
         if not body.get("stream"):
-            choices = [{"index": 0, "text": given.text}]
+            choices = [{"index": 0, "text": self.text(body)}]
             told = {} if given.uncounted else {"usage": usage}
             return web.json_response({"id": "x", "choices": choices, **told})
-        self.prompts.append(prompt)
+        self.bodies.append(body)
         self.seen += 1
         number = self.seen
         if given.die_after and number > given.die_after:
@@ -49,7 +52,8 @@ class Worker:
             await asyncio.sleep(3600)
         if given.fail and number % given.fail == 0:
             return web.Response(status=500, text="made to fail")
-        async with self.turn:  # asyncio's locks are fair
+        # asyncio's locks are fair
+        async with contextlib.nullcontext() if given.parallel else self.turn:
             service = self.random.expovariate(1 / given.service_s) if given.service_s else 0.0
             started = time.perf_counter()
             while (left := started + service - time.perf_counter()) > 0:
@@ -60,7 +64,7 @@ class Worker:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for part in (
-            {"choices": [{"index": 0, "text": given.text}]},
+            {"choices": [{"index": 0, "text": self.text(body)}]},
             {
                 "choices": [{"index": 0, "text": "", "finish_reason": "stop"}],
                 "usage": usage,
@@ -70,9 +74,17 @@ class Worker:
         await response.write(b"data: [DONE]\n\n")
         return response
 
+    def text(self, body: dict[str, Any]) -> str:
+        """What it writes: of allowed tokens, the one that the prompt's length points to."""
+        allowed = body.get("allowed_token_ids")
+        if allowed is None:
+            return str(self.given.text)
+        tokenizer = Tokenizer.from_file(f"{self.given.model}/tokenizer.json")
+        return str(tokenizer.decode([allowed[len(body["prompt"]) % len(allowed)]]))
+
     async def asked(self, _: web.Request) -> web.Response:
-        """The prompts that it was streamed answers to."""
-        return web.json_response(self.prompts)
+        """The bodies of the requests that it was streamed answers to."""
+        return web.json_response(self.bodies)
 
     async def tell(self, _: web.Request) -> web.Response:
         """What it noted, for theory to be applied to."""
@@ -88,8 +100,9 @@ def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("port", type=int)
-    parser.add_argument("--model", help="ignored: what a real server would load")
+    parser.add_argument("--model", help="whose tokenizer it has")
     parser.add_argument("--service-s", type=float, default=0.0, help="mean seconds a request")
+    parser.add_argument("--parallel", action="store_true", help="a worker for each request")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--text", default=TEXT)
     parser.add_argument("--ready-after-s", type=float, default=0.0)

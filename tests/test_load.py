@@ -142,11 +142,17 @@ def prompts() -> list[Prompt]:
 
 
 def put_to_test(
-    tiny: models.Base, prompts: list[Prompt], folder: Path, options: str, **given: Any
+    tiny: models.Base,
+    prompts: list[Prompt],
+    folder: Path,
+    options: str,
+    *,
+    allowed_tokens: str | None = None,
+    **given: Any,
 ) -> Outcome:
     settings = Serving(
         server="own",
-        servers={"own": own(options)},
+        servers={"own": own(options, allowed_tokens=allowed_tokens)},
         **{
             "objective": {"latency_p90_s": 0.6},
             "min_requests": 20,
@@ -183,12 +189,29 @@ def test_a_load_test_too_short_to_decide(
     assert told["latency_p99_s_needs"] == 368
     assert told["prefill_s"] > 0
     assert told["decode_s"] == 0  # its answers have one token
+    assert told["answered_by"] == "written"
     assert told["accuracy"] == 1
     assert told["rows"] == len(outcome.predictions) == 20
     assert told["answers_that_differ"] == pytest.approx(1 / 20, rel=1e-5)
     assert told["rates"]["1"]["verdict"] == "undecided"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["guidellm.log", "server.log"]
     assert told["errors"] == told["timeouts"] == 0
+
+
+def test_labels_are_chosen_where_a_server_is_told_the_tokens(
+    tiny: models.Base, prompts: list[Prompt], tmp_path: Path
+) -> None:
+    outcome = put_to_test(
+        tiny, prompts, tmp_path, "--text other", allowed_tokens="allowed_token_ids", max_rates=1
+    )
+    told = outcome.metrics
+    assert (told["answered_by"], told["no_label"], told["rows"]) == ("one token", 0, 20)
+    # the server chose by the prompt's length, one of both tokens
+    answers = {row["id"]: row["answer"] for row in outcome.predictions}
+    assert set(answers.values()) == {"positive", "negative"}
+    differing = sum(answers[id_] != ("negative" if id_ == "0" else "positive") for id_ in answers)
+    assert told["answers_that_differ"] == pytest.approx(differing / 20, rel=1e-5)
+    assert "answers_at_limit" not in told
 
 
 @pytest.mark.slow

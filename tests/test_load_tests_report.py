@@ -14,7 +14,8 @@ from tunebench.report import load_tests
 from tunebench.report.summary import Record
 
 FOUND: dict[str, Any] = {
-    "server": "own", "artifact": "merged", "prefix_cache": "on", "objective": "latency_p99_s <= 1",
+    "server": "own", "artifact": "merged", "prefix_cache": "on",
+    "answered_by": "one token", "objective": "latency_p99_s <= 1",
     "objective_met": True, "bounded": True, "offered_rps": 4.0,
     "sustained_rps": 4.0, "sustained_rps_low": 4.0, "sustained_rps_high": 5.0,
     "late_latency_p99_s": 0.004, "prefill_s": 0.3, "decode_s": 0.1,
@@ -53,6 +54,7 @@ def test_answer_and_rates(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Non
     built = tables(FOUND, monkeypatch, tmp_path)
     (row,) = built["load_test"]
     assert (row["method"], row["artifact"], row["bounded"]) == ("lora", "merged", "yes")
+    assert row["answered_by"] == "one token"
     assert row["sustained_rps"] == 4.0
     assert row["accuracy_high"] == 0.9
     # a machine of $3.60 an hour costs $0.001 a second, which is four requests

@@ -45,7 +45,7 @@ def test_token_ids_where_a_server_takes_them(tmp_path: Path) -> None:
             found = source.load(None, 5, seed=0)
         with urllib.request.urlopen(f"{endpoint.url}/asked") as response:
             asked = json.load(response)
-    assert sorted(asked) == sorted(ids_of(PROMPTS))
+    assert sorted(body["prompt"] for body in asked) == sorted(ids_of(PROMPTS))
     assert [request.tokens_in for request in found.requests] == [6] * 5
 
 
@@ -81,6 +81,34 @@ def test_text_that_a_server_would_read_otherwise_is_not_sent(
         assert "1 of 6 prompts hold what it would turn into other tokens" in capfd.readouterr().err
         with pytest.raises(ServingError, match="no text becomes the tokens of these prompts"):
             payloads(endpoint, word_level(), [hostile], timeout_s=10)
+
+
+@pytest.mark.parametrize("options", ["", "--text-only"])
+def test_tokens_that_follow_a_prompt_end_it(options: str, tmp_path: Path) -> None:
+    """`warm` and `film`, which all labels might begin with."""
+    after = {"1": tuple(word_level()("warm film")["input_ids"])}
+    with running(own(options), tmp_path / "log") as endpoint:
+        sent = payloads(endpoint, word_level(), PROMPTS[:2], after, timeout_s=10)
+    ids, text = ids_of(PROMPTS[:2]), PROMPTS[1].prompt
+    expected: dict[bool, Any] = {
+        False: [ids[0], [*ids[1], *after["1"]]],
+        True: [PROMPTS[0].prompt, f"{text} warm film"],
+    }
+    assert sent.payloads == expected[bool(options)]
+
+
+@pytest.mark.parametrize("kind", ["llama3", "llama2", "gemma", "gpt2"])
+@pytest.mark.parametrize("ending", ["Answer:", "Answer: ", "Answer:\n", "\u7b54\u6848\uff1a"])
+@pytest.mark.parametrize("lead", ["", " The answer is "])
+def test_text_of_what_labels_share_becomes_its_tokens(kind: str, ending: str, lead: str) -> None:
+    tokenizer = trained(kind)
+    span = (len(lead), len(lead) + 1)
+    prompt = Prompt("a", f"Was it good?\n{ending}", f"{lead}x", answer=span)
+    contexts, [[one, other]] = encoding.answers(tokenizer, [prompt], ["1", "2"], ended=False)
+    shared = one[: next(place for place in range(len(one)) if one[place] != other[place])]
+    ids = [*contexts[0], *shared]
+    [text] = _texts(tokenizer, [prompt], [tuple(ids)], {"a": shared})
+    assert tokenizer(text)["input_ids"] == ids
 
 
 # a tokenizer that marks the beginning of a text, and not what follows `<s>`, has no such text

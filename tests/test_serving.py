@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from vocabularies import trained
 
 from tunebench.config.inference import Server, Serving
 from tunebench.config.schema import Evaluation
@@ -12,7 +13,8 @@ from tunebench.evaluation import Answering
 from tunebench.models import outcomes
 from tunebench.prompts import Prompt
 from tunebench.prompts.encoding import AnswerFormat
-from tunebench.serving import _request_body, measures, quality
+from tunebench.serving import measures, quality
+from tunebench.serving.asking import Written, asking
 from tunebench.serving.lateness import Verdict
 from tunebench.serving.load import NO_COMPLETION, Load, Request
 from tunebench.serving.search import highest_rate, plan_of
@@ -180,11 +182,15 @@ def test_rates_are_held_for_as_long_as_they_may_need() -> None:
         settings(hold_s=30.0, longest_hold_s=20.0)
 
 
+def written(labels: list[str], generation: dict[str, Any]) -> Written:
+    return Written(Answering(labels, Evaluation(), generation), AnswerFormat())
+
+
 def test_requests_say_how_text_is_to_be_written() -> None:
     greedy = {"do_sample": False, "max_new_tokens": 7, "top_p": 0.5}
-    assert _request_body(greedy) == {"max_tokens": 7, "temperature": 0}
+    assert written([], greedy).body == {"max_tokens": 7, "temperature": 0}
     drawn = {"do_sample": True, "max_new_tokens": 9, "temperature": 0.7}
-    assert _request_body(drawn) == {"max_tokens": 9, "temperature": 0.7}
+    assert written([], drawn).body == {"max_tokens": 9, "temperature": 0.7}
 
 
 def prompt(id_: str, label: str) -> Prompt:
@@ -199,20 +205,123 @@ def test_answers_under_load_are_judged_and_compared() -> None:
         answered(0.1, prompt=1, text="No."),
         answered(0.1, prompt=2, text="maybe"),
     ]
-    how = Answering(["yes", "no"], Evaluation(), {})
-    told, rows = quality.judge(
-        requests, prompts, how, AnswerFormat(), {"a": "yes", "b": "yes", "c": None}
-    )
+    asked = written(["yes", "no"], {"max_new_tokens": 2})
+    evaluated = {"a": "yes", "b": "yes", "c": None}
+    told, rows = quality.judge(requests, prompts, asked.answering, asked, evaluated)
     assert (told["rows"], told["accuracy"]) == (3, pytest.approx(2 / 3, rel=1e-5))
     assert told["answers_that_differ"] == pytest.approx(1 / 3, rel=1e-5)
     assert told["no_label"] == pytest.approx(1 / 3, rel=1e-5)
     assert [row["answer"] for row in rows] == ["yes", "no", None]
+    assert told["answers_at_limit"] == 1  # each has two tokens
+
+
+CHOOSING = Server(command="serve {model} {port}", allowed_tokens="allowed_token_ids")
+
+
+def choices(
+    kind: str, *labels: str, server: Server = CHOOSING, lead: str = " ", **given: Any
+) -> Any:
+    """What is asked after `Answer:`, where the template writes `lead` before a label."""
+    answer = (len(lead), len(lead) + len(labels[0]))
+    one = Prompt("a", "Was it?\nAnswer:", f"{lead}{labels[0]}", label=labels[0], answer=answer)
+    return asking(trained(kind), [one], Answering(labels, Evaluation(**given), {}), server)
+
+
+@pytest.mark.parametrize("kind", ["llama3", "llama2", "gemma", "gpt2", "wordpiece", "unigram"])
+def test_labels_whose_first_tokens_differ_are_told_by_one(kind: str) -> None:
+    asked = choices(kind, "yes", "no")
+    (choice,) = asked.choices.values()
+    assert asked.answered_by == "one token"
+    first = [head.tokens for head in choice.heads]
+    assert asked.body == {
+        "max_tokens": 1,
+        "temperature": 0,
+        "allowed_token_ids": sorted(token for (token,) in first),
+    }
+    for label, tokens in zip(("yes", "no"), first, strict=True):
+        assert asked.read(PROMPT, trained(kind).decode(tokens))["answer"] == label
+    assert asked.read(PROMPT, "maybe") == {"answer": None, "strict": False, "text": "maybe"}
+
+
+PROMPT = Prompt("a", "", "")
+
+
+def test_tokens_that_all_labels_begin_with_follow_the_prompt() -> None:
+    lead = " the answer is "
+    asked = choices("llama3", "yes", "no", lead=lead)
+    assert trained("llama3").decode(asked.appended["a"]) == lead.rstrip()
+    assert asked.max_tokens == 1
+    alone = choices("llama3", "yes", lead=lead)  # which leaves one token to be chosen
+    assert len(alone.appended["a"]) == len(asked.appended["a"])
+    assert alone.read(PROMPT, "yes")["answer"] == "yes"
+
+
+def test_labels_that_begin_alike_take_the_tokens_that_tell_them() -> None:
+    asked = choices("llama3", "alpha", "alpha beta", "beta")
+    assert asked.answered_by == "constrained tokens"
+    assert asked.body["max_tokens"] == 2
+    ids = trained("llama3").convert_tokens_to_ids(["\u0120alpha", "\u0120beta", "</s>"])
+    assert asked.tokens == sorted(ids)
+    read = {text: asked.read(PROMPT, text)["answer"] for text in
+            (" alpha", " alpha beta", " beta alpha", " alpha alpha", "")}  # fmt: skip
+    assert read == {" alpha": "alpha", " alpha beta": "alpha beta", " beta alpha": "beta",
+                    " alpha alpha": None, "": None}  # fmt: skip
+
+
+def test_an_end_is_asked_for_where_only_it_tells_labels() -> None:
+    asked = choices("llama3", "alpha", "alpha beta", label_end="never")
+    assert (asked.answered_by, len(asked.appended["a"])) == ("one token", 1)
+    assert asked.read(PROMPT, "")["answer"] == "alpha"
+    assert asked.read(PROMPT, " beta")["answer"] == "alpha beta"
+
+
+@pytest.mark.parametrize("kind", ["llama3", "gpt2", "llama2"])
+def test_labels_are_told_by_whole_characters(kind: str) -> None:
+    """Byte-level tokens may be a part of one, which a server holds back."""
+    asked = choices(kind, "\u662f", "\uc608", "\u0434\u0430", lead="")
+    for head in asked.choices["a"].heads:
+        assert "\ufffd" not in head.text
+        assert asked.read(PROMPT, trained(kind).decode(head.tokens))["answer"] == head.label
+
+
+def test_a_server_that_reads_its_model_s_generation_config_finds_the_tokens_there() -> None:
+    server = CHOOSING.model_copy(update={"allowed_tokens": "generation_config"})
+    asked = choices("llama3", "yes", "no", server=server)
+    assert asked.body == {"max_tokens": 1, "temperature": 0}
+    assert asked.generation == {
+        "do_sample": False,
+        "max_new_tokens": 1,
+        "sequence_bias": [[[token], 1000.0] for token in asked.tokens],
+    }
+
+
+def test_labels_are_written_where_they_are_not_scored_or_no_tokens_can_be_allowed() -> None:
+    assert choices("llama3", "yes", "no", mode="generate").answered_by == "written"
+    server = CHOOSING.model_copy(update={"allowed_tokens": None})
+    asked = choices("llama3", "yes", "no", server=server)
+    assert (asked.answered_by, asked.appended) == ("written", {})
+    assert asked.read(PROMPT, "**No.**")["answer"] == "no"
+
+
+def test_chosen_labels_are_judged_without_a_limit() -> None:
+    asked = choices("llama3", "yes", "no")
+    how = Answering(["yes", "no"], Evaluation(), {})
+    told, rows = quality.judge(
+        [answered(0.1, text=" no"), answered(0.1, prompt=1, text=" yes")],
+        [prompt("a", "yes"), prompt("a", "yes")],
+        how,
+        asked,
+        {"a": "yes"},
+    )
+    assert (told["accuracy"], told["answers_that_differ"], told["no_label"]) == (0.5, 0.5, 0)
+    assert "answers_at_limit" not in told
+    assert all("ended" not in row for row in rows)
 
 
 def test_nothing_answered_has_no_quality() -> None:
     failed = Request(0, 0.0, 0.0, None, None, error="x")
-    how = Answering([], Evaluation(), {})
-    assert quality.judge([failed], [prompt("a", "yes")], how, AnswerFormat(), {}) == ({}, [])
+    asked = written([], {})
+    assert quality.judge([failed], [prompt("a", "yes")], asked.answering, asked, {}) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -223,6 +332,10 @@ def test_nothing_answered_has_no_quality() -> None:
         ({"command": "serve {model} {port} {gpu}"}, "command: {gpu} is unknown"),
         ({"command": "serve {model} {port} {"}, "write a brace that is no place twice"),
         ({"url": "http://x"}, "model: is missing"),
+        (
+            {"url": "http://x", "model": "m", "allowed_tokens": "generation_config"},
+            "allowed_tokens: generation_config goes with command only",
+        ),
         ({"url": "http://x", "model": "m", "adapter_arguments": "-a"}, "goes with command only"),
         ({"command": "s {model} {port}", "adapter_arguments": "{adapter}"}, "adapter_name: is"),
     ],

@@ -56,6 +56,10 @@ class Server(Settings):
     """The name by which the server at `url` knows the model."""
     api_key_env: str | None = None
     """The environment variable that holds the server's API key."""
+    allowed_tokens: Literal["generation_config", "allowed_token_ids"] | None = None
+    """How the server is told which tokens it may answer with, where labels are scored: by the
+    model's generation_config.json (`transformers serve`), or by that field of a request (vLLM).
+    Left out, labels are written."""
     ready: str = "/health"
     """The path that answers 200 when the server is ready."""
     port: Literal["auto"] | Annotated[int, Field(ge=1, le=65535)] = "auto"
@@ -73,6 +77,8 @@ class Server(Settings):
         only_with(self, "command", "adapter_arguments")
         only_with(self, "url", "model")
         only_with(self, "adapter_arguments", "adapter_name")
+        if self.url is not None and self.allowed_tokens == "generation_config":
+            raise ValueError("allowed_tokens: generation_config goes with command only")
         if self.url is not None and self.model is None:
             raise ValueError("model: is missing; write the name that the server knows it by")
         if (self.adapter_arguments is None) != (self.adapter_name is None):

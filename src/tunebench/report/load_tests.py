@@ -70,8 +70,9 @@ def _answer(record: Record, load_test: results.Metrics, price: float) -> Row:
         known = {name: load_test[name] for name in ("server", "artifact") if name in load_test}
         return {"server": ""} | known | {"sustained_rps": None, "note": note}
     quality = [record.headline, *metrics.interval(record.headline)]
-    names = ("artifact", "prefix_cache", *SUSTAINED, "bounded", *SECONDS, "prefill_s", "decode_s",
-             *COUNTS, *quality, "answers_that_differ", *TOKENS)  # fmt: skip
+    names = ("artifact", "prefix_cache", "answered_by", *SUSTAINED, "bounded",
+             *SECONDS, "prefill_s", "decode_s", *COUNTS, *quality, "answers_that_differ",
+             *TOKENS)  # fmt: skip
     row: dict[str, Any] = {name: load_test[name] for name in names if name in load_test}
     row["bounded"] = "yes" if load_test["bounded"] else "no"
     return {"server": load_test["server"], **row, **record.caveat, **_prices(load_test, price)}

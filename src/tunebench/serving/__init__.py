@@ -6,6 +6,7 @@ load are judged like any prediction.
 - `artifact`: the folder that the server loads
 - `servers`: servers that speak the OpenAI API, started and stopped
 - `processes`, `supervisor`: no process outlives the stage
+- `asking`: what it is asked for: a text, or a label by one constrained pass
 - `payloads`: request bodies that the server tokenizes as the evaluation did
 - `load`, `generator`: open-loop load by guidellm
 - `lateness`: whether a rate holds, with confidence, from its requests
@@ -25,12 +26,11 @@ from typing import Any
 
 from tunebench import models, results
 from tunebench.config.inference import Serving
-from tunebench.config.options import Options
 from tunebench.errors import ServingError
 from tunebench.evaluation import Answering
 from tunebench.models import outcomes
-from tunebench.prompts import DoesNotFit, Prompt, encoding
-from tunebench.serving import artifact, measures, quality, servers
+from tunebench.prompts import DoesNotFit, Prompt
+from tunebench.serving import artifact, asking, measures, quality, servers
 from tunebench.serving.load import Generator, Load, generator
 from tunebench.serving.payloads import Sent, payloads
 from tunebench.serving.search import SearchResult, highest_rate, plan_of
@@ -74,15 +74,15 @@ def load_test(
         return Outcome(prompts.metrics(), [])
     if failed := outcomes.failure(trained):
         return Outcome(failed, [])
-    answering = answering.limited(prompts)
     tokenizer = models.load_tokenizer(base)
     server = settings.servers[settings.server]
+    asked = asking.asking(tokenizer, prompts, answering, server)
     folder = folder.resolve()
     with artifact.prepared(
         base,
         method,
         server,
-        answering.generation,
+        asked.generation,
         trained=trained,
         tail=prompts[0].tail,
         folder=folder / "model",
@@ -91,15 +91,17 @@ def load_test(
             return Outcome(outcomes.not_servable(settings.server), [])
         server_log = folder / "server.log"
         with servers.running(settings.server, server, served, server_log) as endpoint:
-            sent = payloads(endpoint, tokenizer, prompts, timeout_s=settings.timeout_s)
-            search, single = _search(endpoint, sent, answering, settings, folder / "guidellm.log")
+            sent = payloads(
+                endpoint, tokenizer, prompts, asked.appended, timeout_s=settings.timeout_s
+            )
+            search, single = _search(endpoint, sent, asked.body, settings, folder / "guidellm.log")
     answered = [request for load in (search.nearest, *search.loads) for request in load.requests]
-    answer_format = encoding.AnswerFormat.of(tokenizer, prompts[0])
-    judged, predictions = quality.judge(answered, sent.prompts, answering, answer_format, evaluated)
+    judged, predictions = quality.judge(answered, sent.prompts, answering, asked, evaluated)
     metrics: results.Metrics = {
         "server": settings.server,
         "artifact": served.kind,
         "prefix_cache": server.prefix_cache,
+        "answered_by": asked.answered_by,
         "prompts_sent_as": "text" if sent.as_text else "token ids",
         "prompts_not_sent": len(prompts) - len(sent.prompts),
     }
@@ -112,13 +114,12 @@ def load_test(
 def _search(
     endpoint: servers.Endpoint,
     sent: Sent,
-    answering: Answering,
+    body: Mapping[str, Any],
     settings: Serving,
     log_file: Path,
 ) -> tuple[SearchResult, dict[str, float]]:
     """The loads, and the seconds of requests sent one at a time (`measures.of_single`)."""
     seeds = count()
-    body = _request_body(answering.generation)
     with generator(
         endpoint, sent.payloads, body=body, timeout_s=settings.timeout_s, log=log_file
     ) as source:
@@ -131,14 +132,6 @@ def _search(
 
         latency_s, warm = _warm_up(source, endpoint)
         return highest_rate(measure, 1 / latency_s, settings), measures.of_single(warm)
-
-
-def _request_body(options: Options) -> dict[str, Any]:
-    """GenerationConfig fields as the OpenAI API names them, as far as it has them."""
-    body = {"max_tokens": options["max_new_tokens"]}
-    if not options.get("do_sample"):
-        return body | {"temperature": 0}
-    return body | {key: options[key] for key in ("temperature", "top_p") if key in options}
 
 
 def _warm_up(source: Generator, endpoint: servers.Endpoint) -> tuple[float, list[Load]]:

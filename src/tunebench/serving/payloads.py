@@ -3,7 +3,8 @@
 A server that tokenizes a text may add a second beginning-of-sequence token, or read a control token
 in a row's text. So prompts are sent as token ids, which `/v1/completions` takes (vLLM and others).
 Servers that take text only (`transformers serve`) are sent the prompts whose text becomes the same
-tokens, and their token counts are checked first.
+tokens, and their token counts are checked first. Where labels are chosen, the tokens that all of
+them begin with end the prompt.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import json
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tunebench.errors import ServingError
@@ -24,6 +26,7 @@ from tunebench.serving.servers import Endpoint
 log = logging.getLogger(__name__)
 
 Payload = str | list[int]
+NOTHING: Mapping[str, Ids] = MappingProxyType({})
 CHECKED_TEXTS = 3  # texts whose tokens a server is asked to count
 
 
@@ -37,20 +40,32 @@ class Sent:
 
 
 def payloads(
-    endpoint: Endpoint, tokenizer: Tokenizer, prompts: Sequence[Prompt], *, timeout_s: float
+    endpoint: Endpoint,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    appended: Mapping[str, Ids] = NOTHING,
+    *,
+    timeout_s: float,
 ) -> Sent:
     """What to send to a server for each prompt, checked by the tokens that it counts.
+
+    Args:
+        appended: tokens that follow a prompt, by its id.
 
     Raises:
         ServingError: if it reads other tokens, or does not report how many it reads.
     """
-    ids = encoding.contexts(tokenizer, prompts)
+    contexts = encoding.contexts(tokenizer, prompts)
+    ids = [
+        (*context, *appended.get(prompt.id, ()))
+        for prompt, context in zip(prompts, contexts, strict=True)
+    ]
     shortest = list(sorted(ids, key=len)[0])
     accepted, counted = _count_tokens(endpoint, shortest, timeout_s)
     if accepted:
         _check_count(endpoint, counted or len(shortest), len(shortest), "token ids")
         return Sent(list(prompts), [list(row) for row in ids], as_text=False)
-    texts = _texts(tokenizer, prompts, ids)
+    texts = _texts(tokenizer, prompts, ids, appended)
     sent = [(prompt, text, row) for prompt, text, row in zip(prompts, texts, ids, strict=True)
             if text is not None]  # fmt: skip
     if not sent:
@@ -90,10 +105,19 @@ def _check_count(endpoint: Endpoint, counted: int, expected: int, kind: str) -> 
         )
 
 
-def _texts(tokenizer: Tokenizer, prompts: Sequence[Prompt], ids: Sequence[Ids]) -> list[str | None]:
-    """Each prompt as a text that is tokenized to the prompt's tokens; None where there is none."""
+def _texts(
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    ids: Sequence[Ids],
+    appended: Mapping[str, Ids] = NOTHING,
+) -> list[str | None]:
+    """Each prompt as a text that is tokenized to `ids`; None where there is none."""
     texts: list[str | None] = [None] * len(prompts)
-    full_texts = [prompt.marked_prompt.without_last_blanks().text for prompt in prompts]
+    full_texts = [
+        prompt.marked_prompt.without_last_blanks().text
+        + _ending(tokenizer, row, len(appended.get(prompt.id, ())))
+        for prompt, row in zip(prompts, ids, strict=True)
+    ]
     for prefix in ("", tokenizer.bos_token or ""):  # a server may add the template's own again
         missing = [row for row, text in enumerate(texts) if text is None]
         candidates = [full_texts[row].removeprefix(prefix) for row in missing]
@@ -104,6 +128,17 @@ def _texts(tokenizer: Tokenizer, prompts: Sequence[Prompt], ids: Sequence[Ids]) 
             if tuple(token_ids) == ids[row]:
                 texts[row] = text
     return texts
+
+
+def _ending(tokenizer: Tokenizer, ids: Ids, count: int) -> str:
+    """The text of the last tokens, as it is after the others."""
+    if not count:
+        return ""
+    whole, before = (
+        str(tokenizer.decode(part, clean_up_tokenization_spaces=False))
+        for part in (ids, ids[:-count])
+    )
+    return whole[len(before) :]
 
 
 def _count_tokens(

@@ -9,7 +9,7 @@ from typing import Any
 from tunebench import evaluation, metrics, results
 from tunebench.evaluation import Answering
 from tunebench.prompts import Prompt
-from tunebench.prompts.encoding import AnswerFormat
+from tunebench.serving.asking import Chosen, Written
 from tunebench.serving.load import Request
 
 
@@ -17,31 +17,31 @@ def judge(
     requests: Sequence[Request],
     prompts: Sequence[Prompt],
     answering: Answering,
-    answer_format: AnswerFormat,
+    asked: Written | Chosen,
     evaluated: Mapping[str, Any],
 ) -> tuple[results.Metrics, list[dict[str, Any]]]:
     """The quality of the first answer to each prompt, and how many differ from the evaluation's.
 
     Args:
-        answer_format: what the template writes around an answer.
+        asked: what the server was asked for.
         evaluated: the evaluation's answer by prompt id.
 
     Returns:
         `rows`, the metrics as `evaluate` names them, and `answers_that_differ`, a fraction; then
         the answers as predictions. Both are empty if nothing was answered.
     """
-    answering = replace(
-        answering, settings=answering.settings.model_copy(update={"mode": "generate"})
-    )
+    settings = answering.settings.model_copy(update={"mode": "generate"})
+    answering = replace(answering, settings=settings, generation=asked.generation)
+    written = asked.answered_by == "written"
     first: dict[int, Request] = {}
     for request in requests:
         if not request.error:
             first.setdefault(request.prompt, request)
     predictions = [
         {"id": prompts[index].id, "gold": _gold(prompts[index])}
-        | evaluation.read(request.text.strip(), answer_format, answering)
+        | asked.read(prompts[index], request.text.strip())
         | {"tokens_in": request.tokens_in, "tokens_out": request.tokens_out or 0}
-        | {"ended": _is_complete(request, answering)}
+        | ({"ended": _is_complete(request, answering)} if written else {})
         for index, request in sorted(first.items())
     ]
     if not predictions:
@@ -52,7 +52,7 @@ def judge(
     return {
         "rows": len(predictions),
         **evaluation.judge(predictions, answering),
-        **evaluation.at_limit(predictions, answering),
+        **(evaluation.at_limit(predictions, answering) if written else {}),
         **metrics.means({"answers_that_differ": different}),
     }, predictions
 
