@@ -159,6 +159,11 @@ def test_in_process_throughput_is_that_of_the_best_batch() -> None:
     assert found.interval == (190.0, 210.0)
 
 
+def test_no_batch_size_that_fits_is_a_note() -> None:
+    found = throughput.of_timing({"latency_p50_s": 0.1, "memory_ended_at_batch_size": 64})
+    assert (found.requests_per_s, found.note) == (0, "out of memory at batch size 64")
+
+
 def test_load_test_comes_before_in_process(make_params: Callable[..., Params]) -> None:
     params, made = make_params(inference=TESTED), record("lora", rps=200)
     tested = {

@@ -57,6 +57,13 @@ def test_metrics_of_no_task_are_left_out() -> None:
     assert not {"rouge1", "rougeL"} & set(content)
 
 
+def test_what_would_be_deployed_is_priced() -> None:
+    timed = {"latency_p50_s": 0.02, "usd_per_1k_requests": 0.5, "merged_latency_p50_s": 0.01,
+             "merged_usd_per_1k_requests": 0.25}  # fmt: skip
+    (content,) = headlines.build([record(inference=timed)]).values()
+    assert (content["latency_p50_s"], content["usd_per_1k_requests"]) == (0.01, 0.25)
+
+
 def test_a_failure_is_a_word_and_no_number() -> None:
     failed = record(quality={}, training={}, inference={}, status="out of memory")
     (content,) = headlines.build([failed]).values()

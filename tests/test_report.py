@@ -1,6 +1,7 @@
 """The report gathers hand-written metrics: means over seeds, tables, plots, a page that escapes."""
 
 import csv
+import math
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -142,8 +143,10 @@ def test_inference_is_told_for_the_size_that_was_timed(params: Params) -> None:
         assert timed["latency_p50_s"] == 0.02
         assert timed["usd_per_1k_requests"] == 0.005  # 0.001 dollars a second, 200 requests in it
         # the interval of the fastest batch size, whichever has the highest end
-        assert timed["usd_per_1k_requests_low"] == 0.0025
-        assert timed["usd_per_1k_requests_high"] == 0.01
+        # half and twice the rate, and 1.96 times the 5% by which another run would differ
+        factor = math.exp(math.hypot(math.log(2), 1.96 * 0.05))
+        assert timed["usd_per_1k_requests_low"] == pytest.approx(0.005 / factor, rel=1e-3)
+        assert timed["usd_per_1k_requests_high"] == pytest.approx(0.005 * factor, rel=1e-3)
         assert timed["output_tokens_mean"] == 2.5
         assert timed["inference_peak_memory_bytes"] == 3000
         assert timed["inference_peak_memory_above_baseline_bytes"] == 1000
@@ -180,6 +183,8 @@ def test_merged_model_has_a_row_of_its_own(params: Params, tmp_path: Path) -> No
     assert '<td class="text">merged</td>' in text
     assert text.count("Attached: with the adapter") == 1
     assert "latency p50 s low" not in text
+    assert text.count("needs 368 prompts") == 2
+    assert "needs</th>" not in text
 
 
 def test_merged_model_without_memory_is_told_in_its_row(params: Params, tmp_path: Path) -> None:
@@ -216,8 +221,9 @@ def test_machine_without_a_price_has_no_dollars(
         return named, "$" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
     merged = "merged_usd_per_1k_requests"
-    ends = {f"usd_per_1k_requests_{end}" for end in ("low", "high")}
-    assert dollars() == ({"usd_to_train", "usd_per_1k_requests", merged, *ends}, True)
+    costs = {f"{name}{end}" for name in ("usd_per_1k_requests", merged)
+             for end in ("", "_low", "_high")}  # fmt: skip
+    assert dollars() == ({"usd_to_train", *costs}, True)
     valid["hardware"]["usd_per_hour"] = 0.0
     project.write_params(valid)
     assert dollars() == (set(), False)

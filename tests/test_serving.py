@@ -17,7 +17,7 @@ from tunebench.serving import measures, quality
 from tunebench.serving.asking import Written, asking
 from tunebench.serving.lateness import Verdict
 from tunebench.serving.load import NO_COMPLETION, Load, Request
-from tunebench.serving.search import highest_rate, plan_of
+from tunebench.serving.search import SearchResult, highest_rate, plan_of
 
 OBJECTIVE = {"latency_p90_s": 1.0}
 
@@ -71,6 +71,15 @@ def test_both_edges_of_what_is_undecided_are_found() -> None:
     assert 7.3 <= found.lowest_failed.rate <= 7.3 * 1.05
     assert min(rate for rate in tried if rate > 3.0) <= 3.0 * 1.05
     assert len(tried) <= 20
+
+
+def test_no_rate_holds_above_one_that_fails() -> None:
+    loads = [load(rate, 0.5, verdict=verdict) for rate, verdict in
+             ((1.0, "holds"), (2.0, "fails"), (4.0, "holds"))]  # fmt: skip
+    found = SearchResult(loads)
+    assert found.best
+    assert found.lowest_failed
+    assert (found.best.rate, found.lowest_failed.rate) == (1.0, 2.0)
 
 
 def test_no_rate_holds() -> None:

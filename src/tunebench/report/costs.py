@@ -96,17 +96,13 @@ def alike(records: Sequence[Record], params: Params) -> list[Choice]:
 
 def _choice(record: Record, served: Throughput, params: Params) -> Choice:
     machine = params.hardware
-    usd, *ends = (
-        prices.usd_per_1k_requests(rate, machine.usd_per_hour)
-        for rate in (served.requests_per_s, *reversed(served.interval))
-    )
     trained = record.training.get("usd_to_train", 0.0)
     return Choice(
         record,
         served,
         usd_to_train=prices.measured(trained, (trained, trained), machine.repeatability),
         usd_for_labels=None if params.cost is None else _labels(record, params),
-        usd_per_1k_requests=prices.measured(usd, (ends[0], ends[1]), machine.repeatability),
+        usd_per_1k_requests=prices.of_1k_requests(served.requests_per_s, served.interval, machine),
     )
 
 

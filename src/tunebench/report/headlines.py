@@ -25,7 +25,8 @@ def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
 
     `plus_minus` is half the width of the 95% interval of the task's first metric. Missing values
     are null: the other task's metrics, training seconds of a prompting method, the price if the
-    machine has none. `status` is `optimistic` where the test rows chose the epoch.
+    machine has none. `status` is `optimistic` where the test rows chose the epoch. Latency and
+    price are those of the merged model where there is one: that is what would be deployed.
     """
     records = list(records)
     several = len({record.model for record in records}) > 1
@@ -36,7 +37,7 @@ def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
             "status": OPTIMISTIC if record.optimistic else record.status,
             **{name: record.quality.get(name) for name in quality},
             "plus_minus": _plus_minus(record),
-            **{name: (record.training | record.inference).get(name) for name in COSTS},
+            **{name: _cost(record, name) for name in COSTS},
         }
         for record in records
     }
@@ -53,6 +54,12 @@ def _place(record: Record, *, several: bool) -> Path:
     size = "" if record.train_size == NO_ROWS else f"-{record.train_size}"
     model = Path(record.model) if several else Path()
     return model / record.dataset / f"{record.method}{size}.json"
+
+
+def _cost(record: Record, name: str) -> float | None:
+    costs = record.training | record.inference
+    cost: float | None = costs.get(f"merged_{name}", costs.get(name))
+    return cost
 
 
 def _plus_minus(record: Record) -> float | None:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tunebench import metrics, results
 from tunebench.config.schema import Params
+from tunebench.report.inference import NEEDS
 from tunebench.report.tables import Row
 
 TITLES = {
@@ -31,8 +32,9 @@ TITLES = {
 # explanations that are shown above a table
 NOTES = {
     "inference": "Attached: with the adapter beside the weights that it was trained on, quantized"
-    " where those were. Merged: as one set of plain weights. Medians of single requests, each with"
-    " its 95% interval over the prompts; requests a second by batch size.",
+    " where those were. Merged: as one set of plain weights. Labels are scored, texts written up to"
+    " their own end. Percentiles of single requests with 95% intervals over the prompts; requests a"
+    " second by batch size, with intervals over the rounds.",
     "load_test": "The highest rate of requests that is shown to meet the objective, and what was"
     " measured at it: latencies count from when a request was due, answers are judged as they came"
     " back, and differ from those that were evaluated in so many per cent. Bounded: a higher rate"
@@ -53,8 +55,8 @@ NOTES = {
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
          "epoch_chosen_on", "chosen", "form", "quantization", "measured_by", "cheaper_below",
          "cheaper_above", "always_cheaper", "family", "server", "artifact", "prefix_cache",
-         "bounded", "verdict", "served_as", "mergeable", "vllm_adapter", "many_adapters",
-         "because")  # fmt: skip
+         "answered_by", "bounded", "verdict", "served_as", "mergeable", "vllm_adapter",
+         "many_adapters", "because")  # fmt: skip
 # columns whose unit is that of the metric that the row names
 OF_METRIC = ("measured", "low", "high", "difference", *metrics.interval("difference"))
 
@@ -120,10 +122,13 @@ def cell(value: Any, column: str) -> str:
 
 
 def _table(name: str, rows: Sequence[Row]) -> Table:
-    all_columns = dict.fromkeys(column for row in rows for column in row if column != "note")
+    all_columns = dict.fromkeys(
+        column.removesuffix(NEEDS) for row in rows for column in row if column != "note"
+    )
     interval_columns = {end for column in all_columns for end in _ends(column)}
     columns = [column for column in all_columns if column not in interval_columns]
-    return Table(name, TITLES[name], columns, [list(_cells(row, columns)) for row in rows])
+    sample = "prompts" if name == "inference" else "requests"
+    return Table(name, TITLES[name], columns, [list(_cells(row, columns, sample)) for row in rows])
 
 
 def _ends(column: str) -> tuple[str, str]:
@@ -131,11 +136,15 @@ def _ends(column: str) -> tuple[str, str]:
     return ("low", "high") if column == "measured" else metrics.interval(column)
 
 
-def _cells(row: Row, columns: Sequence[str]) -> Iterator[Cell]:
+def _cells(row: Row, columns: Sequence[str], sample: str) -> Iterator[Cell]:
+    """A row's cells; a percentile that is missing says how large a sample it needs."""
     for index, column in enumerate(columns):
         if row.get("note") and row.get(column) is None:
             yield Cell("note", row["note"], span=len(columns) - index)
             return
+        if row.get(column) is None and (needed := row.get(f"{column}{NEEDS}")):
+            yield Cell(column, f"needs {needed:,} {sample}")
+            continue
         interval = [text for end in _ends(column) if (text := _text(row, end, unit=column))]
         dash = " to " if any(text.startswith("-") for text in interval) else "–"
         yield Cell(column, _text(row, column), dash.join(interval))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tunebench.config.schema import Hardware
+
 HOURS_PER_MONTH = 730
 TWO_SIDED = 1.959964  # standard deviations of a 95% interval
 
@@ -78,6 +80,15 @@ def usd_to_train(seconds: float, usd_per_hour: float) -> float:
 def usd_per_1k_requests(requests_per_s: float, usd_per_hour: float) -> float:
     """Price of a thousand requests at an achieved (not offered) throughput."""
     return usd_per_hour / 3600 / requests_per_s * 1000
+
+
+def of_1k_requests(requests_per_s: float, interval: tuple[float, float], machine: Hardware) -> Usd:
+    """The same with its interval, from that of the throughput."""
+    slow, fast = interval
+    usd, low, high = (
+        usd_per_1k_requests(rate, machine.usd_per_hour) for rate in (requests_per_s, fast, slow)
+    )
+    return measured(usd, (low, high), machine.repeatability)
 
 
 def machines(demand_rps: float, margin: float, requests_per_s: float) -> int:

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from tunebench import metrics, paths, results
-from tunebench.config.schema import Params
+from tunebench.config.schema import Hardware, Params
 from tunebench.metrics import statistics
 from tunebench.models import outcomes
 from tunebench.paths import Run
@@ -98,7 +98,7 @@ def nest(records: list[Record]) -> dict[str, Any]:
 
 def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
     task = params.dataset(dataset).task
-    price = params.hardware.usd_per_hour
+    machine = params.hardware
     for method in params.grid.prompting:
         run = Run(model, dataset, method)
         prompted = results.read(paths.evaluation(run))
@@ -107,7 +107,7 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
             model, dataset, task, method, NO_ROWS, 0, len(draws),
             quality=_quality(draws),
             training={},
-            inference=_inference(results.read(paths.timing(run)), price),
+            inference=_inference(results.read(paths.timing(run)), machine),
             status=_status(draws),
             note=_note(draws),
         )  # fmt: skip
@@ -120,8 +120,8 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
             yield Record(
                 model, dataset, task, method, str(size), int(trained[0]["rows"]), len(runs),
                 quality=_quality(evaluated),
-                training=_training(trained, price),
-                inference=_inference(results.read(paths.timing(runs[0])), price) if timed else {},
+                training=_training(trained, machine.usd_per_hour),
+                inference=_inference(results.read(paths.timing(runs[0])), machine) if timed else {},
                 chosen=_chosen(evaluated),
                 status=_status(evaluated),
                 note=_note(evaluated),
@@ -192,19 +192,19 @@ def _status(runs: list[results.Metrics]) -> str:
     return next((status for status in map(outcomes.status, runs) if status != "ok"), "ok")
 
 
-def _inference(timed: results.Metrics, price: float) -> dict[str, Any]:
+def _inference(timed: results.Metrics, machine: Hardware) -> dict[str, Any]:
     if outcomes.note(timed):
         return {}
     names = ("quantization", "mergeable", "merged_out_of_memory", "merged_answers_that_differ")
-    inference = _form_metrics(timed, "", price) | {
+    inference = _form_metrics(timed, "", machine) | {
         name: timed[name] for name in names if name in timed
     }
     return inference | (
-        _form_metrics(timed, "merged_", price) if "merged_latency_p50_s" in timed else {}
+        _form_metrics(timed, "merged_", machine) if "merged_latency_p50_s" in timed else {}
     )
 
 
-def _form_metrics(timed: results.Metrics, prefix: str, price: float) -> dict[str, Any]:
+def _form_metrics(timed: results.Metrics, prefix: str, machine: Hardware) -> dict[str, Any]:
     """Metrics of the model with its adapter attached, or of the merged one."""
     throughput = {name: timed[name] for name in timed if name.startswith(f"{prefix}requests_per_s")}
     memory = {
@@ -220,12 +220,12 @@ def _form_metrics(timed: results.Metrics, prefix: str, price: float) -> dict[str
         },
         **throughput,
         **memory,
-        **_price(throughput, prefix, price),
+        **_price(throughput, prefix, machine),
     }
 
 
-def _price(throughput: dict[str, float], prefix: str, price: float) -> dict[str, float]:
-    """The price of a thousand requests at the fastest batch size, with that rate's interval.
+def _price(throughput: dict[str, float], prefix: str, machine: Hardware) -> dict[str, float]:
+    """The price of a thousand requests at the fastest batch size, with its interval.
 
     Empty if the first batch size ran out of memory.
     """
@@ -233,18 +233,11 @@ def _price(throughput: dict[str, float], prefix: str, price: float) -> dict[str,
     if not sizes:
         return {}
     fastest = max(sizes, key=throughput.__getitem__)
-    cost = f"{prefix}usd_per_1k_requests"
-    low, high = metrics.interval(cost)
-    slow_end, fast_end = metrics.interval(fastest)
-    rates = {cost: fastest, low: fast_end, high: slow_end}
-    return {
-        column: usd
-        for name, rate in rates.items()
-        if rate in throughput
-        for column, usd in _priced(
-            name, prices.usd_per_1k_requests(throughput[rate], price)
-        ).items()
-    }
+    slow, fast = (throughput.get(end, throughput[fastest]) for end in metrics.interval(fastest))
+    usd = prices.of_1k_requests(throughput[fastest], (slow, fast), machine)
+    name = f"{prefix}usd_per_1k_requests"
+    priced = zip((name, *metrics.interval(name)), (usd.usd, usd.low, usd.high), strict=True)
+    return {column: value for each in priced for column, value in _priced(*each).items()}
 
 
 def _priced(name: str, usd: float) -> dict[str, float]:

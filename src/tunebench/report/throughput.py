@@ -102,7 +102,8 @@ def of_timing(timing: results.Metrics) -> Throughput:
             best = max(by_batch, key=form.__getitem__)
             low, high = (form.get(end, form[best]) for end in metrics.interval(best))
             return Throughput(form[best], measured_by, (low, high))
-    raise ValueError("a timing without an error has a throughput")
+    size = timing["memory_ended_at_batch_size"]
+    return Throughput(0, IN_PROCESS, note=f"out of memory at batch size {size}")
 
 
 def _noted(record: Record, throughput: Throughput) -> Throughput:

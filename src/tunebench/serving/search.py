@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
+from math import inf, sqrt
 
 from tunebench.config.inference import Serving, limits
 from tunebench.serving.lateness import Limit, Plan, Verdict
@@ -20,8 +20,12 @@ class SearchResult:
 
     @cached_property
     def best(self) -> Load | None:
-        """The load with the highest rate that is shown to hold; None if none is."""
-        held = _with(self.loads, "holds")
+        """The load with the highest rate that is shown to hold; None if none is.
+
+        A rate above one that is shown to fail does not count: one of the two was an error.
+        """
+        failed = (self.lowest_failed and self.lowest_failed.rate) or inf
+        held = [load for load in _with(self.loads, "holds") if (load.rate or 0) < failed]
         return max(held, key=lambda load: load.rate or 0) if held else None
 
     @cached_property
