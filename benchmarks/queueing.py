@@ -26,7 +26,7 @@ from measure import machine
 
 from tunebench.config.inference import Server
 from tunebench.serving import servers
-from tunebench.serving.load import Load, generator
+from tunebench.serving.load import Load, guidellm
 
 SERVER = Path(__file__).resolve().parents[1] / "tests" / "openai_server.py"
 PERCENTS = (50, 99)
@@ -63,7 +63,7 @@ def measure(utilization: float, given: Any) -> dict[str, float]:
         server = Server(command=command, ready_within_s=60.0)
         with (
             servers.running("known", server, artifact, folder / "server.log") as endpoint,
-            generator(
+            guidellm(
                 endpoint, ["a prompt"], body={"max_tokens": 1}, timeout_s=600.0, log=folder / "log"
             ) as source,
         ):

@@ -268,11 +268,10 @@ def test_the_stage_says_it_in_one_line(project: Any, valid: dict[str, Any]) -> N
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("reviews: 3 training rows repeat an earlier one; ")
     assert Counter(Path(name).name for name in project.files()) == Counter(
-        ["reviews.json"] * 2
+        ["reviews.json"] * 3
         + [
             "published.json",
             "cost.json",
-            "timing.json",
             "serving.json",
             "virtual_tokens.json",
             "forgetting_text.json",

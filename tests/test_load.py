@@ -21,7 +21,7 @@ from tunebench.models import outcomes
 from tunebench.prompts import DoesNotFit, Prompt
 from tunebench.serving import Outcome, load_test, servers
 from tunebench.serving.lateness import Limit, Plan
-from tunebench.serving.load import Generator, Load, generator
+from tunebench.serving.load import Generator, Load, guidellm
 
 PROMPTS = [f"prompt {number}" for number in range(40)]
 SERVICE_S = 0.5
@@ -33,7 +33,7 @@ def loaded(
 ) -> Iterator[tuple[Generator, Any]]:
     with (
         servers.running("own", own(options), SERVED, folder / "server.log") as endpoint,
-        generator(
+        guidellm(
             endpoint,
             PROMPTS,
             body={"max_tokens": 5},

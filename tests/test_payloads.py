@@ -39,7 +39,7 @@ def test_token_ids_where_a_server_takes_them(tmp_path: Path) -> None:
     with running(own(), tmp_path / "log") as endpoint:
         sent = payloads(endpoint, word_level(), PROMPTS, timeout_s=10)
         assert (sent.prompts, sent.payloads, sent.as_text) == (PROMPTS, ids_of(PROMPTS), False)
-        with load.generator(
+        with load.guidellm(
             endpoint, sent.payloads, body={"max_tokens": 1}, timeout_s=10, log=tmp_path / "load"
         ) as source:
             found = source.load(None, 5, seed=0)

@@ -122,14 +122,20 @@ def _costs(record: Record, served: Throughput, params: Params) -> Row:
     row = {**throughput.place(record), **_quality(record, served), **record.caveat}
     if served.note:  # what was spent on it until then
         return row | {"usd_to_train": record.training.get("usd_to_train"), "note": served.note}
-    choice = _choice(record, served, params)
+    return row | _prices(_choice(record, served, params), params.hardware.usd_per_hour > 0)
+
+
+def _prices(choice: Choice, priced: bool) -> Row:
+    """Dollars, those of a machine only if it has a price."""
     labels = choice.usd_for_labels
-    return row | {
-        **(_machine(choice) if params.hardware.usd_per_hour else {}),
+    once = {"usd_to_train": results.rounded(choice.usd_to_train.usd, 4)} if priced else {}
+    answers = _requests(choice) if priced else {}
+    return {
+        **once,
         **({} if labels is None else {"usd_for_labels": results.rounded(labels, 4)}),
-        **(_totals(choice.bill) if params.hardware.usd_per_hour else {}),
-        "measured_by": served.measured_by,
-        **served.tokens,
+        **answers,
+        "measured_by": choice.served.measured_by,
+        **choice.served.tokens,
     }
 
 
@@ -144,18 +150,13 @@ def _quality(record: Record, served: Throughput) -> Row:
     }
 
 
-def _machine(choice: Choice) -> Row:
-    return {"usd_to_train": results.rounded(choice.usd_to_train.usd, 4)} | dict(
-        _with_interval("usd_per_1k_requests", choice.usd_per_1k_requests)
-    )
-
-
-def _totals(bill: Bill) -> Row:
-    return dict(
-        cell
-        for name, requests in TOTALS.items()
-        for cell in _with_interval(f"usd_at_{name}", bill.at(requests))
-    )
+def _requests(choice: Choice) -> Row:
+    """The price of a thousand requests, and of all, each with its interval."""
+    dollars = {
+        "usd_per_1k_requests": choice.usd_per_1k_requests,
+        **{f"usd_at_{name}": choice.bill.at(requests) for name, requests in TOTALS.items()},
+    }
+    return dict(cell for name, usd in dollars.items() for cell in _with_interval(name, usd))
 
 
 def _with_interval(name: str, usd: Usd) -> Iterator[tuple[str, float]]:

@@ -31,7 +31,7 @@ from tunebench.evaluation import Answering
 from tunebench.models import outcomes
 from tunebench.prompts import DoesNotFit, Prompt
 from tunebench.serving import artifact, asking, measures, quality, servers
-from tunebench.serving.load import Generator, Load, generator
+from tunebench.serving.load import Generator, Load, guidellm
 from tunebench.serving.payloads import Sent, payloads
 from tunebench.serving.search import SearchResult, highest_rate, plan_of
 from tunebench.timing.clock import warm_up
@@ -120,7 +120,7 @@ def _search(
 ) -> tuple[SearchResult, dict[str, float]]:
     """The loads, and the seconds of requests sent one at a time (`measures.of_single`)."""
     seeds = count()
-    with generator(
+    with guidellm(
         endpoint, sent.payloads, body=body, timeout_s=settings.timeout_s, log=log_file
     ) as source:
 

@@ -160,7 +160,7 @@ class Generator:
 
 
 @contextmanager
-def generator(
+def guidellm(
     endpoint: Endpoint,
     prompts: Sequence[Payload],
     *,
