@@ -13,6 +13,7 @@ from tunebench.report import (
     load_tests,
     page,
     published,
+    repeatability,
     summary,
     tables,
 )
@@ -20,7 +21,7 @@ from tunebench.report import (
 
 def main(_: Run) -> None:
     """Write the headline metrics, all results as nested JSON, tables, plots and the page."""
-    params = config.load()
+    params = repeatability.measured(config.load())
     records = summary.collect(params)
     headlines.write(paths.HEADLINES, headlines.build(records))
     results.write(paths.RESULTS, summary.nest(records))

@@ -9,7 +9,7 @@ import pytest
 from tunebench import paths, results
 from tunebench.config.schema import Params
 from tunebench.paths import Run
-from tunebench.report import break_even, costs, demand, page, prices, throughput
+from tunebench.report import break_even, costs, demand, page, prices, repeatability, throughput
 from tunebench.report.prices import Usd
 from tunebench.report.summary import Record
 
@@ -260,6 +260,32 @@ def test_two_names_of_one_network_are_not_told_apart(make_params: Callable[..., 
     ]
     (row,) = break_even.build(records, params)["break_even"]
     assert (row["always_cheaper"], row["requests"]) == ("not distinguishable", "")
+
+
+def test_a_machine_whose_speed_varies_tells_less_apart(make_params: Callable[..., Params]) -> None:
+    params = make_params(
+        hardware={"usd_per_hour": 3.6, "repeatability": 0.05},
+        grid={"tuning": ["lora"], "train_sizes": [1.0], "seeds": [0, 1, 2, 3]},
+    )
+    assert repeatability.spread([1.0, 2.0]) == 0
+    assert repeatability.spread([3.0] * 8) == 0
+    speeds = (100.0, 140.0, 90.0, 120.0)  # 0.196 apart in logarithms, 3.18 / 1.96 times that
+    for seed, speed in enumerate(speeds):
+        run = {"model_flops_per_s": 0.3 * speed, "model_flops_utilization": 0.3}
+        results.write(paths.train(Run("tiny", "reviews", "lora", 1.0, seed)), run)
+    noisy = repeatability.measured(params)
+    assert noisy.hardware.repeatability == pytest.approx(0.196 * 3.18 / 1.96, rel=0.02)
+    records = [record("zero_shot", rps=100), record("few_shot", rps=150)]
+    (told,), (untold,) = (break_even.build(records, each)["break_even"] for each in (params, noisy))
+    assert told["always_cheaper"] == "few_shot"
+    assert untold["always_cheaper"] == "not distinguishable"
+    assert {row["repeatability"] for row in costs.build(records, noisy)["costs"]} == {
+        noisy.hardware.repeatability
+    }
+    for seed in range(len(speeds)):
+        failed = {"out_of_memory": True, "rows": 24}
+        results.write(paths.train(Run("tiny", "reviews", "lora", 1.0, seed)), failed)
+    assert repeatability.measured(params) is params
 
 
 def test_both_prices_of_a_pair_are_measured_alike(make_params: Callable[..., Params]) -> None:

@@ -30,6 +30,7 @@ TRAINED = {
     "train_s": 10.0,
     "machine_s": 12.0,
     "tokens_per_s": 100.0,
+    "model_flops_per_s": 5e9,
     "model_flops_utilization": 0.25,
     "trainable_parameters": 512,
     "adapter_bytes": 4096,

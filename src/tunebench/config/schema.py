@@ -161,9 +161,9 @@ class Hardware(Settings):
     """The price of the machine for an hour in dollars, with all its devices; at 0 the tables hold
     no dollars of a machine."""
     repeatability: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """The relative standard deviation of the seconds of the same work in another run: part of every
-    price's interval. 0.05 is for a machine that others share; docs/measuring.md says how to measure
-    it."""
+    """The least relative standard deviation of the seconds of the same work in another run, which
+    is part of every price's interval. Where the machine's speed was seen to vary more from training
+    to training, that is taken."""
 
 
 class Cost(Settings):

@@ -4,6 +4,7 @@
 - `headlines`: the small files that `dvc metrics show` compares
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
 - `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
+- `repeatability`: how far its seconds and dollars can be trusted
 - `page`: `report/index.html`
 - `inspection`: one run, for `tunebench show`
 - `experiments`: DVC's experiments side by side, for `tunebench experiments`

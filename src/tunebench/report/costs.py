@@ -122,12 +122,12 @@ def _costs(record: Record, served: Throughput, params: Params) -> Row:
     row = {**throughput.place(record), **_quality(record, served), **record.caveat}
     if served.note:  # what was spent on it until then
         return row | {"usd_to_train": record.training.get("usd_to_train"), "note": served.note}
-    return row | _prices(_choice(record, served, params), params.hardware.usd_per_hour > 0)
+    return row | _prices(_choice(record, served, params), params)
 
 
-def _prices(choice: Choice, priced: bool) -> Row:
+def _prices(choice: Choice, params: Params) -> Row:
     """Dollars, those of a machine only if it has a price."""
-    labels = choice.usd_for_labels
+    labels, priced = choice.usd_for_labels, params.hardware.usd_per_hour > 0
     once = {"usd_to_train": results.rounded(choice.usd_to_train.usd, 4)} if priced else {}
     answers = _requests(choice) if priced else {}
     return {
@@ -135,6 +135,7 @@ def _prices(choice: Choice, priced: bool) -> Row:
         **({} if labels is None else {"usd_for_labels": results.rounded(labels, 4)}),
         **answers,
         "measured_by": choice.served.measured_by,
+        **({"repeatability": params.hardware.repeatability} if priced else {}),
         **choice.served.tokens,
     }
 
