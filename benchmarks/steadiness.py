@@ -12,18 +12,19 @@ independent noise in each of 3 rounds; `of_medians` takes the median of each pro
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
 import numpy as np
+from measure import machine
 
 from tunebench.metrics import statistics
 from tunebench.timing.clock import MAX_WARMUP_REQUESTS, WINDOW, is_steady, warm_up
 from tunebench.timing.rounds import percentiles
 
-DRAWS = 1000
 ROUNDS = 3
 CASES = ((0.01, 0.0), (0.02, 0.0), (0.05, 0.0), (0.1, 0.0), (0.2, 0.0), (0.3, 0.0),
          (0.02, 0.05), (0.02, 0.1))  # fmt: skip
@@ -32,19 +33,25 @@ SPREAD, NOISE = 0.3, 0.2  # of the prompts' latencies, and of a request's from r
 
 def main() -> None:
     """Print all shares as one line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=1000, help="simulated timings of each case")
+    draws = parser.parse_args().draws
     steady = {
-        f"noise {noise:g}, drift {drift:g}": steady_share(noise, drift) for noise, drift in CASES
+        f"noise {noise:g}, drift {drift:g}": steady_share(noise, drift, draws)
+        for noise, drift in CASES
     }
     sizes = {50: (8, 64), 90: (40, 64), 99: (368, 500)}
     carried = {
-        f"p{percent} of {count} prompts": percentile_coverage(percent, count)
+        f"p{percent} of {count} prompts": percentile_coverage(percent, count, draws)
         for percent, counts in sizes.items()
         for count in counts
     }
-    print(json.dumps({"benchmark": "steadiness", "steady": steady, "percentiles": carried}))
+    line = {"benchmark": "steadiness", "machine": machine(), "draws": draws, "steady": steady,
+            "percentiles": carried}  # fmt: skip
+    print(json.dumps(line))
 
 
-def steady_share(noise: float, drift: float) -> dict[str, float]:
+def steady_share(noise: float, drift: float, draws: int) -> dict[str, float]:
     """How often requests of that noise and drift are called steady, by each rule."""
     dice = np.random.default_rng(0)
 
@@ -59,14 +66,14 @@ def steady_share(noise: float, drift: float) -> dict[str, float]:
         return _times(dice, MAX_WARMUP_REQUESTS // WINDOW, WINDOW, noise, drift)
 
     return {
-        "medians_within_5_percent": share([_medians_agree(windows()) for _ in range(DRAWS)]),
-        "warm_up": share([_warmed_up(windows()) for _ in range(DRAWS)]),
-        "rounds_of_8": share([rounds(8) for _ in range(DRAWS)]),
-        "rounds_of_64": share([rounds(64) for _ in range(DRAWS // 5)]),
+        "medians_within_5_percent": share([_medians_agree(windows()) for _ in range(draws)]),
+        "warm_up": share([_warmed_up(windows()) for _ in range(draws)]),
+        "rounds_of_8": share([rounds(8) for _ in range(draws)]),
+        "rounds_of_64": share([rounds(64) for _ in range(-(-draws // 5))]),
     }
 
 
-def percentile_coverage(percent: int, prompts: int) -> dict[str, float]:
+def percentile_coverage(percent: int, prompts: int, draws: int) -> dict[str, float]:
     """How often the interval of a percentile holds the true one, and the estimate over it."""
     from scipy.stats import norm
 
@@ -74,7 +81,7 @@ def percentile_coverage(percent: int, prompts: int) -> dict[str, float]:
     truth = float(np.exp(norm.ppf(percent / 100) * np.hypot(SPREAD, NOISE)))
     name = f"x_p{percent}_s"
     held, estimates, of_medians = [], [], []
-    for _ in range(DRAWS):
+    for _ in range(draws):
         lengths = dice.normal(0, SPREAD, prompts)
         rounds = np.exp(lengths + dice.normal(0, NOISE, (ROUNDS, prompts)))
         found = percentiles("x", rounds.tolist())

@@ -25,6 +25,7 @@ SMALL: dict[str, list[str]] = {
     "label_end": ["--rows", "2", "--shots", "0"],
     "large_csv": ["--rows", "2000", "--train-size", "50"],
     "queueing": ["--service-s", "0.01", "--requests", "20", "--utilizations", "0.5"],
+    "steadiness": ["--draws", "2"],
     "sustained_rate": ["--searches", "1", "--settings", "demo"],
     "stage_overhead": ["--steps", "2", "--runs", "1"],
     "training": ["--prompts", "4", "--repeats", "1", "--sides", "tunebench"],
