@@ -1,6 +1,7 @@
 """Check params.yaml and what it names, before any work: python -m stages.check."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 from tunebench import config, paths, results, stage
 from tunebench.config.timed import TimedAnswers
@@ -8,24 +9,29 @@ from tunebench.data import checking
 from tunebench.paths import Run
 
 
-def main(_: Run) -> None:
+def main(_: Run, folder: Path) -> None:
     """Write the source and the fingerprint of each data set and model of the grid."""
     params = config.load()
-    for name, source in checking.check(params).items():
-        results.write(paths.check(name), source)
-    # DVC cannot track keys that params.yaml lacks, so the report tracks these files
-    results.write(paths.PUBLISHED, params.model_dump(include={"published"}))
-    results.write(paths.COST, params.model_dump(include={"cost"}))
-    for name in params.grid.datasets:
-        answers = asdict(TimedAnswers.of(params, name))
-        results.write(paths.timing_settings(name), params.inference.timing.model_dump() | answers)
-    results.write(paths.SERVING, params.inference.serving.model_dump())
-    results.write(paths.VIRTUAL_TOKENS, {"virtual_tokens": params.virtual_tokens})
-    for folder in paths.METRIC_FOLDERS:  # the report reads all of them, empty ones too
-        folder.mkdir(parents=True, exist_ok=True)
+    # DVC cannot track keys that params.yaml lacks, so stages track these files
+    found = {
+        **{paths.check(name): source for name, source in checking.check(params).items()},
+        paths.PUBLISHED: params.model_dump(include={"published"}),
+        paths.COST: params.model_dump(include={"cost"}),
+        paths.SERVING: params.inference.serving.model_dump(),
+        paths.VIRTUAL_TOKENS: {"virtual_tokens": params.virtual_tokens},
+        **{
+            paths.timing_settings(name): params.inference.timing.model_dump()
+            | asdict(TimedAnswers.of(params, name))
+            for name in params.grid.datasets
+        },
+    }
+    for path, content in found.items():
+        results.write(folder / path.relative_to(paths.CHECK), content)
+    for metrics in paths.METRIC_FOLDERS:  # the report reads all of them, empty ones too
+        metrics.mkdir(parents=True, exist_ok=True)
     # DVC warns of a dependency without files
     (paths.LOAD_TESTS / ".keep").touch()
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, lambda _: [paths.CHECK])

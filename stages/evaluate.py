@@ -3,13 +3,19 @@ python -m stages.evaluate --model tiny --dataset posts --method qlora --train-si
 """
 
 from functools import partial
+from pathlib import Path
 
 from tunebench import config, evaluation, models, paths, prompts, results, stage
 from tunebench.evaluation import draws, forgetting, selection
 from tunebench.paths import Run
 
 
-def main(run: Run) -> None:
+def outputs(run: Run) -> list[Path]:
+    """The predictions with their provenance, and the metrics."""
+    return [paths.answers(run), paths.evaluation(run)]
+
+
+def main(run: Run, answers: Path, metrics: Path) -> None:
     """Write the predictions with their provenance, and the metrics."""
     params = config.load()
     pin = results.read(paths.pin(run.model))
@@ -31,11 +37,11 @@ def main(run: Run) -> None:
         )
     else:
         outcome = draws.evaluate(answer, prompts.read_draws(paths.test_prompts(run)))
-    metrics = outcome.metrics
+    measured = outcome.metrics
     if outcome.trained:
-        results.write(paths.selected(run), {"trained": outcome.trained.as_posix()})
+        results.write(answers / paths.SELECTED, {"trained": outcome.trained.as_posix()})
         if outcome.predictions and params.forgetting_for(run.dataset):
-            metrics |= forgetting.measure(
+            measured |= forgetting.measure(
                 base,
                 method,
                 [row["text"] for row in results.read_lines(paths.FORGETTING_TEXT)],
@@ -45,12 +51,15 @@ def main(run: Run) -> None:
             )
     settings = {"model": base.described(), "method": method, "evaluation": answering}
     provenance = results.provenance(run, settings, models.device_name())
-    results.write_lines(paths.predictions(run), outcome.predictions)
-    results.write(paths.predictions_provenance(run), provenance)
-    results.write(paths.evaluation(run), metrics)
+    results.write_lines(answers / paths.PREDICTIONS, outcome.predictions)
+    results.write(answers / paths.PROVENANCE, provenance)
+    results.write(metrics, measured)
 
 
 if __name__ == "__main__":
     stage.run(
-        main, needs=("model", "dataset", "method"), libraries=("transformers.generation.utils",)
+        main,
+        outputs,
+        needs=("model", "dataset", "method"),
+        libraries=("transformers.generation.utils",),
     )

@@ -1,17 +1,18 @@
 """Pin the revision and files of a model: python -m stages.fetch_model --model tiny."""
 
+from pathlib import Path
+
 from tunebench import paths, results, stage
 from tunebench.data import pins
 from tunebench.paths import Run
 
 
-def main(run: Run) -> None:
+def main(run: Run, pin: Path) -> None:
     """Write the model's pin; its weights stay where they are, or in the Hugging Face cache."""
     checked = results.read(paths.check(run.model))
-    pin = paths.pin(run.model)
-    earlier = results.read(pin) if pin.exists() else None
+    earlier = results.earlier(paths.pin(run.model))
     results.write(pin, pins.pin(checked, earlier=earlier))
 
 
 if __name__ == "__main__":
-    stage.run(main, needs=("model",), downloads=True)
+    stage.run(main, lambda run: [paths.pin(run.model)], needs=("model",), downloads=True)

@@ -5,12 +5,19 @@ With a size and a seed: the rows of that training subset. With a method: the tes
 prompting method shows them. With neither: the test rows as every tuned method sees them.
 """
 
+from pathlib import Path
+
 from tunebench import config, formatting, paths, prompts, results, stage
 from tunebench.paths import Run
 from tunebench.prompts import DoesNotFit, Prompt
 
 
-def main(run: Run) -> None:
+def outputs(run: Run) -> list[Path]:
+    """The prompts, and how long they are."""
+    return [paths.prompts(run), paths.prompts_metrics(run)]
+
+
+def main(run: Run, lines: Path, metrics: Path) -> None:
     """Write prompts, and how long they are."""
     params = config.load()
     pin = results.read(paths.pin(run.model))
@@ -20,9 +27,9 @@ def main(run: Run) -> None:
         formatted = formatting.training_prompts(params, run, pin, labels)
     else:
         formatted = formatting.test_prompts(params, run, pin, labels)
-    prompts.write(paths.prompts(run), formatted)
-    results.write(paths.prompts_metrics(run), prompts.summarize(formatted))
+    prompts.write(lines, formatted)
+    results.write(metrics, prompts.summarize(formatted))
 
 
 if __name__ == "__main__":
-    stage.run(main, needs=("model", "dataset"))
+    stage.run(main, outputs, needs=("model", "dataset"))

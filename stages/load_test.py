@@ -8,7 +8,12 @@ from tunebench import config, evaluation, models, paths, prompts, results, servi
 from tunebench.paths import Run
 
 
-def main(run: Run) -> None:
+def outputs(run: Run) -> list[Path]:
+    """The answers with their provenance, and the metrics."""
+    return [paths.served_folder(run), paths.load_test(run)]
+
+
+def main(run: Run, served: Path, metrics: Path) -> None:
     """Write the rate that meets the objective with its latencies, and the answers."""
     params = config.load()
     base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
@@ -32,12 +37,15 @@ def main(run: Run) -> None:
     )
     settings = {"model": base.described(), "method": method, "inference": params.inference.serving}
     provenance = results.provenance(run, settings, models.device_name())
-    results.write_lines(paths.served(run), outcome.predictions)
-    results.write(paths.served_provenance(run), provenance)
-    results.write(paths.load_test(run), outcome.metrics)
+    results.write_lines(served / paths.PREDICTIONS, outcome.predictions)
+    results.write(served / paths.PROVENANCE, provenance)
+    results.write(metrics, outcome.metrics)
 
 
 if __name__ == "__main__":
     stage.run(
-        main, needs=("model", "dataset", "method"), libraries=("transformers.generation.utils",)
+        main,
+        outputs,
+        needs=("model", "dataset", "method"),
+        libraries=("transformers.generation.utils",),
     )

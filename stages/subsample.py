@@ -2,12 +2,14 @@
 python -m stages.subsample --dataset posts --train-size 0.1 --seed 0.
 """
 
+from pathlib import Path
+
 from tunebench import config, paths, stage
 from tunebench.data import sampling, tables
 from tunebench.paths import Run
 
 
-def main(run: Run) -> None:
+def main(run: Run, folder: Path) -> None:
     """Write nested, stratified training rows, and validation rows that are in no subset."""
     dataset = config.load().dataset(run.dataset)
     train_size, seed = run.sized
@@ -20,9 +22,8 @@ def main(run: Run) -> None:
         seed=seed,
     )
     for split, (source, indices) in subset.items():
-        target = paths.subset(run) / f"{split}.parquet"
-        tables.copy(paths.split(run.dataset, source), indices, to=target)
+        tables.copy(paths.split(run.dataset, source), indices, to=folder / f"{split}.parquet")
 
 
 if __name__ == "__main__":
-    stage.run(main, needs=("dataset", "train_size", "seed"))
+    stage.run(main, lambda run: [paths.subset(run)], needs=("dataset", "train_size", "seed"))

@@ -9,7 +9,12 @@ from tunebench.config.timed import GREEDY, TimedAnswers
 from tunebench.paths import Run
 
 
-def main(run: Run) -> None:
+def outputs(run: Run) -> list[Path]:
+    """The provenance and the metrics."""
+    return [paths.timing_folder(run), paths.timing(run)]
+
+
+def main(run: Run, folder: Path, metrics: Path) -> None:
     """Write latency, throughput and memory, with their provenance."""
     params = config.load()
     base = models.Base.pinned(params.model(run.model), results.read(paths.pin(run.model)))
@@ -34,11 +39,14 @@ def main(run: Run) -> None:
         "answers": answers,
     }
     provenance = results.provenance(run, settings, models.device_name())
-    results.write(paths.timing_provenance(run), provenance)
-    results.write(paths.timing(run), measured)
+    results.write(folder / paths.PROVENANCE, provenance)
+    results.write(metrics, measured)
 
 
 if __name__ == "__main__":
     stage.run(
-        main, needs=("model", "dataset", "method"), libraries=("transformers.generation.utils",)
+        main,
+        outputs,
+        needs=("model", "dataset", "method"),
+        libraries=("transformers.generation.utils",),
     )

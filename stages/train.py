@@ -2,11 +2,18 @@
 python -m stages.train --model tiny --dataset posts --method qlora --train-size 0.1 --seed 0.
 """
 
+from pathlib import Path
+
 from tunebench import config, models, paths, prompts, results, stage, training
 from tunebench.paths import Run
 
 
-def main(run: Run) -> None:
+def outputs(run: Run) -> list[Path]:
+    """The adapter, its metrics and its loss history."""
+    return [paths.adapter(run), paths.train(run), paths.history(run)]
+
+
+def main(run: Run, adapter: Path, metrics: Path, history: Path) -> None:
     """Write the adapter with its provenance, the metrics and the loss history."""
     params = config.load()
     method = params.tuning_method(run.method)
@@ -19,20 +26,21 @@ def main(run: Run) -> None:
         seed=seed,
         prompts=prompts.read_subset(paths.prompts(run)),
         checkpoints=paths.checkpoints(run),
-        output=paths.adapter(run),
-        history=paths.history(run),
+        output=adapter,
+        history=history,
     )
     outcome = training.train(job)
     settings = job.described() | {"training": job.settings | outcome.chosen}
     provenance = results.provenance(run, settings, models.device_name())
-    results.write(paths.adapter(run) / "run.json", provenance)
-    results.write(paths.train(run), outcome.metrics)
-    training.write_history(paths.history(run), outcome.history)
+    results.write(adapter / paths.PROVENANCE, provenance)
+    results.write(metrics, outcome.metrics)
+    training.write_history(history, outcome.history)
 
 
 if __name__ == "__main__":
     stage.run(
         main,
+        outputs,
         needs=("model", "dataset", "method", "train_size", "seed"),
         libraries=("transformers.trainer", "peft"),
     )

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,76 @@ def test_tables_are_read_as_written(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), results.replacing(path):
         raise KeyboardInterrupt
     assert tables.read(path) == rows
+
+
+def test_outputs_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
+    folder, file = tmp_path / "new" / "folder", tmp_path / "file.json"
+    for text in ("first", "second"):
+        with results.replacing_together(folder, file) as (new_folder, new_file):
+            results.write(new_folder / "inner.json", {"text": text})
+            results.write(new_file, {"text": text})
+            assert not folder.exists() or results.read(folder / "inner.json")["text"] == "first"
+        assert results.read(folder / "inner.json") == results.read(file) == {"text": text}
+    with pytest.raises(RuntimeError), results.replacing_together(folder, file) as new:
+        results.write(new[0] / "other.json", {})
+        results.write(new[1], {})
+        raise RuntimeError
+    assert results.read(folder / "inner.json") == results.read(file) == {"text": "second"}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "file.json", "folder", "inner.json", "new",
+    ]  # fmt: skip
+
+
+def test_an_output_that_is_missing_replaces_nothing(tmp_path: Path) -> None:
+    results.write(tmp_path / "a.json", {"n": 1})
+    with (
+        pytest.raises(FileNotFoundError),
+        results.replacing_together(tmp_path / "a.json", tmp_path / "b.json") as (new, _),
+    ):
+        results.write(new, {"n": 2})
+    assert results.read(tmp_path / "a.json") == {"n": 1}
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    path, other = tmp_path / "folder", tmp_path / f".folder-2.{ended.pid}.tmp"
+    (tmp_path / f".folder.{ended.pid}.tmp").mkdir()
+    (tmp_path / f".folder.{ended.pid}.old").mkdir()  # killed between the two renames
+    (tmp_path / f".folder.{ended.pid}.old" / "earlier.json").write_text("{}")
+    alive = tmp_path / f".folder.{os.getppid()}.tmp"
+    for kept in (alive, other):
+        kept.mkdir()
+    with results.replacing_together(path):
+        assert [file.name for file in path.iterdir()] == ["earlier.json"]
+        with pytest.raises(RuntimeError), results.replacing_folder(path):
+            raise RuntimeError
+        (tmp_path / f".folder.{os.getpid()}.tmp").mkdir()
+    assert sorted(tmp_path.iterdir()) == sorted([path, alive, other])
+    assert not list(path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'{"a": 1', "line 1: Expecting ',' delimiter"),
+        (b'{\n"a": }', "line 2: Expecting value"),
+        (b"", "line 1: Expecting value"),
+        (b"[1]", "line 1: is no JSON object"),
+        (b'{"a": "\xff"}', "is not UTF-8"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "line 1: Exceeds the limit"),
+        (b"[" * 100_000, "line 1: maximum recursion depth"),
+    ],
+)
+def test_damaged_file_is_one_error(content: bytes, fault: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(SourceError) as caught:
+        results.read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: is damaged: {fault}")
+    assert message.endswith("; remove it and run `dvc repro`")
+    assert results.earlier(path) is None
+    path.write_bytes(b"{}\n" + (content or b"\n"))
+    with pytest.raises(SourceError, match="is damaged"):
+        results.read_lines(path)

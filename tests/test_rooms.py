@@ -15,7 +15,10 @@ SOURCE = ROOT / "src"
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
 # what every room needs, and what DVC tracks by parameters: no code dependency of a stage
-FREE = {"config", "errors", "paths", "results", "progress", "quiet", "stage"}
+FREE = {
+    "config", "disk", "errors", "inputs", "lifeline", "locks", "paths", "progress", "quiet",
+    "results", "stage",
+}  # fmt: skip
 
 # room or file → the rooms that it may import, itself and FREE files apart; from the bottom up
 ROOMS: dict[str, set[str]] = {
@@ -32,7 +35,10 @@ ROOMS: dict[str, set[str]] = {
     "serving": {"prompts", "models", "metrics", "answering", "evaluation", "timing"},
     "report": {"metrics", "models", "serving"},
 }
-FRAME = ("errors", "paths", "config", "results", "progress", "quiet", "stage", "cli")  # bottom up
+FRAME = (  # bottom up
+    "errors", "paths", "config", "disk", "results", "locks", "lifeline", "inputs", "progress",
+    "quiet", "stage", "cli",
+)  # fmt: skip
 
 
 def file_of(module: str) -> Path | None:

@@ -120,7 +120,7 @@ def work(_):
     except KeyboardInterrupt:
         {then}
     print("went on")
-stage.run(work)
+stage.run(work, lambda run: [])
 """
 
 
@@ -141,7 +141,7 @@ def test_exit_looks_through_nothing_that_was_made() -> None:
         "import atexit, gc\n"
         "atexit.register(lambda: print(gc.get_freeze_count() > 0))\n"  # the first is called last
         "from tunebench import stage\n"
-        "stage.run(lambda run: print(gc.get_freeze_count()))\n"
+        "stage.run(lambda run: print(gc.get_freeze_count()), lambda run: [])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True,
@@ -156,7 +156,7 @@ def test_libraries_are_imported_first_and_collected_never() -> None:
         "from tunebench import stage\n"
         "def main(run):\n"
         "    print('wave' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)\n"
-        "stage.run(main, libraries=('wave',))\n"
+        "stage.run(main, lambda run: [], libraries=('wave',))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True,

@@ -8,7 +8,10 @@ TunebenchError            anything that a user can fix; a stage prints it and ex
 ├── TrainingError         a run that cannot continue, with the setting to change
 │   └── Diverged          since its loss is NaN: a result, after which other runs continue
 ├── EvaluationError       answers that are no result
-└── ServingError          a server that does not start, does not get ready, or ends under load
+├── ServingError          a server that does not start, does not get ready, or ends under load
+├── ChangedError          parameters or files that changed while a stage ran
+├── BusyError             a result that another process is making
+└── DiskError             results that cannot be written: a full disk, a read-only folder
 """
 
 from __future__ import annotations
@@ -67,6 +70,24 @@ class EvaluationError(TunebenchError):
 
 class ServingError(TunebenchError):
     """A server, or the load on it, that cannot start or continue."""
+
+
+class ChangedError(TunebenchError):
+    """Parameters or files that changed while a stage ran, so that its result is of neither."""
+
+
+class BusyError(TunebenchError):
+    """A result that another process is making."""
+
+    def __init__(self, output: str, holder: str) -> None:
+        super().__init__(
+            f"{output}: process {holder} is writing it; wait until that has ended, or end it:"
+            f" kill {holder}"
+        )
+
+
+class DiskError(TunebenchError):
+    """Results that cannot be written: a full disk, a read-only folder."""
 
 
 def suggest(name: object, choices: Iterable[str]) -> str:

@@ -13,9 +13,11 @@ from pathlib import Path
 from tunebench.errors import ParameterError
 
 PARAMS = Path("params.yaml")
+GRAPH = Path("dvc.yaml")
 DATA = Path("data")
 METRICS = Path("metrics")
 CHECK = DATA / "check"
+LOCKS = DATA / "locks"
 PUBLISHED = CHECK / "published.json"
 COST = CHECK / "cost.json"
 FORGETTING_TEXT = DATA / "forgetting_text.jsonl"
@@ -28,6 +30,12 @@ RESULTS = METRICS / "results.json"
 TABLES = METRICS / "tables"
 PLOTS = METRICS / "plots"
 PAGE = Path("report") / "index.html"
+
+# files within a stage's output
+CARD = "card.json"
+PREDICTIONS = "predictions.jsonl"
+PROVENANCE = "run.json"
+SELECTED = "selected.json"
 
 
 STAGES_WITH_METRICS = (
@@ -96,6 +104,11 @@ def _of(kind: Path, run: Run, suffix: str) -> Path:
     return kind / f"{run}{suffix}"
 
 
+def lock(output: Path) -> Path:
+    """The file whose lock a process holds while it makes an output."""
+    return LOCKS / output.with_name(f"{output.name}.lock")
+
+
 def check(name: str) -> Path:
     """Source and fingerprint of one data set or model, by the stage `check`."""
     return CHECK / f"{name}.json"
@@ -118,7 +131,7 @@ def split(dataset: str, name: str) -> Path:
 
 def card(dataset: str) -> Path:
     """The data card: the data set's source, labels, licence and row counts."""
-    return raw(dataset) / "card.json"
+    return raw(dataset) / CARD
 
 
 def download(dataset: str) -> Path:
@@ -205,17 +218,17 @@ def answers(run: Run) -> Path:
 
 def predictions(run: Run) -> Path:
     """One JSON line for each test row: answer, gold, scores or text."""
-    return answers(run) / "predictions.jsonl"
+    return answers(run) / PREDICTIONS
 
 
 def predictions_provenance(run: Run) -> Path:
     """Settings and versions behind the predictions."""
-    return answers(run) / "run.json"
+    return answers(run) / PROVENANCE
 
 
 def selected(run: Run) -> Path:
     """Which of a run's epochs was tested, and is served."""
-    return answers(run) / "selected.json"
+    return answers(run) / SELECTED
 
 
 def evaluation(run: Run) -> Path:
@@ -228,13 +241,18 @@ def timing(run: Run) -> Path:
     return _of(METRICS / "time_inference", Run(run.model, run.dataset, run.method), ".json")
 
 
-def timing_provenance(run: Run) -> Path:
-    """Settings, versions and machine behind the timing.
+def timing_folder(run: Run) -> Path:
+    """Folder of a timing's provenance: settings, versions and machine.
 
-    DVC caches this file, while the metrics are in Git. So a clone is timed again instead of showing
+    DVC caches it, while the metrics are in Git. So a clone is timed again instead of showing
     another machine's seconds.
     """
-    return _of(DATA / "timings", Run(run.model, run.dataset, run.method), "") / "run.json"
+    return _of(DATA / "timings", Run(run.model, run.dataset, run.method), "")
+
+
+def timing_provenance(run: Run) -> Path:
+    """Settings, versions and machine behind the timing."""
+    return timing_folder(run) / PROVENANCE
 
 
 def load_test(run: Run) -> Path:
@@ -249,12 +267,12 @@ def served_folder(run: Run) -> Path:
 
 def served(run: Run) -> Path:
     """A server's answers under load, one JSON line for each prompt."""
-    return served_folder(run) / "predictions.jsonl"
+    return served_folder(run) / PREDICTIONS
 
 
 def served_provenance(run: Run) -> Path:
-    """Settings, versions and machine behind the load test; cached as `timing_provenance` is."""
-    return served_folder(run) / "run.json"
+    """Settings, versions and machine behind the load test; cached as `timing_folder` is."""
+    return served_folder(run) / PROVENANCE
 
 
 def load_test_folder(run: Run) -> Path:

@@ -1,4 +1,4 @@
-"""JSON files, written atomically, and their provenance."""
+"""Results: JSON files and their provenance, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+import psutil
 from pydantic_core import to_jsonable_python
 
 from tunebench.errors import SourceError
@@ -28,32 +31,94 @@ def replacing(path: Path) -> Iterator[Path]:
 
     If the process is killed, the earlier file is unchanged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing_together(path) as (temporary,):
         yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """A temporary, empty folder, which replaces `path` when the block ends without error.
 
-    If the process is killed, the earlier folder is unchanged, or missing between the two renames.
+    If the process is killed, the earlier folder is unchanged, or missing between the two renames;
+    the next call restores it.
     """
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)  # left over from a killed process of that id
-    temporary.mkdir(parents=True)
-    try:
+    with replacing_together(path) as (temporary,):
+        temporary.mkdir()
         yield temporary
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
+
+
+@contextmanager
+def replacing_together(*outputs: Path) -> Iterator[list[Path]]:
+    """Temporary paths, which replace the files and folders `outputs` at the end of the block.
+
+    They are written in the block, and replaced together: either all of them, or none if it fails.
+    What killed processes left beside them is removed.
+    """
+    temporaries = [_beside(path, "tmp") for path in outputs]
+    try:
+        for path in outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _clear(path)
+        yield temporaries
+        for temporary in temporaries:
+            _flush(temporary)
+        with _uninterrupted():
+            for path, temporary in zip(outputs, temporaries, strict=True):
+                _replace(path, temporary)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        for temporary in temporaries:
+            _remove(temporary)
+
+
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{end}")
+
+
+def _clear(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote `path`, or replaced it."""
+    leftover = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.(tmp|old)")
+    for file in path.parent.iterdir():
+        found = leftover.fullmatch(file.name)
+        if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
+            if found[2] == "old" and not path.exists():
+                file.rename(path)
+            else:
+                _remove(file)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has a file, or a folder's files, so that no crash leaves them empty."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    for file in files:
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+
+
+def _replace(path: Path, temporary: Path) -> None:
+    if not path.is_dir():
+        temporary.replace(path)
+        return
+    old = _beside(path, "old")
+    path.rename(old)
+    temporary.rename(path)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block has ended."""
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -71,13 +136,18 @@ def read(path: Path) -> Metrics:
     """Read a JSON object that an earlier stage wrote.
 
     Raises:
-        SourceError: if it is not there, with the stage to run.
+        SourceError: if it is not there, with the stage to run, or is damaged.
     """
+    with _opened(path) as file:
+        return _object(path, file.read())
+
+
+def earlier(path: Path) -> Metrics | None:
+    """The JSON object that an earlier run of this stage wrote; None without one that is whole."""
     try:
-        content: Metrics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SourceError(f"{path}: is not there yet; run `dvc repro`") from None
-    return content
+        return read(path)
+    except SourceError:
+        return None
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -91,12 +161,40 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read JSON lines that an earlier stage wrote."""
+    """Read JSON lines that an earlier stage wrote.
+
+    Raises:
+        SourceError: if the file is not there, with the stage to run, or is damaged.
+    """
+    with _opened(path) as file:
+        return [_object(path, line, number) for number, line in enumerate(file, start=1)]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
     try:
         with path.open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+            yield file
     except FileNotFoundError:
         raise SourceError(f"{path}: is not there yet; run `dvc repro`") from None
+    except UnicodeDecodeError:
+        raise _damaged(path, "is not UTF-8") from None
+
+
+def _object(path: Path, text: str, line: int = 1) -> Metrics:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _damaged(path, f"line {line + error.lineno - 1}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 100,000 brackets
+        raise _damaged(path, f"line {line}: {error}") from None
+    if not isinstance(content, dict):
+        raise _damaged(path, f"line {line}: is no JSON object")
+    return content
+
+
+def _damaged(path: Path, fault: str) -> SourceError:
+    return SourceError(f"{path}: is damaged: {fault}; remove it and run `dvc repro`")
 
 
 def rounded(value: float, digits: int = 6) -> float:

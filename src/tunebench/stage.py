@@ -1,4 +1,4 @@
-"""What all stage scripts share: options, error messages, quiet libraries."""
+"""What all stage scripts share: options, error messages, results that are whole."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
 
+from tunebench import disk, locks, results
 from tunebench.errors import TunebenchError
+from tunebench.inputs import Inputs
+from tunebench.lifeline import end_with_dvc
 from tunebench.paths import Run, parse_size
 from tunebench.quiet import calm_libraries, show_own_lines
 
 
 def run(
-    work: Callable[[Run], None],
+    work: Callable[..., None],
+    outputs: Callable[[Run], Sequence[Path]],
     *,
     needs: Sequence[str] = (),
     libraries: Sequence[str] = (),
@@ -25,7 +31,12 @@ def run(
 ) -> None:
     """Parse a stage's options and run it; exit with 1 and a clear message on an error.
 
+    Earlier results are replaced at the end, all together, and only if the stage succeeded and
+    nothing that it depends on changed meanwhile.
+
     Args:
+        work: takes the run, and for each of its outputs a temporary path to write instead.
+        outputs: the files and folders that the stage makes, as dvc.yaml names them.
         needs: the required options, as fields of `Run`.
         libraries: large modules that the stage always needs, to import first.
         downloads: whether the stage may download gigabytes, and shows a progress bar for it.
@@ -48,15 +59,29 @@ def run(
         signal.signal(number, stop)
     try:
         parsed = parse(needs=needs)
+        end_with_dvc()
         if libraries:
             import_all(libraries)
-        work(parsed)
-        if stopped:  # a library that was being imported swallowed the exception
-            raise KeyboardInterrupt
+        made = outputs(parsed)
+        with locks.held(*made), results.replacing_together(*made) as temporaries:
+            inputs = Inputs.of(parsed)
+            work(parsed, *temporaries)
+            if stopped:  # a library that was being imported swallowed the exception
+                raise KeyboardInterrupt
+            if inputs:
+                inputs.check()
     except TunebenchError as error:
-        sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
+        _fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if fault := disk.explained(error):
+            _fail(fault)
+        raise
+
+
+def _fail(error: TunebenchError) -> NoReturn:
+    sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
 
 
 def import_all(libraries: Sequence[str]) -> None:

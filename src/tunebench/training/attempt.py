@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tunebench import paths
+from tunebench import disk, paths
 from tunebench.errors import Diverged, TrainingError
 from tunebench.models import memory, outcomes
 from tunebench.training import recording, setup
@@ -27,7 +27,7 @@ def attempt(job: Job) -> Outcome:
     """
     from accelerate import PartialState
 
-    from tunebench.training.checkpoints import Checkpoints, is_full_disk
+    from tunebench.training.checkpoints import Checkpoints
 
     started = perf_counter()
     arguments = setup.arguments(job)  # first: this initializes the process group
@@ -51,7 +51,7 @@ def attempt(job: Job) -> Outcome:
     except Exception as error:
         if memory.is_exhausted(error):
             raise Ended(outcomes.out_of_memory(), _history(trainer)) from None
-        if is_full_disk(error):
+        if disk.is_full(error):
             raise _full(job, checkpoints, trainer) from error
         raise
     saving = perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import shutil
@@ -107,16 +106,6 @@ class CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
                 keep=self._keep,
                 best=state.best_model_checkpoint,
             )
-
-
-def is_full_disk(error: BaseException) -> bool:
-    """Whether the disk is full; each library reports that in its own way."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return any(
-        text in str(error)
-        for text in ("No space left on device", "PytorchStreamWriter failed", "unexpected pos")
-    )
 
 
 def _step(checkpoint: Path) -> int:
