@@ -1,5 +1,7 @@
 """Gather every result into tables, plots and one page: python -m stages.report."""
 
+from pathlib import Path
+
 from tunebench import config, paths, results, stage
 from tunebench.paths import Run
 from tunebench.report import (
@@ -14,17 +16,24 @@ from tunebench.report import (
     page,
     published,
     repeatability,
+    staleness,
     summary,
     tables,
 )
 
+OUTPUTS = [paths.PAGE.parent, paths.HEADLINES, paths.RESULTS, paths.TABLES, paths.PLOTS]
 
-def main(_: Run) -> None:
+
+def main(
+    _: Run, report: Path, headline_files: Path, nested: Path, table_files: Path, plot_files: Path
+) -> None:
     """Write the headline metrics, all results as nested JSON, tables, plots and the page."""
-    params = repeatability.measured(config.load())
+    params = config.load()
+    staleness.check(params)
+    params = repeatability.measured(params)
     records = summary.collect(params)
-    headlines.write(paths.HEADLINES, headlines.build(records))
-    results.write(paths.RESULTS, summary.nest(records))
+    headlines.write(headline_files, headlines.build(records))
+    results.write(nested, summary.nest(records))
     built_tables = (
         tables.build(records)
         | comparisons.build(params, records)
@@ -37,16 +46,16 @@ def main(_: Run) -> None:
         | deployment.build(params)
     )
     for name, rows in built_tables.items():
-        tables.write(paths.TABLES / f"{name}.csv", rows)
+        tables.write(table_files / f"{name}.csv", rows)
     plots = (
         tables.plots(records, params)
         | {"confusion": confusion.build(params)}
         | costs.plot(records, params)
     )
     for name, columns in tables.PLOTS.items():
-        tables.write(paths.PLOTS / f"{name}.csv", plots[name], columns=columns)
-    page.write(paths.PAGE, params, built_tables)
+        tables.write(plot_files / f"{name}.csv", plots[name], columns=columns)
+    page.write(report / paths.PAGE.name, params, built_tables)
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main, lambda _: OUTPUTS)
