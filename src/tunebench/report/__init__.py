@@ -5,6 +5,7 @@
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
 - `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
 - `repeatability`: how far its seconds and dollars can be trusted
+- `staleness`: results of other settings than params.yaml has
 - `page`: `report/index.html`
 - `inspection`: one run, for `tunebench show`
 - `experiments`: DVC's experiments side by side, for `tunebench experiments`
