@@ -1,8 +1,10 @@
 PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
+# for every platform, from the public index alone, whatever pip's own settings are
+UV_COMPILE := --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: repro test test-slow lint docs study real install
+.PHONY: repro test test-slow lint docs study real lock sbom audit install
 .DEFAULT_GOAL := repro
 
 repro: install  ## the whole pipeline, from rows to report
@@ -34,16 +36,36 @@ study: install  ## one published table: make study NAME=demo_full
 real: install  ## the pipeline on real text and models, where ../shared is there
 	python -m tests.real.run
 
+lock: .venv-tools/installed  ## requirements.lock and constraints.txt again, after requirements.txt was edited
+	cp requirements.lock .venv-tools/pins  # versions that may stay as they are do
+	.venv-tools/bin/uv pip compile $(UV_COMPILE) --output-file .venv-tools/pins requirements.txt
+	{ grep '^#' requirements.lock; cat .venv-tools/pins; } > .venv-tools/lock
+	{ grep '^#' constraints.txt; sed -n "/sys_platform == 'linux'/d; s/^\([^ ]*==[^ ;]*\).*/\1/p" .venv-tools/pins; } > .venv-tools/constraints
+	mv .venv-tools/lock requirements.lock
+	mv .venv-tools/constraints constraints.txt
+
+sbom: install .venv-tools/installed  ## what .venv holds, as CycloneDX, in sbom.json
+	.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json .venv/bin/python
+	@echo "The bill of materials: sbom.json"
+
+audit: .venv-tools/installed  ## known vulnerabilities in requirements.lock; needs the network
+	.venv-tools/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+
 install: .venv/installed
 
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11, or name another: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing the pinned requirements into .venv; this takes some minutes once"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt --editable .
 	@touch $@
 
 .venv-docs/installed: docs/requirements.txt
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
+	@touch $@
+
+.venv-tools/installed: requirements-tools.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check --requirement requirements-tools.txt
 	@touch $@
