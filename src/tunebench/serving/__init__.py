@@ -6,6 +6,7 @@ load are judged like any prediction.
 - `artifact`: the folder that the server loads
 - `servers`: servers that speak the OpenAI API, started and stopped
 - `processes`, `supervisor`: no process outlives the stage
+- `clients`: requests whose key goes nowhere else
 - `asking`: what it is asked for: a text, or a label by one constrained pass
 - `payloads`: request bodies that the server tokenizes as the evaluation did
 - `load`, `generator`: open-loop load by guidellm

@@ -159,7 +159,8 @@ def _server_arguments(server: dict[str, Any]) -> OpenAIHTTPBackendArgs:
         target=server["url"],
         model=server["model"],
         request_format="/v1/completions",
-        api_key=os.environ.get("TUNEBENCH_API_KEY"),
+        api_key=os.environ.get("TUNEBENCH_API_KEY") or None,
+        follow_redirects=False,  # the key would go with the request
         timeout=server["timeout_s"],
         timeout_connect=server["timeout_s"],
         validate_backend=False,

@@ -13,12 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 from tunebench.errors import ServingError
+from tunebench.serving import clients
 from tunebench.serving.lateness import Plan, Verdict
 from tunebench.serving.payloads import Payload
 from tunebench.serving.processes import supervised
@@ -54,9 +55,10 @@ class Request:
     cancelled: bool = False
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Request:
-        """The request that the generator process reported."""
-        text, error = record["text"] or "", record["error"] or ""
+    def from_record(cls, record: dict[str, Any], key: str | None = None) -> Request:
+        """The request that the generator process reported, without the API key."""
+        text = clients.masked_answer(record["text"] or "", key)
+        error = clients.masked(record["error"] or "", key)
         if not error and not text and record["tokens_out"] is None:
             error = NO_COMPLETION
         return cls(**record | {"text": text, "error": error})
@@ -108,6 +110,7 @@ class Generator:
     replies: IO[str]
     log: Path
     prompts: int
+    api_key: str | None = field(default=None, repr=False)
 
     def load(self, rate: float | None, requests: int, *, seed: int) -> Load:
         """Send `requests` requests, as Poisson arrivals at `rate` or one at a time.
@@ -143,7 +146,9 @@ class Generator:
             "plan": plan and asdict(plan),
         }
         reply = self._ask(message)
-        return reply | {"requests": [Request.from_record(each) for each in reply["requests"]]}
+        return reply | {
+            "requests": [Request.from_record(each, self.api_key) for each in reply["requests"]]
+        }
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin
@@ -154,7 +159,9 @@ class Generator:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise ServingError(f"the load generator, guidellm, ended; {last_words(self.log)}")
+            raise ServingError(
+                f"the load generator, guidellm, ended; {last_words(self.log, self.api_key)}"
+            )
         reply: dict[str, Any] = json.loads(answer)
         return reply
 
@@ -181,18 +188,20 @@ def guidellm(
     """
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "tunebench.serving.generator", str(writing)]
-    environment = ENVIRONMENT | (
-        {"TUNEBENCH_API_KEY": endpoint.api_key} if endpoint.api_key else {}
-    )
+    environment = {
+        **ENVIRONMENT,
+        **clients.proxy_environment(endpoint.url),
+        "TUNEBENCH_API_KEY": endpoint.api_key or "",
+    }
     with (
-        log.open("wb") as file,
+        clients.log_file(log, endpoint.api_key) as file,
         os.fdopen(reading) as replies,
         supervised(
             command, log=file, environment=environment, stdin=subprocess.PIPE, inherited=[writing]
         ) as process,
     ):
         os.close(writing)
-        started = Generator(process, replies, log, len(prompts))
+        started = Generator(process, replies, log, len(prompts), endpoint.api_key)
         started._ask(
             {
                 "url": endpoint.url,

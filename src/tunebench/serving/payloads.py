@@ -9,18 +9,18 @@ them begin with end the prompt.
 
 from __future__ import annotations
 
-import json
 import logging
 import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from types import MappingProxyType
 from typing import Any
 
 from tunebench.errors import ServingError
 from tunebench.prompts import Prompt, encoding
 from tunebench.prompts.tokenization import Ids, Tokenizer
+from tunebench.serving import clients
 from tunebench.serving.servers import Endpoint
 
 log = logging.getLogger(__name__)
@@ -147,22 +147,21 @@ def _count_tokens(
     """Whether a server accepts a payload, and how many tokens it counts in it, if it says so.
 
     Any other fault shows in the load that follows.
+
+    Raises:
+        ServingError: if it redirects.
     """
     endpoint.check()
     body = {"model": endpoint.model, "prompt": payload, "max_tokens": 1, "temperature": 0}
-    headers = {"Content-Type": "application/json"}
-    if endpoint.api_key:
-        headers["Authorization"] = f"Bearer {endpoint.api_key}"
-    request = urllib.request.Request(
-        f"{endpoint.url}/v1/completions", json.dumps(body).encode(), headers
-    )
+    url = f"{endpoint.url}/v1/completions"
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            reply: Any = json.load(response)
-            counted = reply["usage"]["prompt_tokens"]
+        with clients.send(
+            endpoint.place, url, endpoint.api_key, timeout_s=timeout_s, body=body
+        ) as response:
+            counted: Any = clients.read_json(response)["usage"]["prompt_tokens"]
     except urllib.error.HTTPError as error:
         error.close()
         return False, None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, HTTPException):
         return True, None
     return True, counted if isinstance(counted, int) else None

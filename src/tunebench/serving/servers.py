@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 
 from tunebench.config.inference import Server
 from tunebench.errors import ServingError
+from tunebench.serving import clients
 from tunebench.serving.processes import supervised
 
 HOST = "127.0.0.1"
@@ -50,7 +51,7 @@ class Endpoint:
     place: str
     url: str
     model: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     process: subprocess.Popen[bytes] | None = None
     log: Path | None = None
     ready_s: float | None = None
@@ -69,7 +70,7 @@ class Endpoint:
 
     def last_words(self) -> str:
         """The end of the server's log, for a message."""
-        return last_words(self.log) if self.log else "its log is elsewhere"
+        return last_words(self.log, self.api_key) if self.log else "its log is elsewhere"
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def running(name: str, server: Server, artifact: Artifact, log: Path) -> Iterato
     command = arguments(server, artifact, port)
     _check_installed(place, server, command[0])
     started = time.perf_counter()
-    with log.open("wb") as file, supervised(command, log=file) as process:
+    with clients.log_file(log, key) as file, supervised(command, log=file) as process:
         model = str(artifact.model if artifact.adapter is None else server.adapter_name)
         endpoint = Endpoint(place, f"http://{HOST}:{port}", model, key, process, log)
         _wait(server, endpoint)
@@ -121,9 +122,10 @@ def arguments(server: Server, artifact: Artifact, port: int) -> list[str]:
     return [str(own) if own.exists() else words[0], *words[1:]]
 
 
-def last_words(log: Path) -> str:
-    """The last lines of a program's log, for a message."""
-    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+def last_words(log: Path, key: str | None) -> str:
+    """The last lines of a program's log, for a message, without the API key."""
+    text = clients.masked(log.read_text("utf-8", "replace"), key)
+    lines = [line for line in text.splitlines() if line.strip()]
     tail = "\n".join(f"  {line[:200]}" for line in lines[-LAST_LINES:])
     return f"its last words ({log}):\n{tail}" if tail else f"it said nothing ({log})"
 
@@ -131,9 +133,15 @@ def last_words(log: Path) -> str:
 def _key(place: str, server: Server) -> str | None:
     if server.api_key_env is None:
         return None
-    if not os.environ.get(server.api_key_env):
+    key = os.environ.get(server.api_key_env, "").strip()  # files that hold one end with a line end
+    if not key:
         raise ServingError(f"{place}.api_key_env: the variable {server.api_key_env} is not set")
-    return os.environ[server.api_key_env]
+    if not (key.isascii() and key.isprintable()):
+        raise ServingError(
+            f"{place}.api_key_env: {server.api_key_env} holds characters that no header can carry;"
+            " set it to the key alone"
+        )
+    return key
 
 
 def _port(place: str, port: int | str) -> int:
@@ -160,7 +168,7 @@ def _wait(server: Server, endpoint: Endpoint) -> None:
     until = time.monotonic() + server.ready_within_s
     while time.monotonic() < until:
         endpoint.check()
-        fault = _fault(url, endpoint.api_key)
+        fault = _fault(url, endpoint)
         if not fault:
             return
         time.sleep(POLL_S)
@@ -170,13 +178,14 @@ def _wait(server: Server, endpoint: Endpoint) -> None:
     )
 
 
-def _fault(url: str, key: str | None) -> str:
+def _fault(url: str, endpoint: Endpoint) -> str:
     """Why a URL does not answer with success; empty if it does."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5):
+        with clients.send(endpoint.place, url, endpoint.api_key, timeout_s=5):
             return ""
     except urllib.error.HTTPError as error:
-        return f"it answers {error.code} {error.reason}"
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error)) or type(error).__name__
+        error.close()
+        return clients.masked(f"it answers {error.code} {error.reason}", endpoint.api_key)
+    except (OSError, ValueError, HTTPException) as error:
+        reason = str(getattr(error, "reason", error)) or type(error).__name__
+        return clients.masked(reason, endpoint.api_key)
