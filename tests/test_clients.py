@@ -202,13 +202,6 @@ def test_a_line_end_after_the_key_is_not_sent(
         assert ours.seen == [("/health", f"Bearer {KEY}")]
 
 
-@pytest.mark.parametrize("url", ["http://me:pass@host/v1", "https://token@host"])
-def test_a_password_in_an_address_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="url: holds a user name or password"):
-        Server(url=url, model="m")
-    Server(url="http://host/a@b", model="m")
-
-
 def test_passwords_in_addresses_are_masked() -> None:
     assert clients.masked("at http://me:pw@host/x, http://h/@", None) == (
         "at http://***@host/x, http://h/@"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from string import Formatter
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -78,11 +77,6 @@ class Server(Settings):
         only_with(self, "command", "adapter_arguments")
         only_with(self, "url", "model")
         only_with(self, "adapter_arguments", "adapter_name")
-        if self.url is not None and "@" in urlsplit(self.url).netloc:
-            raise ValueError(
-                "url: holds a user name or password, which Git and dvc.lock would keep; put an API"
-                " key into an environment variable, and name that under api_key_env"
-            )
         if self.url is not None and self.allowed_tokens == "generation_config":
             raise ValueError("allowed_tokens: generation_config goes with command only")
         if self.url is not None and self.model is None:

@@ -3,6 +3,7 @@
 - `summary`: one record for each model, data set, method and size
 - `headlines`: the small files that `dvc metrics show` compares
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
+- `cells`: labels that neither DVC's page nor a spreadsheet runs
 - `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
 - `repeatability`: how far its seconds and dollars can be trusted
 - `staleness`: results of other settings than params.yaml has

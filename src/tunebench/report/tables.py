@@ -10,7 +10,7 @@ from typing import Any
 from tunebench import paths, results
 from tunebench.config.schema import Params
 from tunebench.paths import Run
-from tunebench.report import inference
+from tunebench.report import cells, inference
 from tunebench.report.summary import Record
 
 Row = dict[str, Any]
@@ -64,16 +64,19 @@ def plots(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
 
 
 def write(path: Path, rows: Sequence[Row], *, columns: Sequence[str] = ()) -> None:
-    """Write rows as CSV, atomically; cells of missing columns are empty.
+    """Write rows as CSV, atomically; cells of missing columns are empty, all are `cells.safe`.
 
     Args:
         columns: those that come first, and stand there even without rows.
     """
     columns = [*dict.fromkeys((*columns, *(column for row in rows for column in row)))]
-    with results.replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    with (
+        results.replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(map(cells.safe, columns))
+        writer.writerows([cells.safe(row.get(column, "")) for column in columns] for row in rows)
 
 
 def _quality(record: Record) -> dict[str, Any]:
