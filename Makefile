@@ -4,7 +4,7 @@ export PATH := $(BIN):$(PATH)
 # for every platform, from the public index alone, whatever pip's own settings are
 UV_COMPILE := --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: repro test test-slow lint docs study real lock sbom audit install
+.PHONY: repro test test-slow lint docs study real lock sbom audit licences install
 .DEFAULT_GOAL := repro
 
 repro: install  ## the whole pipeline, from rows to report
@@ -36,7 +36,7 @@ study: install  ## one published table: make study NAME=demo_full
 real: install  ## the pipeline on real text and models, where ../shared is there
 	python -m tests.real.run
 
-lock: .venv-tools/installed  ## requirements.lock and constraints.txt again, after requirements.txt was edited
+lock: .venv-tools/installed  ## requirements.lock and constraints.txt, after an edit of requirements.txt
 	cp requirements.lock .venv-tools/pins  # versions that may stay as they are do
 	.venv-tools/bin/uv pip compile $(UV_COMPILE) --output-file .venv-tools/pins requirements.txt
 	{ grep '^#' requirements.lock; cat .venv-tools/pins; } > .venv-tools/lock
@@ -49,7 +49,11 @@ sbom: install .venv-tools/installed  ## what .venv holds, as CycloneDX, in sbom.
 	@echo "The bill of materials: sbom.json"
 
 audit: .venv-tools/installed  ## known vulnerabilities in requirements.lock; needs the network
-	.venv-tools/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	.venv-tools/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+licences: install  ## LICENSES.md again
+	python docs/licences.py > .venv/licences.md
+	mv .venv/licences.md LICENSES.md
 
 install: .venv/installed
 
