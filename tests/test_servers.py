@@ -77,6 +77,15 @@ def test_it_ends_where_the_block_fails(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
 
+def test_it_ends_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    with running(own(), tmp_path / "log") as endpoint:
+        (server,) = psutil.Process(endpoint.process.pid).children()
+        endpoint.process.kill()
+        server.wait(timeout=20)
+        with pytest.raises(ServingError, match="the server ended with signal 9"):
+            endpoint.check()
+
+
 def test_it_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     code = f"""
 import time

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
 from pathlib import Path
 
 from tunebench.errors import DiskError
+from tunebench.paths import DATA, METRICS, PAGE
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+PLACES = (Path(), DATA, METRICS, PAGE.parent)
 # of torch and safetensors, which name no error number
 MESSAGES = ("No space left on device", "PytorchStreamWriter failed", "unexpected pos")
 
@@ -23,16 +26,22 @@ def is_full(error: BaseException) -> bool:
 
 def explained(error: Exception) -> DiskError | None:
     """The error that a user is told, with the remedy; None if the disk is not its cause."""
-    place = getattr(error, "filename", None)
     if is_full(error):
-        free = shutil.disk_usage(Path.cwd()).free
+        folder, free = _fullest()
         return DiskError(
-            f"{place or Path.cwd()}: the disk is full ({free / 1e9:.2g} GB free in the project's"
-            " folder). Free some and run again; earlier results are unchanged"
+            f"{folder}: the disk is full ({free / 1e6:.3g} MB free). Free some and run again;"
+            " earlier results are unchanged"
         )
     if isinstance(error, OSError) and error.errno in READ_ONLY:
         return DiskError(
-            f"{place}: {error.strerror}; make it writable and run again; earlier results are"
-            " unchanged"
+            f"{error.filename}: {error.strerror}; make it writable and run again; earlier results"
+            " are unchanged"
         )
     return None
+
+
+def _fullest() -> tuple[Path, int]:
+    """The folder with the fewest free bytes, of those that a stage writes to, and how many."""
+    folders = [*PLACES, Path(tempfile.gettempdir())]
+    free = {folder: shutil.disk_usage(folder).free for folder in folders if folder.exists()}
+    return min(free.items(), key=lambda item: item[1])

@@ -20,7 +20,7 @@ from contextlib import suppress
 import psutil
 
 GRACE_S = 10.0
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 def main(lifeline: int, command: list[str], inherited: list[int]) -> int:
@@ -29,7 +29,7 @@ def main(lifeline: int, command: list[str], inherited: list[int]) -> int:
         signal.signal(number, signal.SIG_IGN)  # only the closed pipe ends it
     _adopt_orphans()
     process = subprocess.Popen(
-        command, pass_fds=inherited, preexec_fn=_default_signals, start_new_session=True
+        command, pass_fds=inherited, preexec_fn=_begin, start_new_session=True
     )
     ended, write_end = os.pipe()
 
@@ -44,14 +44,21 @@ def main(lifeline: int, command: list[str], inherited: list[int]) -> int:
 
 
 def _adopt_orphans() -> None:
-    """Become the parent of orphaned descendants (Linux only)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    """Become the parent of orphaned descendants."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def _default_signals() -> None:
+def _begin() -> None:
+    """In the command's process: handle signals again, and end even if the supervisor is killed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _prctl(option: int, value: int) -> None:
+    """Set an attribute of this process (Linux only)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def _end_descendants() -> None:
