@@ -1,18 +1,30 @@
-"""Pin the revision and files of a model: python -m stages.fetch_model --model tiny."""
+"""Pin the revision and files of a model, and try methods on it:
+python -m stages.fetch_model --model tiny.
+"""
 
 from pathlib import Path
 
 from tunebench import paths, results, stage
 from tunebench.data import pins
+from tunebench.models import compatibility, files_folder
 from tunebench.paths import Run
 
 
-def main(run: Run, pin: Path) -> None:
+def main(run: Run, output: Path) -> None:
     """Write the model's pin; its weights stay where they are, or in the Hugging Face cache."""
     checked = results.read(paths.check(run.model))
-    earlier = results.earlier(paths.pin(run.model))
-    results.write(pin, pins.pin(checked, earlier=earlier))
+    pin = pins.pin(checked, earlier=results.earlier(paths.pin(run.model)))
+    folder = files_folder(pin)
+    compatibility.check_files(folder)
+    compatibility.check_methods(run.model, folder, checked["methods"])
+    results.write(output, pin)
 
 
 if __name__ == "__main__":
-    stage.run(main, lambda run: [paths.pin(run.model)], needs=("model",), downloads=True)
+    stage.run(
+        main,
+        lambda run: [paths.pin(run.model)],
+        needs=("model",),
+        libraries=("transformers.generation.utils", "peft"),
+        downloads=True,
+    )

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from tunebench import models, training
 from tunebench.config.schema import FullMethod, Model, PeftMethod, TuningMethod
-from tunebench.models import adapters
+from tunebench.models import adapters, modules
 from tunebench.prompts import Prompt
 from tunebench.training import Job
 
@@ -322,7 +322,7 @@ def test_all_linear_is_every_linear_module_but_the_head(architecture: tuple[str,
         with pytest.raises(ValueError, match="'out_proj' is incompatible with Mamba-based models"):
             adapters.attach(model, LORA | {"target_modules": "all-linear"})
         return
-    listed = adapters.linear_modules(model)
+    listed = modules.linear_modules(model)
     everything = adapters.attach(model, LORA | {"r": 1, "target_modules": "all-linear"})
     found = adapted_modules(everything)
     assert {each.rpartition(".")[2] for each in found} == LINEAR[name]

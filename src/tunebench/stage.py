@@ -43,8 +43,10 @@ def run(
     """
     calm_libraries()
     show_own_lines()
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")  # code that transformers runs from the Hub
     if not downloads:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models and rows are here already
     # at exit the interpreter collects garbage several times: 1.7 s after training, 0.2 s with
     # frozen objects
     atexit.register(gc.freeze)

@@ -83,6 +83,9 @@ class Server(Settings):
             raise ValueError("model: is missing; write the name that the server knows it by")
         if (self.adapter_arguments is None) != (self.adapter_name is None):
             raise ValueError("adapter_name: is missing; write what requests ask the adapter by")
+        for key in ("command", "adapter_arguments"):
+            if "trust-remote-code" in (getattr(self, key) or "").replace("_", "-"):
+                raise ValueError(f"{key}: --trust-remote-code runs a model's own code; take it out")
         _places("command", self.command, needed=NEEDED, allowed=PLACES)
         _places("adapter_arguments", self.adapter_arguments, needed={"adapter"},
                 allowed=PLACES | {"adapter"})  # fmt: skip

@@ -8,5 +8,6 @@
 - `tables`: rows as Parquet
 - `sampling`: nested, stratified, seeded subsets
 - `forgetting_text`: text of another domain, on which forgetting is measured
+- `model_files`: a model's files, whole or damaged
 - `pins`: the revision and files of each model
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunebench import metrics
 from tunebench.config.options import Options
-from tunebench.config.schema import Params
+from tunebench.config.schema import Params, PeftMethod
 from tunebench.data import pins
 from tunebench.data.sources import source_of
 from tunebench.data.sources.repository import check_name
@@ -84,8 +84,22 @@ def _dataset(params: Params, name: str) -> dict[str, Any]:
 
 
 def _model(params: Params, name: str) -> dict[str, Any]:
+    """A model's source, and the adapters that `fetch_model` tries on it."""
     model = params.models[name]
+    attention = model.attn_implementation or ""
+    if "/" in attention:
+        raise SourceError(
+            f"attn_implementation: {attention!r} is a kernel on the Hub, whose code would run here;"
+            " take sdpa, eager or an installed flash_attention_2"
+        )
+    methods = {
+        method: definition.model_dump(include={"kind", "quantization", "adapter"})
+        for method in params.grid.tuning
+        if isinstance(definition := params.methods[method], PeftMethod)
+    }
     if model.hub is not None:
         check_name(model.hub)
-        return {"source": model.model_dump(include={"hub", "revision"}, exclude_none=True)}
-    return {"source": {"path": model.path}, "files": pins.files(str(model.path))}
+        source = model.model_dump(include={"hub", "revision"}, exclude_none=True)
+        return {"source": source, "methods": methods}
+    files = pins.files(str(model.path))
+    return {"source": {"path": model.path}, "files": files, "methods": methods}

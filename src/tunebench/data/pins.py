@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tunebench.data import model_files
 from tunebench.data.sources.fetching import fetch
 from tunebench.data.sources.fingerprints import digests
 from tunebench.data.sources.hub_faults import explained
@@ -31,13 +31,14 @@ def pin(checked: dict[str, Any], *, earlier: dict[str, Any] | None = None) -> di
         checked: what the stage `check` wrote for it.
         earlier: an earlier pin of that name, whose commit is used again if the source is unchanged.
     """
-    source = checked["source"]
+    source = checked["source"]  # not its methods, which change nothing of the model
     if "hub" in source:
         unchanged = earlier is not None and earlier["source"] == source
         return _pin_hub(source, pinned=earlier["revision"] if earlier and unchanged else None)
     hashes = "".join(file["sha256"] for file in checked["files"].values())
     revision = hashlib.sha256(hashes.encode()).hexdigest()
-    return checked | {"revision": revision} | describe(source["path"])
+    described = describe(source["path"])
+    return {"source": source, "files": checked["files"], "revision": revision} | described
 
 
 def _pin_hub(source: dict[str, str], *, pinned: str | None) -> dict[str, Any]:
@@ -49,6 +50,8 @@ def _pin_hub(source: dict[str, str], *, pinned: str | None) -> dict[str, Any]:
         chosen = _chosen(repository, files_listed)
         card = [name for name in ("README.md",) if name in files_listed]
         snapshot = fetch(repository, commit, {name: files_listed[name] for name in chosen + card})
+    with _faults_at(f"hub: {repository.name}"):
+        model_files.check(snapshot.folder, chosen)
     return {
         "source": source,
         "files": {
@@ -113,7 +116,10 @@ def files(folder: str) -> dict[str, dict[str, Any]]:
         )
         raise SourceError(f"path: {folder} holds no weights (*.safetensors); {remedy}")
     settings = [*path.glob("*.json"), *path.glob("*.jinja"), *path.glob("*.model")]
-    hashes = digests(sorted(settings) + weights)
+    named = sorted(settings) + weights
+    with _faults_at("path"):
+        model_files.check(path, [file.name for file in named])
+    hashes = digests(named)
     return {
         file.name: {"bytes": file.stat().st_size, "sha256": digest}
         for file, digest in hashes.items()
@@ -130,21 +136,24 @@ def describe(folder: str, *, weights: Iterable[str] | None = None) -> dict[str, 
     files = (
         sorted(path.glob("*.safetensors")) if weights is None else [path / name for name in weights]
     )
-    settings = json.loads((path / "config.json").read_text("utf-8"))
-    text = settings.get("text_config", settings)
+    settings = model_files.read(path / "config.json")
+    inner, architectures = settings.get("text_config"), settings.get("architectures")
+    text = inner if isinstance(inner, dict) else settings
     return {
-        "architecture": (settings.get("architectures") or ["unknown"])[0],
-        "parameters": sum(_parameters(files)),
+        "architecture": architectures[0]
+        if isinstance(architectures, list) and architectures
+        else "unknown",
+        "parameters": model_files.parameters(files),
         "vocabulary_size": text.get("vocab_size"),
         "context_length": next((text[name] for name in CONTEXT_FIELDS if text.get(name)), None),
         "licence": licence(path) or "not stated",
     }
 
 
-def _parameters(files: Iterable[Path]) -> Iterator[int]:
-    from safetensors import safe_open
-
-    for file in files:
-        with safe_open(file, framework="np") as weights:
-            names = weights.keys()  # `weights` is no mapping
-            yield sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
+@contextmanager
+def _faults_at(key: str) -> Iterator[None]:
+    """Put a key of params.yaml before the message of a fault in the block."""
+    try:
+        yield
+    except SourceError as error:
+        raise SourceError(f"{key}: {error}") from None

@@ -192,6 +192,11 @@ def _apply(tokenizer: Tokenizer, turns: list[dict[str, str]], options: dict[str,
         raise PromptError(
             f"the tokenizer's chat template refuses these messages: {error}"
         ) from None
+    except Exception as error:  # what its expressions raise, in jinja2's sandbox
+        raise PromptError(
+            f"the tokenizer's chat template fails ({type(error).__name__}: {error}); mend it in the"
+            " model's folder"
+        ) from None
 
 
 def _check_fields(prompt: list[Piece], messages: list[Turn]) -> None:

@@ -1,6 +1,11 @@
 """Base model, tokenizer, quantization and adapter, ready to train or to answer.
 
-- `adapters`: adapters by PEFT, checked against the model
+- `built_in`: classes of transformers only, so that no code of a model runs
+- `weights`: a model from its folder, with all of its weights or with none
+- `adapters`: adapters by PEFT, attached or restored
+- `modules`: the model's modules, and names in an adapter's configuration that match none
+- `compatibility`: whether a model can be loaded, and which adapters fit it
+- `pinned_files`: whether a model's files are still those that were pinned
 - `deployment`: whether an adapter can be merged, or served beside its base
 - `memory`: peak memory, and running out of it
 - `shortcuts`: faster code paths, used where they give the same numbers
@@ -17,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tunebench.config.options import Options
 from tunebench.config.schema import Model, PeftMethod, PromptingMethod, TuningMethod
 from tunebench.errors import SourceError
-from tunebench.models import adapters
+from tunebench.models import adapters, built_in, pinned_files, weights
 from tunebench.prompts import tokenization
 
 if TYPE_CHECKING:
@@ -39,8 +44,14 @@ class Base:
 
     @classmethod
     def pinned(cls, settings: Model, pin: dict[str, Any]) -> Base:
-        """The model that `fetch_model` pinned."""
-        return cls(_folder(pin), pin["revision"], settings)
+        """The model that `fetch_model` pinned.
+
+        Raises:
+            SourceError: if its files are not there any more, or are others.
+        """
+        folder = files_folder(pin)
+        pinned_files.check(folder, pin)
+        return cls(folder, pin["revision"], settings)
 
     def described(self) -> dict[str, Any]:
         """Its provenance: the settings, with the resolved revision."""
@@ -73,23 +84,22 @@ def load(
         dtype: of its weights, instead of that of the settings.
 
     Raises:
-        SourceError: if the adapter in `trained` belongs to another model.
+        SourceError: if the adapter in `trained` belongs to another model, or if files of either
+            are damaged.
     """
-    from transformers import AutoModelForCausalLM
-
     full_model = trained is not None and not (trained / "adapter_config.json").exists()
     quantization = getattr(method, "quantization", None)
     settings = base.settings
     options = {
         "dtype": dtype or settings.dtype,
         "device_map": _device_map(settings),
-        "use_safetensors": True,
-        "local_files_only": True,
         "attn_implementation": settings.attn_implementation,
     }
     if quantization:
-        options["quantization_config"] = _quantization(quantization, settings.dtype)
-    model = AutoModelForCausalLM.from_pretrained(trained if full_model else base.folder, **options)
+        options["quantization_config"] = quantization_config(quantization, settings.dtype)
+    folder = trained if trained is not None and full_model else base.folder
+    remedy = built_in.RETRAIN if full_model else built_in.AGAIN
+    model = weights.load(folder, complete=not sharded(), remedy=remedy, **options)
     if settings.dtype != "bfloat16":
         _keep_4bit_weights(model)
     if trained is None or full_model:
@@ -131,25 +141,7 @@ def load_tokenizer(base: Base) -> tokenization.Tokenizer:
     return tokenization.load(base.folder)
 
 
-def sharded() -> bool:
-    """Whether this process trains with FSDP, which shards the model's weights."""
-    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
-
-
-def _device_map(settings: Model) -> str | dict[str, str] | None:
-    """The settings' own `device_map`, or else all of the model on this process's device.
-
-    None with FSDP, where the first process loads the weights and sends the others their shards.
-    """
-    import torch
-
-    if sharded():
-        return None
-    here = f"cuda:{torch.cuda.current_device()}" if device() == "cuda" else "cpu"
-    return settings.device_map or {"": here}
-
-
-def _folder(pin: dict[str, Any]) -> Path:
+def files_folder(pin: dict[str, Any]) -> Path:
     """The folder of a pin's files: a local one, or a snapshot in the Hugging Face cache."""
     if pin["source"].get("path"):
         return Path(pin["source"]["path"])
@@ -173,8 +165,11 @@ def _folder(pin: dict[str, Any]) -> Path:
         ) from None
 
 
-def _quantization(quantization: str | Options, dtype: str) -> Any:
-    """`nf4` is QLoRA's recipe (arXiv 2305.14314): double quantization, computing in `dtype`."""
+def quantization_config(quantization: str | Options, dtype: str = "float32") -> Any:
+    """How bitsandbytes quantizes weights that are loaded.
+
+    `nf4` is QLoRA's recipe (arXiv 2305.14314): double quantization, computing in `dtype`.
+    """
     from transformers import BitsAndBytesConfig
 
     if isinstance(quantization, dict):
@@ -187,3 +182,21 @@ def _quantization(quantization: str | Options, dtype: str) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def sharded() -> bool:
+    """Whether this process trains with FSDP, which shards the model's weights."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
+
+
+def _device_map(settings: Model) -> str | dict[str, str] | None:
+    """The settings' own `device_map`, or else all of the model on this process's device.
+
+    None with FSDP, where the first process loads the weights and sends the others their shards.
+    """
+    import torch
+
+    if sharded():
+        return None
+    here = f"cuda:{torch.cuda.current_device()}" if device() == "cuda" else "cpu"
+    return settings.device_map or {"": here}

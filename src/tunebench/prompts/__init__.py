@@ -1,6 +1,7 @@
 """Prompts and completions, and their tokenization.
 
 - `tokenization`: text to tokens, so that a row's text never becomes a control token
+- `tokenizer_files`: the tokenizer in a model's folder, without code of its own
 - `control_tokens`: which of a tokenizer's tokens are control tokens
 - `encoding`: the tokens of a prompt and of each of its answers, for everything that runs a model
 - `batching`: prompts as tensors, padded, in batches of similar length

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.errors import PromptError
-from tunebench.prompts import control_tokens
+from tunebench.prompts import control_tokens, tokenizer_files
 
 Span = control_tokens.Span
 Tokenizer = control_tokens.Tokenizer
@@ -22,9 +21,6 @@ ENDING = 3
 # texts that an answer is encoded after, so that it shares no token with its prompt: first none,
 # then some that keep the tokenizer from marking it as the start of a text or of a word
 PRECEDING = ("", "\n", ".", "a", "1", "一")
-
-# generic classes, which load without torch and give the same object as AutoTokenizer
-_GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
 
 
 @dataclass(frozen=True)
@@ -61,16 +57,8 @@ class MarkedText:
 
 
 def load(folder: str | Path) -> Tokenizer:
-    """The tokenizer in a model's folder, the same as by `transformers.AutoTokenizer`."""
-    settings = Path(folder) / "tokenizer_config.json"
-    config = json.loads(settings.read_text("utf-8")) if settings.exists() else {}
-    if config.get("tokenizer_class") in _GENERIC and (Path(folder) / "tokenizer.json").exists():
-        from transformers import PreTrainedTokenizerFast
-
-        return PreTrainedTokenizerFast.from_pretrained(folder)
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder)
+    """The tokenizer in a model's folder; see `tokenizer_files.load`."""
+    return tokenizer_files.load(Path(folder))
 
 
 def encode(tokenizer: Tokenizer, text: MarkedText) -> list[int]:

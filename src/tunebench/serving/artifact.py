@@ -13,7 +13,7 @@ from tunebench.answering import generation, merging
 from tunebench.config.inference import Server
 from tunebench.config.options import Options
 from tunebench.config.schema import PeftMethod
-from tunebench.models import deployment
+from tunebench.models import built_in, deployment
 from tunebench.serving.servers import Artifact
 
 if TYPE_CHECKING:
@@ -61,8 +61,6 @@ def _prepare(
     tail: str,
     folder: Path,
 ) -> Artifact | None:
-    from transformers import AutoConfig
-
     if server.url is not None:
         return Artifact("external", folder, base.settings.dtype)
     adapter = trained.resolve() if trained and merging.has_adapter(trained) else None
@@ -79,7 +77,7 @@ def _prepare(
         kind = "merged"
         merged.save_pretrained(folder)
         _link_files(base.folder, folder, weights=False)
-    config = AutoConfig.from_pretrained(folder)
+    config = built_in.config(folder)
     generation_config = _own_generation_config(folder, config)
     (folder / GENERATION).unlink(missing_ok=True)  # a link: the base's own would be overwritten
     tokenizer = models.load_tokenizer(base)
@@ -95,11 +93,12 @@ def _served_as_adapter(method: models.Method) -> bool:
 
 
 def _link_files(source: Path | None, folder: Path, *, weights: bool = True) -> None:
-    """Link a model's files into `folder`, except those that it has already."""
+    """Link a model's files into `folder`, except code and those that it has already."""
     assert source is not None
     for file in source.iterdir():
         linked = weights or not file.name.endswith(WEIGHTS)
-        if file.is_file() and linked and not (folder / file.name).exists():
+        wanted = linked and file.suffix != ".py"
+        if file.is_file() and wanted and not (folder / file.name).exists():
             (folder / file.name).symlink_to(file.resolve())
 
 
@@ -108,5 +107,5 @@ def _own_generation_config(folder: Path, config: PretrainedConfig) -> Generation
     from transformers import GenerationConfig
 
     if (folder / GENERATION).exists():
-        return GenerationConfig.from_pretrained(folder)
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
     return GenerationConfig.from_model_config(config)
