@@ -68,16 +68,19 @@ def test_model_is_pinned_and_used_from_the_cache(
     assert done.stdout.startswith(f"{new} ["), done.stderr
 
 
-def weights(megabytes: int) -> bytes:
+def larger(weights: bytes, megabytes: int) -> bytes:
+    """A model's weights with a tensor that has no place in it."""
     import numpy as np
-    from safetensors.numpy import save
+    from safetensors.numpy import load, save
 
     rng = np.random.default_rng(0)
-    return save({"weight": rng.integers(0, 255, megabytes * 2**20, dtype=np.uint8)})
+    return save(load(weights) | {"other": rng.integers(0, 255, megabytes * 2**20, dtype=np.uint8)})
 
 
-def test_cut_connection_goes_on_where_it_was_cut(place: Place) -> None:
-    files = {"config.json": b"{}", "model.safetensors": weights(12)}
+def test_cut_connection_goes_on_where_it_was_cut(
+    place: Place, tiny_files: dict[str, bytes]
+) -> None:
+    files = tiny_files | {"model.safetensors": larger(tiny_files["model.safetensors"], 12)}
     place.hub.repo("model", "org/tiny", files)
     place.write()
     place.check()
