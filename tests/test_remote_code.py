@@ -240,7 +240,7 @@ def test_a_stage_runs_no_code_of_the_hub_and_needs_no_network(project: Project) 
             sys.executable, "-c",
             "import os, sys; sys.argv = ['x']; from tunebench import stage\n"
             "names = ('USE_HUB_KERNELS', 'HF_HUB_OFFLINE')\n"
-            "stage.run(lambda run: print(*map(os.environ.get, names)))",
+            "stage.run(lambda run: print(*map(os.environ.get, names)), lambda run: [])",
         ],
         env={key: value for key, value in environment().items() if key != "HF_HUB_OFFLINE"},
         capture_output=True, text=True, check=True,
