@@ -63,10 +63,13 @@ def _expected(params: Params, run: Run) -> Iterator[tuple[Path, dict[str, Any]]]
     answering = {"evaluation": params.evaluation, "generation": generation}
     yield paths.predictions_provenance(run), shared | answering
     timed = (params.inference.train_size, params.grid.seeds[:1])
-    if run.train_size is None or (run.train_size, [run.seed]) == timed:
-        answers = to_jsonable_python(TimedAnswers.of(params, run.dataset))
-        timing = {"inference": params.inference.timing, "answers": answers}
-        yield paths.timing_provenance(run), shared | timing
+    if run.train_size is not None and (run.train_size, [run.seed]) != timed:
+        return
+    answers = to_jsonable_python(TimedAnswers.of(params, run.dataset))
+    timing = {"inference": params.inference.timing, "answers": answers}
+    yield paths.timing_provenance(run), shared | timing
+    tested = params.inference.load_test
+    if run.method in {*tested.prompting, *tested.tuning}:
         yield paths.served_provenance(run), shared | {"inference": params.inference.serving}
 
 
