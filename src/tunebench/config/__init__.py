@@ -3,8 +3,12 @@
 - `schema`, `data`, `inference`: the sections
 - `timed`: how requests are answered while they are timed
 - `reference`: `docs/params.md`, generated from them
-- `base`, `options`, `quantization`, `types`: the types of values
-- `references`, `combinations`: names that must exist, settings that exclude each other
+- `yaml_file`, `secrets`: the file itself, and what it must not hold
+- `base`, `options`, `quantization`, `loading`, `types`: the types of values
+- `ranges`, `training_values`, `adapter_ranges`: values of the right type that fail later
+- `references`, `combinations`, `training_combinations`: names that must exist, settings that
+  exclude each other
+- `machine`: packages and devices that this machine lacks; for `check` only
 - `library`, `source`, `trainer_fields`, `generation_options`, `adapter_options`: fields that the
   installed libraries accept, read from their source to avoid slow imports
 """
@@ -18,13 +22,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tunebench import paths
-from tunebench.config import combinations, data, inference, references, schema
+from tunebench.config import combinations, data, inference, references, schema, secrets, yaml_file
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, suggest
+
+# keys that must be written, as DVC fails without them: an empty value, and what it stands for
+EMPTY = {
+    "training": ("{}", "the defaults"),
+    "load_test": ("{tuning: [], prompting: []}", "none"),
+    **dict.fromkeys(("prompting", "tuning", "train_sizes", "seeds"), ("[]", "none")),
+}
 
 
 def load(path: Path = paths.PARAMS) -> Params:
@@ -33,36 +42,34 @@ def load(path: Path = paths.PARAMS) -> Params:
     Raises:
         ParameterError: with a line for every fault: its place, the culprit, the choices.
     """
-    raw = _read(path)
-    faults = list(references.faults(raw))
-    try:
-        params = Params.model_validate(raw)
-    except ValidationError as error:
-        validation_faults = [line for detail in error.errors() for line in _describe(detail, raw)]
-        raise _error(path, validation_faults + faults) from None
-    if all_faults := faults or list(combinations.faults(params)):
-        raise _error(path, all_faults)
+    return checked(yaml_file.read(path), path)
+
+
+def checked(content: Any, path: Path = paths.PARAMS) -> Params:
+    """The parameters of a parsed file, as `load` returns or refuses them."""
+    lines, params = _faults(content)
+    if lines or params is None:
+        raise ParameterError([f"{path}: {line}" for line in lines])
     return params
 
 
-def _error(path: Path, faults: list[str]) -> ParameterError:
-    return ParameterError([f"{path}: {fault}" for fault in dict.fromkeys(faults)])
-
-
-def _read(path: Path) -> Any:
+def _faults(raw: Any) -> tuple[list[str], Params | None]:
+    """A line for each fault of a parsed file, and the parameters if they are valid."""
+    lines, params = list(references.faults(raw)), None
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParameterError([f"{path}: no such file; run from the repository's root"]) from None
-    except UnicodeDecodeError as error:
-        raise ParameterError(
-            [f"{path}: byte {error.start} is not UTF-8; save it as UTF-8"]
-        ) from None
-    except MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ParameterError([f"{path}: {line}{error.problem}"]) from None
-    except YAMLError as error:
-        raise ParameterError([f"{path}: not valid YAML: {error}"]) from None
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [line for detail in error.errors() for line in _describe(detail, raw)] + lines
+    for place, value in yaml_file.infinite(raw):  # of settings that no schema knows
+        if not any(line.startswith(f"{place}: ") for line in lines):
+            lines.append(f"{place}: {value!r} is no finite number")
+    if params and not lines:
+        lines = list(combinations.faults(params))
+    for place, fault in secrets.faults(raw):
+        if not any("secret" in line and place.startswith(line.split(": ")[0]) for line in lines):
+            lines.append(f"{place}: {fault}")
+    lines = [" ".join(line.splitlines()) for line in secrets.hidden(lines, raw)]
+    return list(dict.fromkeys(lines)), params
 
 
 def _place(location: tuple[int | str, ...], raw: Any) -> str:
@@ -89,7 +96,8 @@ def _describe(detail: ErrorDetails, raw: Any) -> list[str]:
             return [f"{place}: unknown key; {hint}"]
         case "missing":
             key = detail["loc"][-1]
-            remedy = "; write `training: {}` for the defaults" if key == "training" else ""
+            empty = EMPTY.get(str(key))
+            remedy = f"; write `{key}: {empty[0]}` for {empty[1]}" if empty else ""
             return [f"{place}: is missing{remedy}"]
         case "union_tag_invalid":
             choices = re.findall(r"'(\w+)'", str(context["expected_tags"]))
