@@ -50,8 +50,21 @@ def wrong_type(params: Params, _: Path) -> None:
     params["inference"]["prompts"] = "many"
 
 
+def several_late_faults(params: Params, _: Path) -> None:
+    """What training would find one after the other, hours apart."""
+    params["training"] |= {"learning_rate": float("nan"), "hub_token": "not-to-be-seen"}
+    params["methods"]["lora"]["adapter"]["r"] = 0
+    params["grid"]["seeds"] = [2**32]
+    params["templates"]["short"]["prompt"] = "{text:>10}{shots}"
+    del params["grid"]["prompting"]
+
+
 def empty_grid(params: Params, _: Path) -> None:
     params["grid"]["datasets"] = []
+
+
+def absent_package(params: Params, _: Path) -> None:
+    params["training"]["optim"] = "lomo"
 
 
 def negative_size(params: Params, _: Path) -> None:
@@ -161,6 +174,25 @@ CASES = [
         wrong_type,
         0,
         "params.yaml: inference.prompts: 'many' should be a valid integer",
+    ),
+    Case(
+        "several faults that training would find",
+        several_late_faults,
+        0,
+        "params.yaml: grid.prompting: is missing; write `prompting: []` for none\n"
+        "error: params.yaml: grid.seeds[0]: 4294967296 should be less than 4294967296\n"
+        "error: params.yaml: templates.short.prompt: {text:>10} is no name; write a name alone, or"
+        " a literal brace twice, {{ or }}\n"
+        "error: params.yaml: methods.lora.adapter.r: 0 should be from 1 to 65536\n"
+        "error: params.yaml: training.hub_token: cannot be set here; Git, dvc.lock and run.json"
+        " would keep the secret; set the environment variable HF_TOKEN\n"
+        "error: params.yaml: training.learning_rate: nan is no finite number",
+    ),
+    Case(
+        "absent package",
+        absent_package,
+        0,
+        "params.yaml: training.optim: 'lomo' needs a package: pip install lomo-optim",
     ),
     Case("empty grid", empty_grid, 0, "params.yaml: grid.datasets: is empty; name at least one"),
     Case(

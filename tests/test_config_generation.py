@@ -259,7 +259,9 @@ def test_integer_is_a_float_where_transformers_wants_one(
 
 def test_nearly_greedy_sampling_of_a_published_study_is_accepted() -> None:
     given = {"do_sample": True, "temperature": 1e-3, "num_return_sequences": 1}
-    assert TypeAdapter(Generation).validate_python(given) == given
+    # what has no effect is not handed on
+    expected = {"do_sample": True, "temperature": 1e-3}
+    assert TypeAdapter(Generation).validate_python(given) == expected
     assert not list(combined(given))
 
 

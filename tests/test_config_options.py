@@ -188,7 +188,8 @@ MAPPINGS: list[tuple[str, Any, str]] = [
     (
         "training.parallelism_config",
         {"tp_size": 2},
-        "parallelism_config: takes an object of accelerate, which YAML cannot hold; see launch",
+        "parallelism_config: cannot be set here; it takes an object of accelerate, which YAML"
+        " cannot hold; see launch",
     ),
     ("training", None, "training: None should be a valid dictionary"),
     ("training.launch", [2], "training.launch: [2] is no mapping; write {num_processes: 2}"),

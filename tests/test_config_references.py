@@ -74,17 +74,17 @@ FAULTS: list[tuple[str, Any, str]] = [
     (
         "methods.lora-8",
         {"kind": "full"},
-        "methods.lora-8: names become paths and keys; use letters, digits and _ only",
+        "methods.lora-8: names become paths and keys; use letters, digits and _ only, 64 at most",
     ),
     (
         "models",
         {"llama3.1": {"path": "model"}, "tiny": {"path": "model"}},
-        "models.llama3.1: names become paths and keys; use letters, digits and _ only",
+        "models.llama3.1: names become paths and keys; use letters, digits and _ only, 64 at most",
     ),
     (
         "methods.../up",
         {"kind": "full"},
-        "methods.../up: names become paths and keys; use letters, digits and _ only",
+        "methods.../up: names become paths and keys; use letters, digits and _ only, 64 at most",
     ),
     (
         "methods.test",

@@ -37,7 +37,10 @@ SCHEDULES: list[tuple[dict[str, Any], str]] = [
         "methods.lora.training.lr_scheduler_kwargs: num_decay_steps is missing, which"
         " lr_scheduler_type warmup_stable_decay needs",
     ),
-    ({"lr_scheduler_type": "greedy", "lr_scheduler_kwargs": {"patience": 3}}, ""),
+    (
+        {"lr_scheduler_type": "greedy", "lr_scheduler_kwargs": {"patience": 3}},
+        "training.lr_scheduler_type: greedy follows the validation loss: set eval_strategy",
+    ),
 ]
 
 

@@ -339,7 +339,7 @@ def test_nothing_answered_has_no_quality() -> None:
         ({}, "give one source: command or url"),
         ({"command": "serve {model}"}, "command: has no {port}"),
         ({"command": "serve {model} {port} {gpu}"}, "command: {gpu} is unknown"),
-        ({"command": "serve {model} {port} {"}, "write a brace that is no place twice"),
+        ({"command": "serve {model} {port} {"}, "write a literal brace twice"),
         ({"url": "http://x"}, "model: is missing"),
         (
             {"url": "http://x", "model": "m", "allowed_tokens": "generation_config"},

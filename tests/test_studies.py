@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 
 from tests import shrink
 from tunebench import config, paths, prompts, results, stage
+from tunebench.config import machine
 from tunebench.config.schema import Params, PeftMethod, PromptingMethod
 from tunebench.data import checking, sampling
 from tunebench.paths import Run
@@ -109,9 +110,10 @@ def test_dvc_builds_every_stage(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=stem)
-def test_every_run_resolves(path: Path, tmp_path: Path) -> None:
+def test_every_run_resolves(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from peft import get_peft_config
 
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)  # some are for a GPU
     params = config.load(path)
     assert set(checking.check(params)) == {
         *params.grid.models,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from tunebench.config import library, types
+from tunebench.config import adapter_ranges, library, types
 from tunebench.errors import suggest
 
 # PEFT types that cannot be trained on one data set of prompts and completions
@@ -25,7 +25,15 @@ REFUSED_FIELDS = {
     "eva_config": FROM_DATA,
     "corda_config": FROM_DATA,
     "lora_ga_config": FROM_DATA,
+    "auto_mapping": "PEFT writes it for classes that it does not know",
+    "base_model_name_or_path": "the model is that of the run",
+    "revision": "the model is that of the run",
     "megatron_config": "it is for layers of Megatron, which no model has here",
+}
+TOKENIZER_REFUSED = {
+    "trust_remote_code": "no code of a repository is run; remove it",
+    "token": "Git would keep the secret; set the environment variable HF_TOKEN",
+    "use_auth_token": "Git would keep the secret; set the environment variable HF_TOKEN",
 }
 # keys of rank_pattern, alpha_pattern, … and tokenizer_kwargs depend on the model, so only their
 # values are checked here
@@ -40,7 +48,9 @@ def _adapter(value: dict[str, Any]) -> dict[str, Any]:
     own_faults = _adapter_faults(value)
     reported = {line.split(":")[0] for line in own_faults}
     rest = {key: option for key, option in value.items() if key not in reported}
-    types.refuse(types.faults_of_mapping(rest, library.peft_fields(peft_type)) + own_faults)
+    own_faults += types.faults_of_mapping(rest, library.peft_fields(peft_type))
+    types.refuse(own_faults)
+    types.refuse(list(adapter_ranges.faults(value, peft_type)))
     return value
 
 
@@ -49,7 +59,7 @@ def _adapter_faults(value: dict[str, Any]) -> list[str]:
     faults = []
     if reason := UNTRAINABLE_PEFT_TYPES.get(value["peft_type"]):
         faults.append(f"peft_type: {value['peft_type']!r} can not be trained here: {reason}")
-    if value.get("task_type") not in (None, "CAUSAL_LM"):
+    if value.get("task_type", "CAUSAL_LM") != "CAUSAL_LM":
         task = value["task_type"]
         faults.append(f"task_type: {task!r} is not what is trained here; remove it")
     if value.get("inference_mode"):
@@ -57,6 +67,10 @@ def _adapter_faults(value: dict[str, Any]) -> list[str]:
     for key, reason in REFUSED_FIELDS.items():
         if value.get(key) is not None:
             faults.append(f"{key}: cannot be set here: {reason}; remove it")
+    tokenizer = value.get("tokenizer_kwargs")
+    for key in tokenizer if isinstance(tokenizer, dict) else ():
+        if key in TOKENIZER_REFUSED:
+            faults.append(f"tokenizer_kwargs.{key}: cannot be set here: {TOKENIZER_REFUSED[key]}")
     bias = value.get("bias")
     if isinstance(bias, str) and bias not in ("none", "all") and not bias.endswith("_only"):
         choices = ("none", "all", f"{str(value['peft_type']).lower()}_only")

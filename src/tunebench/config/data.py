@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from string import Formatter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from tunebench.config.base import Count, Name, Settings, one_of, only_with
-from tunebench.config.options import Generation, Options, Training
+from tunebench.config.base import Count, Name, Settings, Text, one_of, only_with
+from tunebench.config.options import Generation, Training
 
+# keyword arguments of a chat template
+Variables = dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], Any]
 Split = Literal["train", "validation", "test"]
 
 # placeholders that templates can use with every data set
@@ -21,12 +23,20 @@ def placeholders(text: str) -> list[str]:
     """The names in braces, in order.
 
     Raises:
-        ValueError: for an unmatched brace.
+        ValueError: for an unmatched brace, or what is more than a name: `{text!r}`, `{text:>9}`.
     """
     try:
-        return [field for _, field, _, _ in Formatter().parse(text) if field is not None]
+        parts = [part for part in Formatter().parse(text) if part[1] is not None]
     except ValueError as error:
         raise ValueError(f"{error}; write a literal brace twice, {{{{ or }}}}") from None
+    for _, name, spec, conversion in parts:
+        if not str(name).isidentifier() or spec or conversion:
+            written = f"{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}"
+            raise ValueError(
+                f"{{{written}}} is no name; write a name alone, or a literal brace twice,"
+                " {{ or }}"
+            )
+    return [str(name) for _, name, _, _ in parts]
 
 
 class Columns(Settings):
@@ -36,13 +46,13 @@ class Columns(Settings):
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str]
+    __pydantic_extra__: dict[str, Text]
 
-    text: str = "text"
+    text: Text = "text"
     """The column with the text."""
-    label: str | None = None
+    label: Text | None = None
     """The column with the label; classification needs it."""
-    summary: str | None = None
+    summary: Text | None = None
     """The column with the summary; summarization needs it."""
 
     @property
@@ -59,6 +69,18 @@ class Columns(Settings):
                 raise ValueError(f"{name}: is no name; use letters, digits and _ only")
         return self
 
+    @model_validator(mode="after")
+    def _answer_apart(self) -> Columns:
+        for key in ("label", "summary"):
+            answer = getattr(self, key)
+            for name, column in {"text": self.text, **self.further}.items():
+                if answer is not None and column == answer:
+                    raise ValueError(
+                        f"{name}: {column!r} is the column of the {key} too, so that prompts would"
+                        " show the answer; name another one"
+                    )
+        return self
+
 
 class Dataset(Settings):
     """Rows, the task they pose, and how they become prompts.
@@ -66,19 +88,19 @@ class Dataset(Settings):
     Exactly one of `path`, `hub` and `generator` is given.
     """
 
-    generator: str | None = None
+    generator: Text | None = None
     """A Python module with `generate(rows, *, seed)`."""
-    path: str | dict[Split, str] | None = None
+    path: Text | dict[Split, Text] | None = None
     """A CSV, TSV, JSON, JSON Lines or Parquet file, a folder of them, or a file for each split."""
-    hub: str | None = None
+    hub: Text | None = None
     """A data set repository on the Hugging Face Hub: `owner/name`."""
-    config: str | None = None
+    config: Text | None = None
     """The repository's config (subset), where it has several."""
-    split: dict[Split, str] | None = None
+    split: dict[Split, Text] | None = None
     """Which of the repository's splits, as `{train: "train[:5000]", test: test}`."""
-    revision: str | None = None
+    revision: Text | None = None
     """Branch, tag or commit of the repository; `main` where it is left out."""
-    encoding: str | None = None
+    encoding: Text | None = None
     """The encoding of local text files, as Python names it: `cp1252`; UTF-8 where left out."""
     quoting: Literal["auto", "minimal", "none"] = "auto"
     """Whether quotes in CSV and TSV enclose fields (`minimal`) or are text (`none`)."""
@@ -88,7 +110,7 @@ class Dataset(Settings):
     """Choose a label, or write a text."""
     columns: Columns
     """Which columns hold what."""
-    label_names: dict[int | str, str] | list[str] | None = None
+    label_names: dict[int | str, Text] | list[Text] | None = None
     """The name of each label in the file; a list names 0, 1, …"""
     labels: Literal["as_written"] | None = None
     """`as_written` keeps labels apart that only read alike, as `Spam` and `spam`."""
@@ -186,7 +208,7 @@ class Template(Settings):
     """How each solved example is shown in a `prompt`, with `{text}` and `{completion}`."""
     messages: Annotated[list[Message], Field(min_length=1)] | None = None
     """Turns for the tokenizer's chat template; solved examples become earlier turns."""
-    variables: Options = {}
+    variables: Variables = {}
     """Variables that are handed to the chat template, as `enable_thinking: false`."""
     completion: str = "{completion}"
     """What the model learns to write: text around `{completion}`."""

@@ -6,14 +6,22 @@ would fail there, or have no effect, are refused here, with a remedy.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
 from tunebench.config import library, types
+from tunebench.config.ranges import (
+    BELOW_ONE,
+    POSITIVE,
+    SHARE,
+    Range,
+    at_least,
+    between,
+    out_of_range,
+)
 from tunebench.config.types import Type
 from tunebench.errors import suggest
 
@@ -73,32 +81,22 @@ REFUSED: dict[str, str] = {
 # values of refused fields that are accepted, since they have no effect
 NEUTRAL = {"num_return_sequences": 1, "num_beam_groups": 1}
 
-Range = tuple[str, Callable[[Any], bool]]
-
-
-def _at_least(minimum: int) -> Range:
-    return f"{minimum} or more", lambda value: value >= minimum
-
-
-SHARE: Range = ("above 0 and at most 1", lambda value: 0 < value <= 1)
-BELOW_ONE: Range = ("0 or more and below 1", lambda value: 0 <= value < 1)
-POSITIVE: Range = ("above 0", lambda value: value > 0)
 SOME: Range = ("a list with something in it", lambda value: len(value) > 0)
 TOKENS: Range = ("token ids, each 0 or more", lambda value: all(each >= 0 for each in value))
 
 # outside of these, transformers raises or silently ignores the field
 RANGES: dict[str, Range] = {
-    "max_new_tokens": _at_least(1),
-    "min_new_tokens": _at_least(0),
-    "num_beams": _at_least(1),
-    "no_repeat_ngram_size": _at_least(0),
-    "encoder_no_repeat_ngram_size": _at_least(0),
-    "prefill_chunk_size": _at_least(1),
+    "max_new_tokens": at_least(1),
+    "min_new_tokens": at_least(0),
+    "num_beams": at_least(1),
+    "no_repeat_ngram_size": at_least(0),
+    "encoder_no_repeat_ngram_size": at_least(0),
+    "prefill_chunk_size": at_least(1),
     "top_k": ("0 or more, where 0 keeps all tokens", lambda value: value >= 0),
     "top_p": SHARE,
     "top_h": SHARE,
     "typical_p": SHARE,
-    "min_p": ("from 0 to 1", lambda value: 0 <= value <= 1),
+    "min_p": between(0, 1),
     "epsilon_cutoff": BELOW_ONE,
     "eta_cutoff": BELOW_ONE,
     "temperature": ("above 0; for greedy text leave it out", lambda value: value > 0),
@@ -122,8 +120,8 @@ RANGES: dict[str, Range] = {
     "stop_strings": ("a text, or a list of them", lambda value: bool(value) and all(value)),
 }
 WATERMARK_RANGES: dict[str, Range] = {
-    "greenlist_ratio": ("from 0 to 1", lambda value: 0 <= value <= 1),
-    "context_width": _at_least(1),
+    "greenlist_ratio": between(0, 1),
+    "context_width": at_least(1),
 }
 
 # each with its neutral value, as in GenerationConfig.validate
@@ -176,25 +174,17 @@ def _fault(name: str, value: object) -> Iterator[str]:
         faults = [f"{name}.{line}" for line in types.faults_of_mapping(value, watermark)]
         if not faults:
             faults = [
-                line for item in value.items() for line in _out_of_range(*item, WATERMARK_RANGES)
+                line for item in value.items() for line in out_of_range(*item, WATERMARK_RANGES)
             ]
             faults = [f"{name}.{line}" for line in faults]
-    yield from faults or _out_of_range(name, value, RANGES)
-
-
-def _out_of_range(name: str, value: Any, ranges: Mapping[str, Range]) -> Iterator[str]:
-    if isinstance(value, float) and not math.isfinite(value):
-        yield f"{name}: {value!r} is no finite number"
-    elif name in ranges:
-        expected, holds = ranges[name]
-        if not holds(value):
-            yield f"{name}: {value!r} should be {expected}"
+    yield from faults or out_of_range(name, value, RANGES)
 
 
 def _generation(value: dict[str, Any]) -> dict[str, Any]:
     types.refuse([line for name, setting in value.items() for line in _fault(name, setting)])
-    fields = {name: _type(name) for name in value}
-    checked = types.with_floats(value, fields)
+    # refused ones that set nothing are left out: transformers takes not all of them as `false`
+    fields = {name: _type(name) for name in value if name not in REFUSED}
+    checked = types.with_floats({name: value[name] for name in fields}, fields)
     if checked.get("sequence_bias"):
         checked["sequence_bias"] = [[ids, float(bias)] for ids, bias in checked["sequence_bias"]]
     return checked

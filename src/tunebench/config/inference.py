@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from string import Formatter
-from typing import Annotated, Any, Literal
+import shlex
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from tunebench.config.base import Count, Name, Settings, TrainSize, one_of, only_with
+from tunebench.config.data import placeholders
 
 # required and allowed placeholders of a command
 NEEDED = {"model", "port"}
 PLACES = NEEDED | {"dtype"}
+VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 LIMIT = re.compile(r"(?P<what>latency|time_to_first_token)_p(?P<percent>50|90|95|99)_s")
 
-Seconds = Annotated[float, Field(gt=0)]
+# 30 days at most: sockets and timers overflow at some 10^9 s
+Seconds = Annotated[float, Field(gt=0, le=2_592_000)]
 
 
 class Timing(Settings):
@@ -86,6 +90,7 @@ class Server(Settings):
         for key in ("command", "adapter_arguments"):
             if "trust-remote-code" in (getattr(self, key) or "").replace("_", "-"):
                 raise ValueError(f"{key}: --trust-remote-code runs a model's own code; take it out")
+        _check_address(self)
         _places("command", self.command, needed=NEEDED, allowed=PLACES)
         _places("adapter_arguments", self.adapter_arguments, needed={"adapter"},
                 allowed=PLACES | {"adapter"})  # fmt: skip
@@ -93,12 +98,15 @@ class Server(Settings):
 
 
 class LoadTest(Settings):
-    """The methods that are put behind a server, named as under grid."""
+    """The methods that are put behind a server, named as under grid.
 
-    tuning: list[Name] = []
-    """Names from `grid.tuning`."""
-    prompting: list[Name] = []
-    """Names from `grid.prompting`."""
+    `dvc.yaml` reads both lists, so both are written out.
+    """
+
+    tuning: list[Name]
+    """Names from `grid.tuning`; `[]` for none."""
+    prompting: list[Name]
+    """Names from `grid.prompting`; `[]` for none."""
 
 
 class Serving(Settings):
@@ -109,7 +117,7 @@ class Serving(Settings):
     or the other, or for `longest_hold_s`.
     """
 
-    load_test: LoadTest = LoadTest()
+    load_test: LoadTest = LoadTest(tuning=[], prompting=[])
     """The methods that are put behind a server."""
     server: Name = "transformers"
     """Which of `servers` is used."""
@@ -150,9 +158,11 @@ class Serving(Settings):
 class Inference(Timing, Serving):
     """What is timed, what is load-tested, and the demand to plan machines for."""
 
-    demand_rps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    load_test: LoadTest
+    """The methods that are put behind a server."""
+    demand_rps: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """The requests a second to plan machines for; left out, the table `demand` is not made."""
-    demand_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
+    demand_margin: Annotated[float, Field(ge=0, le=1000)] = 0.3
     """How much more than the demand the machines must stand, as a fraction."""
 
     @property
@@ -180,13 +190,44 @@ def _places(key: str, text: str | None, *, needed: set[str], allowed: set[str]) 
     if text is None:
         return
     try:
-        fields: set[Any] = {
-            field for _, field, _, _ in Formatter().parse(text) if field is not None
-        }
+        fields = set(placeholders(text))
     except ValueError as error:
-        raise ValueError(f"{key}: {error}; write a brace that is no place twice") from None
+        raise ValueError(f"{key}: {error}") from None
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{key}: {str(error).lower()}; close each quote") from None
     for field in sorted(needed - fields):
         raise ValueError(f"{key}: has no {{{field}}}")
     for field in sorted(fields - allowed):
         places = ", ".join(f"{{{name}}}" for name in sorted(allowed))
         raise ValueError(f"{key}: {{{field}}} is unknown; there are {places}")
+    try:  # each word alone, as it is filled in
+        for word in words:
+            placeholders(word)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _check_address(server: Server) -> None:
+    """Refuse what is no address of an API, or holds a password; a secret is not repeated."""
+    if server.api_key_env is not None and not VARIABLE.fullmatch(server.api_key_env):
+        raise ValueError(
+            "api_key_env: is no variable's name; write the name of one that holds the key"
+        )
+    if not server.ready.startswith("/"):
+        raise ValueError(f"ready: {server.ready!r} is no path; write /health")
+    if server.url is None:
+        return
+    try:
+        parts = urlsplit(server.url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "url: holds a user or a password; leave them out, and name the environment variable of"
+            " the key under api_key_env"
+        )
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise ValueError("url: is no address of a server; write http://host:port")

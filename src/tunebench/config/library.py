@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from tunebench.config.source import (
+    alias,
     classes,
     dataclass_fields,
     documented_types,
@@ -27,6 +28,25 @@ DTYPES = ("float32", "bfloat16", "float16")
 # bitsandbytes' 4-bit types, as in transformers' docstring
 QUANT_TYPES = ("nf4", "fp4")
 TEXT = frozenset(["str"])
+# fields of PEFT configurations, with the package, file and mapping whose keys they take
+WORD_TABLES = {
+    "act_fn": ("transformers", "activations.py", "ACT2CLS"),
+    "wavelet_family": ("peft", "tuners/waveft/constants.py", "WAVELET_REDUCTIONS"),
+}
+
+
+@cache
+def attention_implementations() -> frozenset[str]:
+    """Values of `attn_implementation`: those of transformers' AttentionInterface, and eager."""
+    path = folder("transformers") / "modeling_utils.py"
+    table = next(
+        node.value
+        for node in classes(path)["AttentionInterface"].body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+    )
+    names = {key.value for key in table.keys if isinstance(key, ast.Constant)}
+    # `paged|…` is for a server's batches
+    return frozenset(str(name) for name in names if "|" not in str(name)) | {"eager"}
 
 
 @cache
@@ -122,7 +142,16 @@ def peft_fields(peft_type: str) -> Fields:
             fields = own_fields | fields
             files = dict.fromkeys(own_fields, path) | files
             pending += [(path, base.id) for base in cls.bases if isinstance(base, ast.Name)]
-    return Fields(fields, files)
+    words = {name: Type(TEXT, words=_words(name)) for name in WORD_TABLES if name in fields}
+    return Fields(fields, files, words)
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """The valid words of a text in a PEFT configuration: the keys of a table in the source."""
+    package, file, table = WORD_TABLES[name]
+    assigned = alias(folder(package).joinpath(*file.split("/")), table)
+    assert isinstance(assigned, ast.Dict)
+    return tuple(str(key.value) for key in assigned.keys if isinstance(key, ast.Constant))
 
 
 @cache

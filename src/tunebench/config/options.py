@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from tunebench.config import trainer_fields, types
@@ -13,6 +13,11 @@ from tunebench.config.adapter_options import UNTRAINABLE_PEFT_TYPES as UNTRAINAB
 from tunebench.config.adapter_options import Adapter as Adapter
 from tunebench.config.base import Count, Settings
 from tunebench.config.generation_options import Generation as Generation
+from tunebench.config.training_values import (
+    MANAGED_TRAINING_FIELDS,
+    managed_faults,
+    value_faults,
+)
 from tunebench.errors import suggest
 
 Options = dict[str, Any]
@@ -21,7 +26,7 @@ Options = dict[str, Any]
 class Launch(Settings):
     """In how many processes a run trains."""
 
-    num_processes: Count = 1
+    num_processes: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many processes train one run, one on each GPU."""
     config: str | None = None
     """A file of `accelerate launch`; left out, torchrun starts the processes."""
@@ -47,14 +52,6 @@ class OwnTraining(Settings):
         return cls(**own), {key: value for key, value in settings.items() if key not in own}
 
 
-MANAGED_TRAINING_FIELDS = {
-    "output_dir": "each run has its own folder",
-    "seed": "seeds are an axis: grid.seeds",
-    "data_seed": "seeds are an axis: grid.seeds",
-    "resume_from_checkpoint": "a killed run resumes by itself",
-}
-
-
 def merge(*levels: Mapping[str, Any]) -> Options:
     """Mappings merged key by key, nested ones too; later levels win.
 
@@ -71,49 +68,30 @@ def merge(*levels: Mapping[str, Any]) -> Options:
 
 
 def _training(value: Options) -> Options:
-    faults = [
-        f"{key}: cannot be set here; {reason}"
-        for key, reason in MANAGED_TRAINING_FIELDS.items()
-        if key in value
-    ]
+    faults = list(managed_faults(value))
     own = OwnTraining.model_fields
     try:
         OwnTraining(**{key: value[key] for key in value if key in own})
     except ValidationError as error:
         faults += [_own_fault(detail) for detail in error.errors()]
-    rest = {key: value[key] for key in value if key not in {*own, *MANAGED_TRAINING_FIELDS}}
-    types.refuse(faults + [line for key in rest for line in _training_fault(key, rest)])
-    return value
+    rest = [key for key in value if key not in {*own, *MANAGED_TRAINING_FIELDS}]
+    types.refuse(faults + [line for key in rest for line in _training_fault(key, value[key])])
+    # torch takes no integer beside a float there
+    betas = {key: float(value[key]) for key in ("adam_beta1", "adam_beta2") if key in value}
+    return value | betas
 
 
-def _training_fault(key: str, settings: Options) -> list[str]:
-    fields, value = trainer_fields.training_fields(), settings[key]
+def _training_fault(key: str, value: Any) -> list[str]:
+    fields = trainer_fields.training_fields()
     if key not in fields:
         hint = suggest(key, {*fields, *OwnTraining.model_fields})
         return [f"{key}: unknown key; {hint}"]
-    if key == "parallelism_config" and value is not None:
-        return [f"{key}: takes an object of accelerate, which YAML cannot hold; see launch"]
-    problems = types.faults(key, value, fields[key])
-    if isinstance(value, dict) and not problems:
-        nested = trainer_fields.nested_fields(key)
-        problems = types.faults_of_mapping(value, nested) if nested is not None else []
-        return [f"{key}.{line}" for line in problems]
-    if key == "optim_args" and value and not problems:
-        return _optimizer_faults(value)
-    return problems
-
-
-def _optimizer_faults(text: str) -> list[str]:
-    """Faults in `optim_args`, as `momentum=0.9,nesterov=true`."""
-    fields = trainer_fields.optimizer_arguments()
-    pairs = [pair.split("=") for pair in text.replace(" ", "").split(",")]
-    if any(len(pair) != 2 for pair in pairs):
-        return [f"optim_args: {text!r} are no pairs; write momentum=0.9,nesterov=true"]
-    return [
-        f"optim_args: unknown key {key!r}; {suggest(key, fields)}"
-        for key, _ in pairs
-        if key not in fields
-    ]
+    if problems := types.faults(key, value, fields[key]):
+        return problems
+    nested = trainer_fields.nested_fields(key)
+    if isinstance(value, dict) and nested is not None:
+        problems = [f"{key}.{line}" for line in types.faults_of_mapping(value, nested)]
+    return problems or list(value_faults(key, value))
 
 
 def _search(value: dict[str, Any]) -> dict[str, list[Any]]:

@@ -15,13 +15,12 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tunebench.config import inference, schema
+from tunebench.config import data, inference, schema
 from tunebench.config.adapter_options import REFUSED_FIELDS, UNTRAINABLE_PEFT_TYPES
 from tunebench.config.base import Name, TrainSize
 from tunebench.config.generation_options import REFUSED
 from tunebench.config.library import peft_types
 from tunebench.config.options import (
-    MANAGED_TRAINING_FIELDS,
     Adapter,
     Generation,
     Options,
@@ -30,6 +29,7 @@ from tunebench.config.options import (
     Training,
 )
 from tunebench.config.quantization import RECIPES, Quantization
+from tunebench.config.training_values import MANAGED_TRAINING_FIELDS
 
 HEAD = """\
 # params.yaml
@@ -246,6 +246,7 @@ def _named() -> list[tuple[Any, str]]:
         (Adapter, f"{_linked('PEFT configuration')} fields"),
         (Quantization, f"{_either(RECIPES)}, or {_linked('BitsAndBytesConfig')} fields"),
         (Options, "mapping"),
+        (data.Variables, "mapping"),
         (schema.Method, "[method](#methodsm-kind-prompting)"),
         (inference.Seconds, "number > 0"),
     ]
@@ -259,12 +260,16 @@ def _bounds(metadata: Iterable[Any]) -> str:
         for inner in (constraint.metadata if isinstance(constraint, FieldInfo) else [constraint])
     ]
     bounds = [
-        f"{sign} {getattr(constraint, kind.__name__.lower()):g}"
+        f"{sign} {_number(getattr(constraint, kind.__name__.lower()))}"
         for constraint in constraints
         for kind, sign in signs.items()
         if isinstance(constraint, kind)
     ]
     return f" {', '.join(bounds)}" if bounds else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if value < 1e6 else f"{int(value):,}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -16,7 +16,9 @@ Section = Mapping[str, Any]
 Grid = Mapping[str, list[Any]]
 
 # no dots in names: DVC reads methods.a.b as b within a
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
+
+KINDS = ("prompting", "peft", "full")
 
 # other files that `check` writes beside those of data sets and models
 FILES_BESIDE = ("published", "cost", "forgetting_text", "timing", "serving", "virtual_tokens")
@@ -59,7 +61,7 @@ def _grid_faults(section: Section, grid: Grid) -> Iterator[str]:
             yield from _undefined(place, name, "methods", section)
             kind = _entry(section, "methods", name).get("kind")
             expected_axis = "prompting" if kind == "prompting" else "tuning"
-            if kind is not None and expected_axis != axis:
+            if kind in KINDS and expected_axis != axis:
                 yield f"{place}: {name!r} is a {kind} method; name it under grid.{expected_axis}"
 
 
@@ -182,7 +184,7 @@ def _serving_faults(section: Section, grid: Grid) -> Iterator[str]:
                 place = f"inference.load_test.{axis}[{index}]"
                 yield f"{place}: {name!r} is none of grid.{axis}; {hint}"
     server, servers = inference.get("server"), _entry(section, "inference", "servers")
-    if (server is not None or any(chosen.values())) and server not in servers:
+    if (server is not None or any(chosen.values())) and str(server) not in map(str, servers):
         yield (
             f"inference.server: {server!r} is not defined under inference.servers;"
             f" {suggest(server, map(str, servers))}"
@@ -199,7 +201,7 @@ def _published_faults(section: Section) -> Iterator[str]:
                 place = f"published.results[{index}].{key}"
                 yield from _undefined(place, row[key], f"{key}s", section)
         kind = _entry(section, "methods", row.get("method")).get("kind")
-        if kind is not None and (kind == "prompting") != (row.get("train_size") is None):
+        if kind in KINDS and (kind == "prompting") != (row.get("train_size") is None):
             remedy = "has none; remove it" if kind == "prompting" else "needs one: train_size: 1.0"
             yield f"published.results[{index}].train_size: a {kind} method {remedy}"
 
@@ -208,7 +210,10 @@ def _name_faults(section: Section) -> Iterator[str]:
     for table in ("models", "datasets", "methods"):
         for name in section.get(table, {}):
             if not NAME.fullmatch(str(name)):
-                yield f"{table}.{name}: names become paths and keys; use letters, digits and _ only"
+                yield (
+                    f"{table}.{name}: names become paths and keys; use letters, digits and _ only,"
+                    " 64 at most"
+                )
     for name in section.get("datasets", {}):
         if name in section.get("models", {}):
             yield f"datasets.{name}: a model has this name too; rename one of them"

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, model_validator
 
-from tunebench.config.base import Count, Name, Settings, TrainSize, one_of, only_with
+from tunebench.config.base import Count, Name, Settings, Text, TrainSize, Usd, one_of, only_with
 from tunebench.config.data import Dataset, Template
 from tunebench.config.inference import Inference
+from tunebench.config.loading import Attention, DeviceMap
 from tunebench.config.options import Adapter, Generation, Options, Search, Training, merge
 from tunebench.config.quantization import Quantization
 from tunebench.errors import ParameterError, suggest
@@ -18,19 +19,22 @@ T = TypeVar("T")
 
 
 class Grid(Settings):
-    """What runs: names defined in the other sections, sizes and seeds."""
+    """What runs: names defined in the other sections, sizes and seeds.
+
+    All keys are written out, empty lists too: `dvc.yaml` reads each of them.
+    """
 
     models: Annotated[list[Name], Field(min_length=1)]
     """Names from `models`."""
     datasets: Annotated[list[Name], Field(min_length=1)]
     """Names from `datasets`."""
-    prompting: list[Name] = []
-    """Names of `kind: prompting` from `methods`."""
-    tuning: list[Name] = []
-    """Names of `kind: peft` or `kind: full` from `methods`."""
-    train_sizes: list[TrainSize] = []
+    prompting: list[Name]
+    """Names of `kind: prompting` from `methods`; `[]` for none."""
+    tuning: list[Name]
+    """Names of `kind: peft` or `kind: full` from `methods`; `[]` for none."""
+    train_sizes: list[TrainSize]
     """How many training rows; smaller subsets of a seed are parts of its larger ones."""
-    seeds: list[Annotated[int, Field(ge=0)]] = []
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]]
     """Seeds of the subset, the initial weights and the order of the batches; and of the solved
     examples of a prompting method."""
 
@@ -49,18 +53,18 @@ class Model(Settings):
     Exactly one of `path` and `hub` is given.
     """
 
-    path: str | None = None
+    path: Text | None = None
     """A local folder in the Hugging Face layout, with safetensors weights."""
-    hub: str | None = None
+    hub: Text | None = None
     """A model repository on the Hugging Face Hub: `owner/name`."""
-    revision: str | None = None
+    revision: Text | None = None
     """Branch, tag or commit of the repository; `main` where it is left out."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """The precision that the model runs in, in training too; weights that train are float32."""
-    attn_implementation: str | None = None
+    attn_implementation: Attention | None = None
     """Argument of `from_pretrained`: `sdpa`, `eager`, `flash_attention_2`, …"""
-    device_map: str | None = None
-    """Argument of `from_pretrained`: `auto` spreads one model over all GPUs."""
+    device_map: DeviceMap | None = None
+    """Argument of `from_pretrained`: `auto` spreads one model over all GPUs; or a device."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
@@ -157,7 +161,7 @@ class Hardware(Settings):
 
     name: str = "this machine"
     """What the report calls the machine."""
-    usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    usd_per_hour: Usd = 0.0
     """The price of the machine for an hour in dollars, with all its devices; at 0 the tables hold
     no dollars of a machine."""
     repeatability: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -169,7 +173,7 @@ class Hardware(Settings):
 class Cost(Settings):
     """Prices beside the machine's: of a label, or a summary, that a person writes."""
 
-    usd_per_label: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    usd_per_label: Usd
     """The price in dollars of one label, or of one written summary."""
 
 

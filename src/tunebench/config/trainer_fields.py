@@ -15,6 +15,7 @@ from tunebench.config.source import (
     folder,
     function,
     keys_read,
+    members,
     parameters,
     required,
     tree,
@@ -44,6 +45,7 @@ def training_fields() -> Fields:
     """Fields of `transformers.TrainingArguments`, with their types."""
     path = _arguments()
     documented = {name: _documented_choice(name) for name in DOCUMENTED_CHOICES}
+    documented["log_level_replica"] = documented["log_level"]
     return Fields(dataclass_fields(classes(path)["TrainingArguments"]), path, documented)
 
 
@@ -172,3 +174,10 @@ def optimizer_arguments() -> frozenset[str]:
     """The keys of `optim_args`, for any of the optimizers."""
     path = folder("transformers") / "trainer_optimizer.py"
     return frozenset(keys_read(tree(path), "optim_args"))
+
+
+@cache
+def compile_backends() -> frozenset[str]:
+    """The values of `torch_compile_backend`: those of accelerate's DynamoBackend."""
+    path = folder("accelerate") / "utils" / "dataclasses.py"
+    return frozenset(name.lower() for name in members(classes(path)["DynamoBackend"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -172,6 +173,8 @@ def faults(place: str, value: object, expected: Type) -> list[str]:
         return [f"{place}: {value!r} is not of type {expected}"]
     if isinstance(value, str) and expected.words and not expected.spells(value):
         return [f"{place}: {value!r} is unknown; {suggest(value, expected.words)}"]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{place}: {value!r} is no finite number"]
     if isinstance(value, list) and expected.items:
         listed = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
         return [

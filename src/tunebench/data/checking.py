@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebench import metrics
+from tunebench.config import machine
 from tunebench.config.options import Options
 from tunebench.config.schema import Params, PeftMethod
 from tunebench.data import pins
@@ -44,6 +45,7 @@ def check(params: Params) -> dict[str, dict[str, Any]]:
         except SourceError as error:
             faults.append(f"params.yaml: {section}.{name}.{error}")
     faults += [*_unknown_metrics(params), *_launch_faults(params)]
+    faults += [f"params.yaml: {line}" for line in machine.faults(params)]
     if faults:
         raise ParameterError(faults)
     return sources | {
