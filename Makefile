@@ -8,6 +8,7 @@ UV_COMPILE := --quiet --no-config --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := repro
 
 repro: install  ## the whole pipeline, from rows to report
+	python -m stages.check  # first: DVC's own words on a key that is missing say little
 	dvc repro
 	@echo "The report: report/index.html. The numbers: dvc metrics show, metrics/tables/*.csv"
 
@@ -31,6 +32,7 @@ docs: install .venv-docs/installed  ## the manual, in site/: open site/index.htm
 study: install  ## one published table: make study NAME=demo_full
 	@test -f "studies/$(NAME).yaml" || { echo "studies/$(NAME).yaml is not there; choose from: $(basename $(notdir $(wildcard studies/*.yaml)))" >&2; exit 2; }
 	cp studies/$(NAME).yaml params.yaml
+	python -m stages.check
 	dvc repro
 
 real: install  ## the pipeline on real text and models, where ../shared is there

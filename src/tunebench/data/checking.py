@@ -88,12 +88,6 @@ def _dataset(params: Params, name: str) -> dict[str, Any]:
 def _model(params: Params, name: str) -> dict[str, Any]:
     """A model's source, and the adapters that `fetch_model` tries on it."""
     model = params.models[name]
-    attention = model.attn_implementation or ""
-    if "/" in attention:
-        raise SourceError(
-            f"attn_implementation: {attention!r} is a kernel on the Hub, whose code would run here;"
-            " take sdpa, eager or an installed flash_attention_2"
-        )
     methods = {
         method: definition.model_dump(include={"kind", "quantization", "adapter"})
         for method in params.grid.tuning
