@@ -39,7 +39,7 @@ def write_csv(path: Path, rows: int) -> None:
             file.write(f'"{text[: TEXT_CHARACTERS - len(end)]}{end}",{LABELS[row % 4]}\n')
 
 
-def write_params(folder: Path, train_size: int) -> None:
+def write_params(folder: Path, train_size: float) -> None:
     """The repository's own parameters, with that CSV as the only data set."""
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load(ROOT / "params.yaml")

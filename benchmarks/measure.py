@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,12 +30,16 @@ def timed(work: Callable[[], T], repeats: int = 1) -> tuple[float, T]:
 
 def synchronize() -> None:
     """Wait for a GPU to finish what it was given."""
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def machine() -> str:
     """What the numbers were measured on."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU cores, {platform.machine()}, no GPU"

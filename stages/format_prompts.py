@@ -5,6 +5,7 @@ With a size and a seed: the rows of that training subset. With a method: the tes
 prompting method shows them. With neither: the test rows as every tuned method sees them.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from tunebench import config, formatting, paths, prompts, results, stage
@@ -22,13 +23,12 @@ def main(run: Run, lines: Path, metrics: Path) -> None:
     params = config.load()
     pin = results.read(paths.pin(run.model))
     labels = results.read(paths.card(run.dataset))["labels"]
-    formatted: list[Prompt] | DoesNotFit
+    formatted: Iterator[Prompt | DoesNotFit]
     if run.size_and_seed:
         formatted = formatting.training_prompts(params, run, pin, labels)
     else:
         formatted = formatting.test_prompts(params, run, pin, labels)
-    prompts.write(lines, formatted)
-    results.write(metrics, prompts.summarize(formatted))
+    results.write(metrics, prompts.write(lines, formatted))
 
 
 if __name__ == "__main__":

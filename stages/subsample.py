@@ -5,7 +5,7 @@ python -m stages.subsample --dataset posts --train-size 0.1 --seed 0.
 from pathlib import Path
 
 from tunebench import config, paths, stage
-from tunebench.data import sampling, tables
+from tunebench.data import reordering, sampling
 from tunebench.paths import Run
 
 
@@ -22,7 +22,7 @@ def main(run: Run, folder: Path) -> None:
         seed=seed,
     )
     for split, (source, indices) in subset.items():
-        tables.copy(paths.split(run.dataset, source), indices, to=folder / f"{split}.parquet")
+        reordering.copy(paths.split(run.dataset, source), indices, to=folder / f"{split}.parquet")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 from tunebench import results
 from tunebench.data import tables
 from tunebench.data.tables import TextRow
+from tunebench.errors import SourceError
 
 
 def rows(count: int, text: str = "") -> Iterator[TextRow]:
@@ -72,8 +73,28 @@ def test_column_shares_equal_values(path: Path) -> None:
 def test_rows_are_taken_in_the_order_asked_for(indices: list[int], path: Path) -> None:
     whole = [*rows(95)]
     assert tables.take(path, indices) == [whole[index] for index in indices]
-    tables.copy(path, indices, to=path.with_name("some.parquet"))
-    assert tables.read(path.with_name("some.parquet")) == [whole[index] for index in indices]
+    ascending = sorted(indices)
+    assert [*tables.stream(path, ascending)] == [whole[index] for index in ascending]
+
+
+def test_rows_are_streamed(path: Path) -> None:
+    assert [*tables.stream(path)] == [*rows(95)]
+
+
+def test_columns_are_taken(path: Path) -> None:
+    assert tables.take(path, [50, 1], columns=["target"]) == [{"target": "a"}, {"target": "b"}]
+
+
+def test_damaged_file_says_what_to_do(path: Path) -> None:
+    content = path.read_bytes()
+    for damaged in (content[:-9], b"", content[:40] + b"\xff" * 400 + content[440:]):
+        path.write_bytes(damaged)
+        for read in (tables.read, tables.count, lambda path: [*tables.stream(path)]):
+            if read is tables.count and len(damaged) == len(content):
+                continue  # which reads the footer only
+            with pytest.raises(SourceError, match=r"; remove it and run `dvc repro`$") as caught:
+                read(path)
+            assert str(caught.value).startswith(f"{path}: is ")
 
 
 def test_only_groups_with_a_wanted_row_are_read(

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from tunebench.progress import bar
 from tunebench.prompts import DoesNotFit, Prompt, encoding
 from tunebench.prompts.tokenization import Tokenizer
 
-ROWS_AT_ONCE = 1000  # tokenized together
+ROWS_AT_ONCE = 1000  # tokenized together, fewer if their texts are long
+CHARACTERS_AT_ONCE = 2_000_000
 ANSWERS_THAT_FIT = 0.99
 MAX_ROWS_MEASURED = 20_000
 # an untuned model writes punctuation around a label: `**Positive**.`
@@ -33,27 +34,26 @@ SPARE_LABEL_TOKENS = 8
 
 def training_prompts(
     params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]
-) -> list[Prompt]:
-    """The prompts of one subset's training and validation rows.
+) -> Iterator[Prompt]:
+    """The prompts of one subset's training and validation rows, made as they are asked for.
 
     Raises:
         PromptError: if the template does not work with the tokenizer, or a row does not fit.
     """
     prompt_format = _format(params, run, pin, labels)
-    return [
-        prompt
-        for path in sorted(paths.subset(run).glob("*.parquet"))
-        for prompt in _format_all(prompt_format, tables.read(path), split=path.stem, answer=True)
-    ]
+    for path in sorted(paths.subset(run).glob("*.parquet")):
+        rows, count = tables.stream(path), tables.count(path)
+        yield from _format_all(prompt_format, rows, count, split=path.stem, answer=True)
 
 
 def test_prompts(
     params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]
-) -> list[Prompt] | DoesNotFit:
+) -> Iterator[Prompt | DoesNotFit]:
     """The prompts of the test sample, the same rows for every method, in the source's order.
 
-    Each seed draws solved examples of its own, and all rows are formatted with each draw.
-    `DoesNotFit` if a row does not fit with one of them.
+    Each seed draws solved examples of its own, and all rows are formatted with each draw. The
+    prompts are made as they are asked for; `DoesNotFit` ends them if a row does not fit with one of
+    the draws.
 
     Args:
         run: if it has a `method`, its template, instruction and solved examples are used.
@@ -66,19 +66,21 @@ def test_prompts(
     prompt_format = _format(params, run, pin, labels)
     test_path = paths.split(run.dataset, "test")
     row_labels = sampling.labels_of(test_path, stratify=dataset.labelled)
-    sample = tables.take(test_path, sampling.test_sample(row_labels, dataset.test_rows))
-    prompts: list[Prompt] = []
+    sample = sampling.test_sample(row_labels, dataset.test_rows)
     for draw, shots in enumerate(_draws(params, run)):
         drawn = replace(prompt_format, shots=shots)
+        rows = tables.stream(test_path, sample)
+        prompts = _format_all(drawn, rows, len(sample), split="test", answer=False)
         try:
-            formatted = _format_all(drawn, sample, split="test", answer=False)
+            for number, prompt in enumerate(prompts):
+                if number == draw == 0:
+                    _check_labels_differ(prompt, labels, prompt_format.tokenizer)
+                yield replace(prompt, draw=draw)
         except ContextError as error:
             if not shots:
                 raise
-            return DoesNotFit(error.needed, error.available)
-        prompts += [replace(prompt, draw=draw) for prompt in formatted]
-    _check_labels_differ(prompts[0], labels, prompt_format.tokenizer)
-    return prompts
+            yield DoesNotFit(error.needed, error.available)
+            return
 
 
 def _format(params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]) -> PromptFormat:
@@ -163,7 +165,7 @@ def _rows_to_measure(path: Path) -> list[TextRow]:
     """An evenly spaced sample of a split's rows, to measure answer lengths."""
     count = tables.count(path)
     step = -(-count // MAX_ROWS_MEASURED)
-    return tables.take(path, list(range(0, count, step)))
+    return tables.take(path, list(range(0, count, step)), columns=["target"])
 
 
 def _check_labels_differ(prompt: Prompt, labels: Sequence[str], tokenizer: Tokenizer) -> None:
@@ -190,12 +192,11 @@ def _check_labels_differ(prompt: Prompt, labels: Sequence[str], tokenizer: Token
 
 
 def _format_all(
-    prompt_format: PromptFormat, rows: Sequence[TextRow], *, split: str, answer: bool
-) -> list[Prompt]:
-    formatted = []
-    with bar(total=len(rows), unit="row") as progress:
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            chunk = rows[start : start + ROWS_AT_ONCE]
-            formatted += prompt_format.format_all(chunk, split=split, answer=answer)
+    prompt_format: PromptFormat, rows: Iterable[TextRow], count: int, *, split: str, answer: bool
+) -> Iterator[Prompt]:
+    """The prompt of each of `count` rows."""
+    chunks = tables.grouped(rows, rows_at_once=ROWS_AT_ONCE, characters_at_once=CHARACTERS_AT_ONCE)
+    with bar(total=count, unit="row") as progress:
+        for chunk in chunks:
+            yield from prompt_format.format_all(chunk, split=split, answer=answer)
             progress.update(len(chunk))
-    return formatted

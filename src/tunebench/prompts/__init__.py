@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any, TextIO
 
 from tunebench import results
 from tunebench.errors import SourceError
@@ -92,27 +94,45 @@ class DoesNotFit:
         return {"does_not_fit": True} | asdict(self)
 
 
-def summarize(prompts: Sequence[Prompt] | DoesNotFit) -> results.Metrics:
-    """Metrics of one file of prompts."""
-    if isinstance(prompts, DoesNotFit):
-        return prompts.metrics()
-    tokens = [prompt.tokens for prompt in prompts]
-    draws = 1 + prompts[-1].draw
+def summarize(prompts: Iterable[Prompt | DoesNotFit]) -> results.Metrics:
+    """Metrics of one file of prompts; they are those of `DoesNotFit` if one is among them."""
+    rows = rows_cut = tokens = tokens_max = draws = 0
+    for prompt in prompts:
+        if isinstance(prompt, DoesNotFit):
+            return prompt.metrics()
+        rows += 1
+        rows_cut += prompt.cut
+        tokens += prompt.tokens
+        tokens_max = max(tokens_max, prompt.tokens)
+        draws = 1 + prompt.draw
     return {
-        "rows": len(prompts) // draws,
+        "rows": rows // draws,
         **({"draws": draws} if draws > 1 else {}),
-        "rows_cut": sum(prompt.cut for prompt in prompts),
-        "prompt_tokens_mean": round(sum(tokens) / len(tokens), 2),
-        "prompt_tokens_max": max(tokens),
+        "rows_cut": rows_cut,
+        "prompt_tokens_mean": round(tokens / rows, 2),
+        "prompt_tokens_max": tokens_max,
     }
 
 
-def write(path: Path, prompts: Iterable[Prompt] | DoesNotFit) -> None:
-    """Write prompts as JSON lines, or one line that says why there are none."""
-    if isinstance(prompts, DoesNotFit):
-        results.write_lines(path, [{"does_not_fit": asdict(prompts)}])
-    else:
-        results.write_lines(path, map(asdict, prompts))
+def write(path: Path, prompts: Iterable[Prompt | DoesNotFit]) -> results.Metrics:
+    """Write prompts as JSON lines as they are made, and summarize them.
+
+    `DoesNotFit` among them stands in the file alone, and says why there are no prompts.
+    """
+    with results.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        return summarize(_written(file, prompts))
+
+
+def _written(file: TextIO, prompts: Iterable[Prompt | DoesNotFit]) -> Iterator[Prompt | DoesNotFit]:
+    """The prompts, each written before the next one is made."""
+    for prompt in prompts:
+        line: dict[str, Any] = vars(prompt)
+        if isinstance(prompt, DoesNotFit):
+            file.seek(0)
+            file.truncate()
+            line = {"does_not_fit": line}
+        file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+        yield prompt
 
 
 def read(path: Path) -> list[Prompt] | DoesNotFit:

@@ -7,12 +7,28 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
 from tunebench.errors import SourceError
 
 CHUNK_BYTES = 1 << 20
+# characters; more are no row of text but, say, a file without line feeds
+LONGEST_LINE = 1 << 26
+# how files begin that are not text, what they are, and what to do
+BINARY_FILES = {
+    b"\x1f\x8b\x08": ("compressed with gzip", "decompress it, as with gunzip"),
+    b"BZh91AY&SY": ("compressed with bzip2", "decompress it, as with bunzip2"),
+    b"\xfd7zXZ\0": ("compressed with xz", "decompress it, as with unxz"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "decompress it, as with unzstd"),
+    b"PK\x03\x04": ("a ZIP archive or a spreadsheet", "unpack it, or export it as CSV"),
+    b"\xd0\xcf\x11\xe0": ("a spreadsheet of Excel", "export it as CSV"),
+    b"%PDF-": ("a PDF document", "export its rows as CSV"),
+    b"SQLite format 3\0": ("a database of SQLite", "export a table as CSV"),
+    b"PAR1\x15": ("Parquet", "name it .parquet"),
+    b"ARROW1\0\0": ("an Arrow file", "save it as Parquet"),
+}
 BYTE_ORDER_MARKS = {  # UTF-32 first: its mark starts with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -40,9 +56,11 @@ def lines(path: Path, encoding: str | None) -> Iterator[str]:
 
     Raises:
         SourceError: for undecodable bytes, with line and character, and the encoding that the file
-            seems to have.
+            seems to have; for a line that is too long for a row; for a file that is not text, or
+            cannot be read.
     """
     line_start: list[str] = []  # the start of a line that continues in the next chunk
+    complete = 0
     for piece in _pieces(path, encoding):
         for line in StringIO(piece):
             if not line.endswith("\n"):
@@ -52,34 +70,66 @@ def lines(path: Path, encoding: str | None) -> Iterator[str]:
                 line_start.clear()
             else:
                 yield line
+        complete += piece.count("\n")
+        if sum(map(len, line_start)) > LONGEST_LINE:
+            raise SourceError(
+                f"{path}: line {complete + 1}: is longer than {LONGEST_LINE:,} characters; end each"
+                " row with a line feed"
+            )
     if line_start:
         yield "".join(line_start)
+
+
+def text(path: Path, encoding: str | None) -> str:
+    """All characters of a file; see `lines`."""
+    return "".join(_pieces(path, encoding))
+
+
+@contextmanager
+def readable(place: object) -> Iterator[None]:
+    """Turn an operating system's error in the block into one line.
+
+    Raises:
+        SourceError: with the place, the reason and the remedy.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"{place}: cannot be read: {error.strerror or error}; mend its permissions, or name"
+            " another file"
+        ) from None
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with readable(path), path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+    yield b""
 
 
 def _pieces(path: Path, encoding: str | None) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8" if encoding is None else encoding)()
     line, character = 1, 1
-    with path.open("rb") as file:
-        chunk = file.read(CHUNK_BYTES)
-        if encoding is None:
-            _refuse_other(path, chunk)
-        mark = "\ufeff"
-        while True:
-            state = decoder.getstate()
-            try:
-                piece = decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                decoder.setstate(state)
-                good = decoder.decode(chunk[: max(0, error.start - len(state[0]))])
-                line, character = _after(good.removeprefix(mark), line, character)
-                place = f"{path}: line {line}: character {character}"
-                raise _undecodable(place, error, encoding) from None
-            piece = piece.removeprefix(mark)
-            yield piece
-            if not chunk:
-                return
-            line, character = _after(piece, line, character)
-            chunk, mark = file.read(CHUNK_BYTES), ""
+    mark = "\ufeff"
+    for number, chunk in enumerate(_chunks(path)):
+        if number == 0:
+            _refuse_binary(path, chunk)
+            if encoding is None:
+                _refuse_other(path, chunk)
+        state = decoder.getstate()
+        try:
+            piece = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            decoder.setstate(state)
+            good = decoder.decode(chunk[: max(0, error.start - len(state[0]))])
+            line, character = _after(good.removeprefix(mark), line, character)
+            place = f"{path}: line {line}: character {character}"
+            raise _undecodable(place, error, encoding) from None
+        piece = piece.removeprefix(mark)
+        yield piece
+        line, character = _after(piece, line, character)
+        mark = ""
 
 
 def _after(text: str, line: int, character: int) -> tuple[int, int]:
@@ -88,6 +138,12 @@ def _after(text: str, line: int, character: int) -> tuple[int, int]:
     if last < 0:
         return line, character + len(text)
     return line + text.count("\n"), len(text) - last
+
+
+def _refuse_binary(path: Path, head: bytes) -> None:
+    for start, (kind, remedy) in BINARY_FILES.items():
+        if head.startswith(start):
+            raise SourceError(f"{path}: is {kind}, not text; {remedy}")
 
 
 def _refuse_other(path: Path, head: bytes) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
-from tunebench.data.sources.decoding import lines
+from tunebench.data.sources.decoding import LONGEST_LINE, lines
 from tunebench.data.sources.rows import Row
 from tunebench.errors import SourceError
 
@@ -41,7 +41,7 @@ def read(
         SourceError: for a row without the header's number of fields, quotes that are not closed,
             or rows within quotes.
     """
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(LONGEST_LINE)
     delimiter, row_lines = delimiter_of(path), _RowLines()
     reader = csv.reader(
         row_lines.of(lines(path, encoding)),
@@ -144,11 +144,11 @@ def _remedy(quoting: Quoting, quotes: bool) -> str:
 def _check_header(
     path: Path, line: int, header: list[str], delimiter: str, columns: Collection[str]
 ) -> None:
-    for name in header:
+    for name, count in Counter(header).items():
         # spreadsheets write many columns without a name
-        if name and header.count(name) > 1:
+        if name and count > 1:
             raise SourceError(
-                f"{path}: line {line}: {header.count(name)} columns are named {name!r};"
+                f"{path}: line {line}: {count} columns are named {name!r};"
                 " rename or remove all but one"
             )
     for other in NAMES.keys() - {delimiter}:

@@ -6,6 +6,7 @@ that online and offline runs read the same files in the same way.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from zipfile import BadZipFile
 from yaml import YAMLError
 
 from tunebench.config.data import Dataset
+from tunebench.data.leftovers import remains, remove
 from tunebench.data.sources import hub_faults, repository
 from tunebench.data.sources.delimited import STYLES, Quoting
 from tunebench.data.sources.fetching import Snapshot, fetch
@@ -95,7 +97,10 @@ def _mirror(repo: Repository, files: Iterable[str], cards: Snapshot) -> Temporar
 
     cache = Path(config.HF_DATASETS_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
-    mirror = TemporaryDirectory(prefix="tunebench-", dir=cache)
+    prefix = ".tunebench."
+    for leftover in remains(cache, prefix=prefix):
+        remove(leftover)
+    mirror = TemporaryDirectory(prefix=f"{prefix}{os.getpid()}.", dir=cache)
     root = Path(mirror.name).resolve() / repo.label
     for name in files:
         path = root / name

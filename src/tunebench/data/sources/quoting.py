@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tunebench.data.sources.decoding import CHUNK_BYTES, lines
+from tunebench.data.sources.decoding import CHUNK_BYTES, lines, readable
 from tunebench.data.sources.delimited import Quoting
 from tunebench.errors import SourceError
 
@@ -56,7 +56,7 @@ def decide(
 def _holds_quote(path: Path, encoding: str | None) -> bool:
     """Whether the file may have a quote: it contains the byte."""
     code = '"'.encode(encoding or "utf-8").rstrip(b"\0")[-1:]
-    with path.open("rb") as file:
+    with readable(path), path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             if code in chunk:
                 return True
