@@ -11,6 +11,7 @@ import pytest
 from toys import dataset, fault, get, write_csv, write_parquet
 
 from tunebench.data import download, tables
+from tunebench.data.sources import files
 from tunebench.data.sources.rows import OpenedSource
 
 
@@ -21,7 +22,9 @@ def split_files(folder: Path) -> Path:
 
 
 def test_card_of_a_folder(tmp_path: Path) -> None:
-    found = get(split_files(tmp_path), {"train": "0f"}, licence="CC0")
+    folder = split_files(tmp_path)
+    fingerprint = files.fingerprint(dataset(folder))
+    found = get(folder, fingerprint, licence="CC0")
     assert found.texts("train") == ["a", "b", "c"]
     assert found.texts("test") == ["b", "d"]
     assert found.card == {
@@ -29,7 +32,7 @@ def test_card_of_a_folder(tmp_path: Path) -> None:
         "task": "classification",
         "labels": ["x", "y"],
         "licence": "CC0",
-        "sha256": {"train": "0f"},
+        "sha256": fingerprint,
         "label_spellings": {},
         "quotes_as_text": [],
         "rows_read": {"train": 3, "test": 2},

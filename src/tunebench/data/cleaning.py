@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -115,7 +116,13 @@ class Cleaner:
                 f"{place}: {column!r} holds {kind}, not a text; write it as one text, or name"
                 " another column"
             )
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:  # more digits than Python converts
+            raise SourceError(
+                f"{place}: {column!r} holds a number of more than"
+                f" {sys.get_int_max_str_digits()} digits; write it as a text"
+            ) from None
 
     def _label(self, value: Any, place: str) -> str:
         """A cell's label, whose spelling is counted; empty if it has no visible character."""

@@ -6,6 +6,7 @@ Rows are streamed; only each row's label and a hash of its text stay in memory.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ def download(
     If the source has no test rows, a stratified random `test_fraction` of its rows is split off.
 
     Args:
+        fingerprint: of the source, as the stage `check` found it; empty if it has none.
         earlier: the card of an earlier download, whose revision is used again if the source's
             settings are unchanged.
 
@@ -59,9 +61,17 @@ def download(
         The data set's card.
 
     Raises:
-        SourceError: for a missing column, an empty cell, an unreadable row, a label in the test
-            rows that is not in the training rows, or a label with too few rows to split.
+        SourceError: for a file that changed after its fingerprint, a missing column, an empty cell,
+            an unreadable row, a label in the test rows that is not in the training rows, or a label
+            with too few rows to split.
     """
+    with _unchanged(dataset, fingerprint):
+        return _download(dataset, fingerprint, folder, earlier)
+
+
+def _download(
+    dataset: Dataset, fingerprint: dict[str, str], folder: Path, earlier: Card | None
+) -> Card:
     source = _source(dataset)
     unchanged = earlier is not None and earlier.get("source") == source
     pinned = earlier.get("revision") if earlier and unchanged else None
@@ -95,6 +105,36 @@ def download(
         "train_contradictions": duplicates.contradictory(train.inputs, train.labels),
         "test_rows_in_train": int(duplicates.occurring_in(test.inputs, train.inputs).sum()),
     }
+
+
+@contextmanager
+def _unchanged(dataset: Dataset, fingerprint: Mapping[str, str]) -> Iterator[None]:
+    """Refuse files that are not those of the fingerprint before, or not any more after, the block.
+
+    Their rows would be recorded with the hashes of others. A fault of a row may also come from
+    that: the file is read while another program writes it.
+    """
+    _check_unchanged(dataset, fingerprint)
+    try:
+        yield
+    except SourceError:
+        _check_unchanged(dataset, fingerprint)
+        raise
+    _check_unchanged(dataset, fingerprint)
+
+
+def _check_unchanged(dataset: Dataset, fingerprint: Mapping[str, str]) -> None:
+    now = source_of(dataset).fingerprint(dataset) if fingerprint else {}
+    changed = sorted(name for name, _ in now.items() ^ fingerprint.items())
+    if changed:
+        kind = "generator" if dataset.generator is not None else "path"
+        places: dict[Any, str] = dataset.path if isinstance(dataset.path, dict) else {}
+        listed = dict.fromkeys(str(places.get(name.split("/")[0], name)) for name in changed)
+        what = dataset.generator or (", ".join(listed) if places else dataset.path)
+        raise SourceError(
+            f"{kind}: {what} changed after the stage check read it; run `dvc repro` again when no"
+            " program writes to it"
+        )
 
 
 def _source(dataset: Dataset) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tunebench.config.data import Dataset
-from tunebench.data.sources.decoding import check_encoding
+from tunebench.data.sources.decoding import check_encoding, readable
 from tunebench.data.sources.delimited import Quoting, delimiter_of
 from tunebench.data.sources.fingerprints import digests
 from tunebench.data.sources.quoting import decide
@@ -28,7 +28,10 @@ NAMES = {split: split for split in SPLITS} | dict.fromkeys(("valid", "val", "dev
 def fingerprint(dataset: Dataset) -> dict[str, str]:
     """SHA-256 of each file, by its split, and also by its name if a split has several."""
     files = locate(dataset)
-    hashes = digests(path for paths in files.values() for path in paths)
+    try:
+        hashes = digests(path for paths in files.values() for path in paths)
+    except SourceError as error:
+        raise SourceError(f"path: {error}") from None
     return {
         split if len(paths) == 1 else f"{split}/{path.name}": hashes[path]
         for split, paths in files.items()
@@ -120,24 +123,38 @@ def locate(dataset: Dataset) -> dict[str, list[Path]]:
     """
     paths = {"train": dataset.path} if isinstance(dataset.path, str) else dict(dataset.path or {})
     places = {str(split): Path(str(path)) for split, path in paths.items()}
-    for path in places.values():
-        _check_place(path)
-    if isinstance(dataset.path, str) and places["train"].is_dir():
-        files = _by_split(places["train"])
-    else:
-        files = {split: _all_of(path) for split, path in places.items()}
+    with readable(f"path: {', '.join(map(str, places.values()))}"):
+        for path in places.values():
+            _check_place(path)
+        if isinstance(dataset.path, str) and places["train"].is_dir():
+            files = _by_split(places["train"])
+        else:
+            files = {split: _all_of(path) for split, path in places.items()}
     _refuse_twice(files)
     check_encoding(dataset.encoding)
     return {split: files[split] for split in SPLITS if split in files}
 
 
 def _check_place(path: Path) -> None:
+    _refuse_special(path)
     if not path.exists():
         folder = path.parent
         hint = suggest(path, map(str, _visible(folder))) if folder.is_dir() else ""
         raise SourceError(f"path: {path} is not there; {hint or f'{folder} is no folder'}")
     if path.is_file() and path.suffix.lower() not in KINDS:
         raise SourceError(f"path: {path} is of an unknown kind; use one of {', '.join(KINDS)}")
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse links to nothing, pipes and devices."""
+    if path.is_symlink() and not path.exists():
+        raise SourceError(
+            f"path: {path} is a link to {path.readlink()}, which is not there; mend or remove it"
+        )
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise SourceError(
+            f"path: {path} is a pipe or a device; save its rows as a file, and name that"
+        )
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -152,7 +169,10 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _data_files(folder: Path) -> list[Path]:
-    return [path for path in _visible(folder) if path.is_file() and path.suffix.lower() in KINDS]
+    files = [path for path in _visible(folder) if path.suffix.lower() in KINDS]
+    for path in files:
+        _refuse_special(path)
+    return [path for path in files if path.is_file()]
 
 
 def _all_of(place: Path) -> list[Path]:
