@@ -267,6 +267,16 @@ def test_summary_counts(tokenizer: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "line", ['{"id": "a"}', "[]", "7", '{"does_not_fit": {}}', '{"data": [1], "answer": null}']
+)
+def test_lines_that_are_no_prompts(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(SourceError, match=r"holds lines that are no prompts; remove it and run"):
+        prompts.read(path)
+
+
 def test_empty_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "test.jsonl"
     path.touch()

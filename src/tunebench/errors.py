@@ -19,6 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+LISTED_NAMES = 100
+LONGEST_NAME = 100  # characters
+
 
 class TunebenchError(Exception):
     """An error with a remedy: the message names the place, the culprit and what to do."""
@@ -102,4 +105,12 @@ def suggest(name: object, choices: Iterable[str]) -> str:
     matches = get_close_matches(str(name), names, n=1)
     if matches:
         return f"did you mean {matches[0]!r}?"
-    return f"choose from: {', '.join(names)}" if names else "there are none"
+    rest = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
+    listed = ", ".join(map(_in_short, names[:LISTED_NAMES]))
+    return f"choose from: {listed}{rest}" if names else "there are none"
+
+
+def _in_short(name: str) -> str:
+    """A name in one short line; those of columns may be texts of several."""
+    text = name if name.isprintable() else repr(name)
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

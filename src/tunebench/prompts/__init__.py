@@ -139,7 +139,7 @@ def read(path: Path) -> list[Prompt] | DoesNotFit:
     """Read what `format_prompts` wrote, with the first draw of solved examples.
 
     Raises:
-        SourceError: if the file is not there, or holds nothing.
+        SourceError: if the file is not there, is damaged, or holds nothing.
     """
     draws = read_draws(path)
     return draws if isinstance(draws, DoesNotFit) else draws[0]
@@ -149,18 +149,23 @@ def read_draws(path: Path) -> list[list[Prompt]] | DoesNotFit:
     """Read what `format_prompts` wrote: the same rows with each draw of solved examples.
 
     Raises:
-        SourceError: if the file is not there, or holds nothing.
+        SourceError: if the file is not there, is damaged, or holds nothing.
     """
     rows = results.read_lines(path)
     if not rows:
         raise SourceError(f"{path}: holds no prompts; remove it and run `dvc repro`")
-    if "does_not_fit" in rows[0]:
-        return DoesNotFit(**rows[0]["does_not_fit"])
-    for row in rows:
-        row["data"] = [(start, end) for start, end in row["data"]]
-        row["answer"] = tuple(row["answer"])
-    draws = groupby((Prompt(**row) for row in rows), key=lambda prompt: prompt.draw)
-    return [list(prompts) for _, prompts in draws]
+    try:
+        if "does_not_fit" in rows[0]:
+            return DoesNotFit(**rows[0]["does_not_fit"])
+        for row in rows:
+            row["data"] = [(start, end) for start, end in row["data"]]
+            row["answer"] = tuple(row["answer"])
+        draws = groupby((Prompt(**row) for row in rows), key=lambda prompt: prompt.draw)
+        return [list(prompts) for _, prompts in draws]
+    except (KeyError, TypeError, ValueError):
+        raise SourceError(
+            f"{path}: holds lines that are no prompts; remove it and run `dvc repro`"
+        ) from None
 
 
 def read_subset(path: Path) -> list[Prompt]:

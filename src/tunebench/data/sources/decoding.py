@@ -6,6 +6,7 @@ Files are read in chunks, so that large ones take little memory.
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -95,9 +96,9 @@ def readable(place: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
         raise SourceError(
-            f"{place}: cannot be read: {error.strerror or error}; mend its permissions, or name"
-            " another file"
+            f"{place}: cannot be read: {reason}; mend its permissions, or name another file"
         ) from None
 
 
