@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from tunebench.config.data import Dataset
 from tunebench.data.leftovers import remains, remove
-from tunebench.data.sources import hub_faults, repository
+from tunebench.data.sources import hub_faults, parquet, repository
 from tunebench.data.sources.delimited import STYLES, Quoting
 from tunebench.data.sources.fetching import Snapshot, fetch
 from tunebench.data.sources.quoting import decide
@@ -67,10 +67,7 @@ def open_rows(dataset: Dataset, *, pinned: str | None = None) -> OpenedSource:
         as_text = _set_quoting(repo, builder, dataset)
         tables = _tables(repo, builder, specs)
     return OpenedSource(
-        {
-            split: _rows(mirror, f"{repo.name}: row", split, table, dataset)
-            for split, table in tables.items()
-        },
+        {split: _rows(mirror, repo.name, split, table, dataset) for split, table in tables.items()},
         revision=commit,
         label_names=_label_names(tables["train"].features.get(dataset.target)),
         licence=repository.licence(cards.folder),
@@ -236,9 +233,11 @@ def _tables(repo: Repository, builder: Any, specs: Mapping[str, str]) -> dict[st
         # files are verified by hash; its own check counts the rows of every split, also of those
         # that are not read
         builder.download_and_prepare(verification_mode="no_checks")
-    except (DatasetBuildError, ValueError) as error:  # ArrowInvalid is a ValueError
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
-            raise error.__cause__ from None
+    # ArrowInvalid is a ValueError, and pyarrow's OSError of a damaged file has no number
+    except (DatasetBuildError, OSError, ValueError) as error:
+        for fault in (error, error.__cause__):
+            if isinstance(fault, OSError) and fault.errno is not None:
+                raise fault from None
         raise SourceError(
             f"hub: the files of {repo.name} are not alike, or not what their names say"
             f" ({_reason(error)}); name a config, or another revision"
@@ -270,12 +269,13 @@ def _rows(
         table = table.select_columns([name for name in table.column_names if name in columns])
     hidden = "-1" if _label_names(table.features.get(dataset.target)) else None
     number = 0
-    for batch in table.with_format("arrow").iter(BATCH_ROWS):
-        for row in batch.to_pylist():
-            number += 1
-            if str(row.get(dataset.target)) == hidden:
-                row[dataset.target] = None
-            yield f"{place} {number} of {split}", row
+    with parquet.explained(f"hub: {place} {split}", remedy="choose another revision"):
+        for batch in table.with_format("arrow").iter(BATCH_ROWS):
+            for row in parquet.mappings(batch):
+                number += 1
+                if str(row.get(dataset.target)) == hidden:
+                    row[dataset.target] = None
+                yield f"{place}: row {number} of {split}", row
     del mirror
 
 

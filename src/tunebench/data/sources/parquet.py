@@ -18,8 +18,8 @@ BUFFER_BYTES = 1 << 20  # without it, a column of a row group is buffered, compr
 
 
 @contextmanager
-def explained(path: Path, *, remedy: str) -> Iterator[None]:
-    """Turn what pyarrow raises for a file in the block into one line.
+def explained(place: object, *, remedy: str) -> Iterator[None]:
+    """Turn what pyarrow raises for damaged rows in the block into one line.
 
     Raises:
         SourceError: if the file cannot be read, or is no Parquet, or is damaged.
@@ -29,13 +29,13 @@ def explained(path: Path, *, remedy: str) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
-        raise SourceError(f"{path}: is damaged: a text is not UTF-8; {remedy}") from None
+        raise SourceError(f"{place}: is damaged: a text is not UTF-8; {remedy}") from None
     except (ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         fault = "is not Parquet" if isinstance(error, ArrowInvalid) else "is damaged"
-        raise SourceError(f"{path}: {fault}: {reason}; {remedy}") from None
+        raise SourceError(f"{place}: {fault}: {reason}; {remedy}") from None
 
 
 def read(path: Path, columns: Collection[str]) -> Iterator[Row]:
@@ -47,12 +47,13 @@ def read(path: Path, columns: Collection[str]) -> Iterator[Row]:
         # if one is missing, all are read, and the message lists them
         read_columns = sorted(columns) if set(columns) <= set(names) else None
         batches = file.iter_batches(BATCH_ROWS, columns=read_columns)
-        rows = chain.from_iterable(map(_mappings, batches))
+        rows = chain.from_iterable(map(mappings, batches))
         for number, row in enumerate(rows, start=1):
             yield f"{path}: row {number}", row
 
 
-def _mappings(batch: Any) -> list[dict[str, Any]]:
+def mappings(batch: Any) -> list[dict[str, Any]]:
+    """The rows of an Arrow batch; to be called where errors are `explained`."""
     from pyarrow import ArrowInvalid
 
     try:
