@@ -3,6 +3,7 @@
 - `checking`: faults that can be found before any work
 - `sources`: files, the Hugging Face Hub and generators, as rows
 - `download`: one data set, read, cleaned and described on its card
+- `unchanged`: whether its files are still those that were checked
 - `cleaning`: cells checked, labels named, faults counted
 - `duplicates`: rows that appear more than once
 - `tables`: rows as Parquet

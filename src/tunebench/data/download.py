@@ -6,7 +6,6 @@ Rows are streamed; only each row's label and a hash of its text stay in memory.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from tunebench.data import duplicates, sampling, tables
 from tunebench.data.cleaning import Cleaner, SplitIndex
 from tunebench.data.sources import source_of
 from tunebench.data.sources.rows import Row
+from tunebench.data.unchanged import unchanged
 from tunebench.errors import SourceError, suggest
 from tunebench.progress import over
 
@@ -65,7 +65,7 @@ def download(
             an unreadable row, a label in the test rows that is not in the training rows, or a label
             with too few rows to split.
     """
-    with _unchanged(dataset, fingerprint):
+    with unchanged(dataset, fingerprint):
         return _download(dataset, fingerprint, folder, earlier)
 
 
@@ -105,36 +105,6 @@ def _download(
         "train_contradictions": duplicates.contradictory(train.inputs, train.labels),
         "test_rows_in_train": int(duplicates.occurring_in(test.inputs, train.inputs).sum()),
     }
-
-
-@contextmanager
-def _unchanged(dataset: Dataset, fingerprint: Mapping[str, str]) -> Iterator[None]:
-    """Refuse files that are not those of the fingerprint before, or not any more after, the block.
-
-    Their rows would be recorded with the hashes of others. A fault of a row may also come from
-    that: the file is read while another program writes it.
-    """
-    _check_unchanged(dataset, fingerprint)
-    try:
-        yield
-    except SourceError:
-        _check_unchanged(dataset, fingerprint)
-        raise
-    _check_unchanged(dataset, fingerprint)
-
-
-def _check_unchanged(dataset: Dataset, fingerprint: Mapping[str, str]) -> None:
-    now = source_of(dataset).fingerprint(dataset) if fingerprint else {}
-    changed = sorted(name for name, _ in now.items() ^ fingerprint.items())
-    if changed:
-        kind = "generator" if dataset.generator is not None else "path"
-        places: dict[Any, str] = dataset.path if isinstance(dataset.path, dict) else {}
-        listed = dict.fromkeys(str(places.get(name.split("/")[0], name)) for name in changed)
-        what = dataset.generator or (", ".join(listed) if places else dataset.path)
-        raise SourceError(
-            f"{kind}: {what} changed after the stage check read it; run `dvc repro` again when no"
-            " program writes to it"
-        )
 
 
 def _source(dataset: Dataset) -> Any:
