@@ -9,6 +9,11 @@ from tunebench.data import checking
 from tunebench.paths import Run
 
 
+def outputs(_: Run) -> list[Path]:
+    """A file for each data set, model, and set of parameters that DVC cannot track itself."""
+    return [paths.CHECK]
+
+
 def main(_: Run, folder: Path) -> None:
     """Write the source and the fingerprint of each data set and model of the grid."""
     params = config.load()
@@ -34,4 +39,4 @@ def main(_: Run, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, lambda _: [paths.CHECK])
+    stage.run(main, outputs)

@@ -10,6 +10,11 @@ from tunebench.models import compatibility, files_folder
 from tunebench.paths import Run
 
 
+def outputs(run: Run) -> list[Path]:
+    """The pin."""
+    return [paths.pin(run.model)]
+
+
 def main(run: Run, output: Path) -> None:
     """Write the model's pin; its weights stay where they are, or in the Hugging Face cache."""
     checked = results.read(paths.check(run.model))
@@ -23,7 +28,7 @@ def main(run: Run, output: Path) -> None:
 if __name__ == "__main__":
     stage.run(
         main,
-        lambda run: [paths.pin(run.model)],
+        outputs,
         needs=("model",),
         libraries=("transformers.generation.utils", "peft"),
         downloads=True,

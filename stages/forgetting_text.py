@@ -7,6 +7,11 @@ from tunebench.data import download, forgetting_text
 from tunebench.paths import Run
 
 
+def outputs(_: Run) -> list[Path]:
+    """The texts, and the card of their data set."""
+    return [paths.FORGETTING_TEXT, paths.FORGETTING_CARD]
+
+
 def main(_: Run, lines: Path, card_file: Path) -> None:
     """Write a line for each text, and the card of its data set; empty files where none is set."""
     params = config.load()
@@ -23,4 +28,4 @@ def main(_: Run, lines: Path, card_file: Path) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, lambda _: [paths.FORGETTING_TEXT, paths.FORGETTING_CARD], downloads=True)
+    stage.run(main, outputs, downloads=True)

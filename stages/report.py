@@ -21,7 +21,10 @@ from tunebench.report import (
     tables,
 )
 
-OUTPUTS = [paths.PAGE.parent, paths.HEADLINES, paths.RESULTS, paths.TABLES, paths.PLOTS]
+
+def outputs(_: Run) -> list[Path]:
+    """The page, the headline metrics, all results, tables and plots."""
+    return [paths.PAGE.parent, paths.HEADLINES, paths.RESULTS, paths.TABLES, paths.PLOTS]
 
 
 def main(
@@ -58,4 +61,4 @@ def main(
 
 
 if __name__ == "__main__":
-    stage.run(main, lambda _: OUTPUTS)
+    stage.run(main, outputs)

@@ -9,6 +9,11 @@ from tunebench.data import reordering, sampling
 from tunebench.paths import Run
 
 
+def outputs(run: Run) -> list[Path]:
+    """The rows of the subset."""
+    return [paths.subset(run)]
+
+
 def main(run: Run, folder: Path) -> None:
     """Write nested, stratified training rows, and validation rows that are in no subset."""
     dataset = config.load().dataset(run.dataset)
@@ -26,4 +31,4 @@ def main(run: Run, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main, lambda run: [paths.subset(run)], needs=("dataset", "train_size", "seed"))
+    stage.run(main, outputs, needs=("dataset", "train_size", "seed"))

@@ -25,7 +25,7 @@ NO_HUB = "http://127.0.0.1:9"
 EACH = """
 import json, sys
 from importlib import import_module
-from tunebench import config, quiet
+from tunebench import config, quiet, results
 from tunebench.errors import TunebenchError
 from tunebench.paths import Run
 quiet.calm_libraries()
@@ -34,7 +34,9 @@ for task in sys.argv[1:]:
     name, option = task.split(":")
     kind = {"download": "dataset", "fetch_model": "model"}[name]
     try:
-        import_module(f"stages.{name}").main(Run(**{kind: option}))
+        stage, run = import_module(f"stages.{name}"), Run(**{kind: option})
+        with results.replacing_together(*stage.outputs(run)) as temporaries:
+            stage.main(run, *temporaries)
         answers[option] = "done"
     except TunebenchError as error:
         answers[option] = str(error)

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ruamel.yaml import YAML
+
+from tunebench import results
+from tunebench.paths import Run
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,6 +71,12 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
 
 
+def run_stage(stage: ModuleType, run: Run) -> None:
+    """Run a stage in this process: its outputs are replaced at the end, as `stage.run` does."""
+    with results.replacing_together(*stage.outputs(run)) as temporaries:
+        stage.main(run, *temporaries)
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder with what a run needs: parameters, rows and a model."""
@@ -95,5 +105,7 @@ class Project:
             str(path.relative_to(self.folder)): path.read_bytes()
             for top in ("data", "metrics", "report")
             for path in sorted((self.folder / top).rglob("*"))
-            if path.is_file() and path.name not in ("fingerprints.json", ".keep")
+            if path.is_file()
+            and path.name not in ("fingerprints.json", ".keep")
+            and path.suffix != ".lock"
         }

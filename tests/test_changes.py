@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import Project, environment
+from projects import Project, environment, run_stage
 from toys import dataset, get, write_csv
 
 from stages import check, download, forgetting_text
-from tunebench import paths, results
-from tunebench.data import leftovers
+from tunebench import leftovers, paths, results
 from tunebench.data.sources import delimited, fingerprints, source_of
 from tunebench.errors import SourceError
 from tunebench.paths import Run
@@ -27,16 +26,16 @@ REVIEWS = Run(dataset="reviews")
 
 
 def test_file_that_changes_after_check(project: Project) -> None:
-    check.main(Run())
-    download.main(REVIEWS)
+    run_stage(check, Run())
+    run_stage(download, REVIEWS)
     before = project.files()
     with Path("train.csv").open("a") as file:
         file.write("one more,positive\n")
     with pytest.raises(SourceError, match=rf"^path: train\.csv {CHANGED}$"):
-        download.main(REVIEWS)
+        run_stage(download, REVIEWS)
     assert project.files() == before
-    check.main(Run())
-    download.main(REVIEWS)
+    run_stage(check, Run())
+    run_stage(download, REVIEWS)
     assert results.read(paths.card("reviews"))["rows"]["train"] == 25
 
 
@@ -139,7 +138,7 @@ with results.replacing_folder(Path(sys.argv[1])) as folder:
 
 
 def test_what_a_killed_download_left_is_removed_by_the_next(project: Project) -> None:
-    check.main(Run())
+    run_stage(check, Run())
     command = [sys.executable, "-c", KILLED, str(paths.raw("reviews"))]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -154,7 +153,7 @@ def test_what_a_killed_download_left_is_removed_by_the_next(project: Project) ->
     ]
     for path in others:
         path.mkdir()
-    download.main(REVIEWS)
+    run_stage(download, REVIEWS)
     assert sorted(left.parent.iterdir()) == sorted([*others, paths.raw("reviews")])
 
 
@@ -177,9 +176,9 @@ def test_folder_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
 def test_leftovers_of_the_forgetting_text(project: Project, valid: dict[str, Any]) -> None:
     valid["evaluation"]["forgetting"] = {"dataset": "reviews", "rows": 2}
     project.write_params(valid)
-    check.main(Run())
+    run_stage(check, Run())
     left = paths.DATA / f".{paths.FORGETTING_CARD.name}.{gone()}.abc"
     left.mkdir()
-    forgetting_text.main(Run())
+    run_stage(forgetting_text, Run())
     assert len(results.read_lines(paths.FORGETTING_TEXT)) == 2
     assert [path.name for path in paths.DATA.iterdir() if path.name.startswith(".")] == []

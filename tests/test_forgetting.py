@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import ADAPTERS
-from projects import ROOT, Project
+from projects import ROOT, Project, run_stage
 from tiny_model import CONTEXT, SENTENCES
 
 from stages import (
@@ -252,21 +252,21 @@ def two_domains(project: Project, valid: dict[str, Any], model_folder: Path) -> 
         shutil.copy(name, folder)
     valid["evaluation"]["forgetting"] = {"dataset": "letters", "rows": 4}
     project.write_params(valid)
-    check.main(Run())
-    forgetting_text.main(Run())
-    fetch_model.main(Run("tiny"))
+    run_stage(check, Run())
+    run_stage(forgetting_text, Run())
+    run_stage(fetch_model, Run("tiny"))
     runs = [Run("tiny", name, "full", 0.5, 0) for name in ("reviews", "letters")]
     for run in runs:
-        download.main(Run(dataset=run.dataset))
-        subsample.main(Run("", run.dataset, "", 0.5, 0))
+        run_stage(download, Run(dataset=run.dataset))
+        run_stage(subsample, Run("", run.dataset, "", 0.5, 0))
         for asked in (Run("tiny", run.dataset), Run("tiny", run.dataset, "", 0.5, 0)):
-            format_prompts.main(asked)
+            run_stage(format_prompts, asked)
         shutil.copytree(model_folder, paths.adapter(run))
     return runs
 
 
 def evaluated(run: Run) -> results.Metrics:
-    evaluate.main(run)
+    run_stage(evaluate, run)
     return results.read(paths.evaluation(run))
 
 
@@ -274,7 +274,7 @@ def test_only_runs_of_another_data_set_have_it(two_domains: list[Run]) -> None:
     found = {}
     for tuned in two_domains:
         prompted = Run("tiny", tuned.dataset, "zero_shot")
-        format_prompts.main(prompted)
+        run_stage(format_prompts, prompted)
         for run in (tuned, prompted):
             measured = evaluated(run)
             found[run.dataset, run.method] = measured.get("forgetting")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from projects import Project
+from projects import Project, run_stage
 from toys import dataset, write_csv
 
 from stages import check, forgetting_text
@@ -35,8 +35,8 @@ def texts() -> list[str]:
 
 
 def read_again() -> None:
-    check.main(Run())
-    forgetting_text.main(Run())
+    run_stage(check, Run())
+    run_stage(forgetting_text, Run())
 
 
 def test_texts_are_a_seeded_part_of_the_test_rows(
@@ -99,7 +99,7 @@ def test_a_fault_of_a_data_set_that_also_runs_is_told_once(
 def test_more_texts_than_there_are(letters: dict[str, Any], project: Project) -> None:
     letters["evaluation"]["forgetting"]["rows"] = 13
     project.write_params(letters)
-    check.main(Run())
+    run_stage(check, Run())
     done = project.run("forgetting_text")
     assert (done.returncode, done.stderr) == (
         1,

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from projects import Project
+from projects import Project, run_stage
 
 from stages import check, download, evaluate, fetch_model, format_prompts, time_inference
 from tunebench import config, formatting, paths, prompts, results
@@ -28,16 +28,16 @@ def fetched(project: Project, valid: dict[str, Any]) -> Project:
 
 def prepare(project: Project, params: dict[str, Any]) -> None:
     project.write_params(params)
-    check.main(Run())
-    download.main(Run(dataset="reviews"))
-    fetch_model.main(Run("tiny"))
+    run_stage(check, Run())
+    run_stage(download, Run(dataset="reviews"))
+    run_stage(fetch_model, Run("tiny"))
 
 
 def test_examples_that_do_not_fit_are_a_result(fetched: Project, valid: dict[str, Any]) -> None:
     valid["methods"]["few_shot"]["shots"] = 20
     fetched.write_params(valid)
     for stage in (format_prompts, evaluate, time_inference):
-        stage.main(FEW)
+        run_stage(stage, FEW)
     found = results.read(paths.evaluation(FEW))
     assert found["does_not_fit"] is True
     assert found["tokens_available"] == 128
@@ -56,7 +56,7 @@ def test_each_seed_draws_examples_of_its_own(fetched: Project, valid: dict[str, 
     zero = Run("tiny", "reviews", "zero_shot")
     for run in (FEW, zero):
         for stage in (format_prompts, evaluate):
-            stage.main(run)
+            run_stage(stage, run)
         results.write(paths.timing(run), {"requests_per_s_batch_1": 1.0})
     draws = prompts.read_draws(paths.prompts(FEW))
     assert isinstance(draws, list)
@@ -87,12 +87,12 @@ def test_each_seed_draws_examples_of_its_own(fetched: Project, valid: dict[str, 
 def test_tokens_needed_are_enough(fetched: Project, valid: dict[str, Any]) -> None:
     valid["methods"]["few_shot"]["shots"] = 20
     fetched.write_params(valid)
-    format_prompts.main(FEW)
+    run_stage(format_prompts, FEW)
     needed = results.read(paths.prompts_metrics(FEW))["tokens_needed"]
     pin = results.read(paths.pin("tiny"))
     for context, fits in ((needed, True), (needed - 1, False)):
         results.write(paths.pin("tiny"), pin | {"context_length": context})
-        format_prompts.main(FEW)
+        run_stage(format_prompts, FEW)
         assert isinstance(prompts.read(paths.prompts(FEW)), list) == fits
 
 
@@ -103,7 +103,7 @@ def test_instruction_that_does_not_fit_is_a_fault(
     valid["datasets"]["reviews"]["max_length"] = 12
     fetched.write_params(valid)
     with pytest.raises(PromptError, match=r"row test-\d: .* tokens where 12 fit; use fewer shots"):
-        format_prompts.main(run)
+        run_stage(format_prompts, run)
     assert not paths.prompts(run).exists()
 
 
@@ -123,14 +123,14 @@ def test_labels_that_are_the_same_tokens(project: Project, valid: dict[str, Any]
     valid["datasets"]["reviews"]["label_names"] = {"positive": "好", "negative": "悪"}
     prepare(project, valid)
     with pytest.raises(PromptError, match=r"labels '.' and '.' are the same tokens"):
-        format_prompts.main(Run("tiny", "reviews"))
+        run_stage(format_prompts, Run("tiny", "reviews"))
 
 
 def test_fault_of_a_template_names_it(project: Project, valid: dict[str, Any]) -> None:
     valid["templates"]["short"] = {"messages": [{"role": "user", "content": "{text}"}]}
     prepare(project, valid)
     with pytest.raises(PromptError) as caught:
-        format_prompts.main(Run("tiny", "reviews"))
+        run_stage(format_prompts, Run("tiny", "reviews"))
     assert str(caught.value) == (
         "params.yaml: templates.short: for tiny: the tokenizer has no chat template; use a template"
         " with a prompt, or put a chat_template.jinja into the model's folder"
@@ -140,7 +140,7 @@ def test_fault_of_a_template_names_it(project: Project, valid: dict[str, Any]) -
 def test_examples_in_the_sources_order(fetched: Project, valid: dict[str, Any]) -> None:
     valid["methods"]["few_shot"]["shots_order"] = "source"
     fetched.write_params(valid)
-    format_prompts.main(FEW)
+    run_stage(format_prompts, FEW)
     (first, *_) = prompts.read(paths.prompts(FEW))
     lines = Path("train.csv").read_text().splitlines()[1:3]
     examples = [line.split(",") for line in lines]
@@ -152,10 +152,10 @@ def test_examples_in_the_sources_order(fetched: Project, valid: dict[str, Any]) 
 
 def test_rows_are_formatted_in_batches(fetched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run("tiny", "reviews")
-    format_prompts.main(run)
+    run_stage(format_prompts, run)
     whole = prompts.read(paths.prompts(run))
     monkeypatch.setattr(formatting, "ROWS_AT_ONCE", 3)
-    format_prompts.main(run)
+    run_stage(format_prompts, run)
     assert prompts.read(paths.prompts(run)) == whole
     assert len(whole) == 8
 
@@ -178,9 +178,9 @@ def test_virtual_tokens_count_where_prompts_are_cut(
         if adapter is None:
             del valid["methods"]["virtual"]
         fetched.write_params(valid)
-        check.main(Run())
+        run_stage(check, Run())
         for run in (Run("tiny", "reviews"), Run("tiny", "reviews", "zero_shot")):
-            format_prompts.main(run)
+            run_stage(format_prompts, run)
         rows = prompts.read(paths.prompts(Run("tiny", "reviews")))
         assert rows == prompts.read(paths.prompts(Run("tiny", "reviews", "zero_shot")))
         assert isinstance(rows, list)
@@ -201,7 +201,7 @@ def test_virtual_tokens_that_leave_no_room_are_a_fault(
     }  # fmt: skip
     fetched.write_params(valid)
     with pytest.raises(PromptError, match="tokens where 0 fit"):
-        format_prompts.main(Run("tiny", "reviews"))
+        run_stage(format_prompts, Run("tiny", "reviews"))
 
 
 def summaries(project: Project, valid: dict[str, Any]) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def test_answers_may_be_as_long_as_training_answers_are(
     valid["templates"]["short"]["completion"] = "In short: {completion}"
     prepare(project, valid)
     for run in (Run("tiny", "reviews"), Run("tiny", "reviews", "zero_shot")):
-        format_prompts.main(run)
+        run_stage(format_prompts, run)
         rows = prompts.read(paths.prompts(run))
         assert isinstance(rows, list)
         tokenizer = tokenization.load(project.folder / "model")
@@ -239,7 +239,7 @@ def test_answers_may_be_as_long_as_training_answers_are(
         assert {row.answer_tokens for row in rows} == {len(ten)}
     valid["datasets"]["reviews"]["generation"] = {"max_new_tokens": 7}
     project.write_params(valid)
-    format_prompts.main(Run("tiny", "reviews"))
+    run_stage(format_prompts, Run("tiny", "reviews"))
     rows = prompts.read(paths.prompts(Run("tiny", "reviews")))
     assert isinstance(rows, list)
     assert {row.answer_tokens for row in rows} == {7}
@@ -251,10 +251,10 @@ def test_a_token_that_the_model_has_no_embedding_for_is_a_fault(
     pin = results.read(paths.pin("tiny"))
     results.write(paths.pin("tiny"), pin | {"vocabulary_size": 300})
     with pytest.raises(PromptError, match=r"the tokenizer's token .* has the number 3\d\d, and"):
-        format_prompts.main(Run("tiny", "reviews"))
+        run_stage(format_prompts, Run("tiny", "reviews"))
     results.write(paths.pin("tiny"), pin | {"vocabulary_size": 2})
     with pytest.raises(PromptError, match=r"the tokenizer's token '</s>' has the number 2, and"):
-        format_prompts.main(Run("tiny", "reviews"))
+        run_stage(format_prompts, Run("tiny", "reviews"))
 
 
 def test_labels_of_which_one_begins_another_need_an_end(
@@ -267,4 +267,4 @@ def test_labels_of_which_one_begins_another_need_an_end(
     valid["datasets"]["reviews"]["label_names"] = {"positive": "x", "negative": "x y"}
     prepare(project, valid)
     with pytest.raises(PromptError, match="one label begins another, and nothing ends an answer"):
-        format_prompts.main(Run("tiny", "reviews"))
+        run_stage(format_prompts, Run("tiny", "reviews"))

@@ -1,10 +1,11 @@
 """dvc.yaml, the code and the README name the same files and stages."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from test_rooms import ROOT, STAGES, is_code
+from test_rooms import ROOT, STAGES, is_code, script_of
 
 from tunebench import paths
 from tunebench.paths import Run
@@ -13,6 +14,17 @@ TUNED = Run("tiny", "reviews", "qlora", 0.1, 3)
 SUBSET = Run("tiny", "reviews", train_size=0.1, seed=3)
 PROMPTED = Run("tiny", "reviews", "few_shot")
 TEST = Run("tiny", "reviews")
+
+# the runs of stages that are not made for each tuned run
+RUNS = {
+    "subsample": SUBSET,
+    "format_prompts": SUBSET,
+    "format_test": TEST,
+    "format_prompting": PROMPTED,
+    "evaluate_prompting": PROMPTED,
+    "time_prompting": PROMPTED,
+    "load_test_prompting": PROMPTED,
+}
 
 # stage → what it reads of other stages, and what it writes, as the code spells it
 SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
@@ -148,6 +160,8 @@ def test_dvc_and_the_code_spell_the_same_paths(stage: str) -> None:
     reads, writes = SPELLED[stage]
     assert spelled_for_dvc(stage, "deps") == reads
     assert spelled_for_dvc(stage, "outs") == writes
+    script = import_module(f"stages.{script_of(stage).stem}")
+    assert set(script.outputs(RUNS.get(stage, TUNED))) == writes
     assert "metrics" not in STAGES[stage]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from projects import run_stage
 
 from stages import check, download, fetch_model, format_prompts, subsample
 from tunebench import paths, results
@@ -50,7 +51,7 @@ def prepared(project: Any, valid: dict[str, Any]) -> Any:
     project.write_params(valid)
     rows = Run(model="tiny", dataset="reviews", train_size=SIZE, seed=SEED)
     for stage in (check, download, fetch_model, subsample, format_prompts):
-        stage.main(rows)
+        run_stage(stage, rows)
     return project
 
 
@@ -197,7 +198,7 @@ def test_config_that_is_not_there_is_found_before_any_work(
     valid["methods"]["lora"]["training"]["launch"] = {"config": "launch/dpp.yaml"}
     project.write_params(valid)
     with pytest.raises(ParameterError) as caught:
-        check.main(Run())
+        run_stage(check, Run())
     assert caught.value.faults == [
         "params.yaml: methods.lora.training.launch.config: launch/dpp.yaml is not there;"
         " did you mean 'launch/ddp.yaml'?"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from projects import run_stage
 from ruamel.yaml import YAML
 
 from tests import shrink
@@ -230,7 +231,7 @@ def test_shrunk_study_runs(
     order = [*networkx.topological_sort(index.graph)][::-1]  # what a stage needs comes before it
 
     for built in order:
-        importlib.import_module(built.cmd.split()[2]).main(run_of(built))
+        run_stage(importlib.import_module(built.cmd.split()[2]), run_of(built))
 
     for built in order:
         for output in built.outs:

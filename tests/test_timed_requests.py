@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from projects import run_stage
 
 from stages import check
 from tunebench import config, paths, results
@@ -150,7 +151,7 @@ def test_timing_depends_on_what_it_uses(
     valid["inference"]["new_tokens"] = new_tokens
     project.write_params(valid)
     assert TimedAnswers.of(config.load(), "reviews") == expected
-    check.main(Run())
+    run_stage(check, Run())
     tracked = results.read(paths.timing_settings("reviews"))
     assert (tracked["label_end"], tracked["generation"]) == (
         expected.label_end,

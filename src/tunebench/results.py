@@ -6,8 +6,6 @@ import json
 import math
 import os
 import platform
-import re
-import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,9 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
-import psutil
 from pydantic_core import to_jsonable_python
 
+from tunebench import leftovers
 from tunebench.errors import SourceError
 
 Metrics = dict[str, Any]
@@ -56,9 +54,10 @@ def replacing_together(*outputs: Path) -> Iterator[list[Path]]:
     """
     temporaries = [_beside(path, "tmp") for path in outputs]
     try:
-        for path in outputs:
+        for path, temporary in zip(outputs, temporaries, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _clear(path)
+            leftovers.remove(temporary)  # of a killed process that had this number
+            leftovers.sweep(path)
         yield temporaries
         for temporary in temporaries:
             _flush(temporary)
@@ -67,23 +66,11 @@ def replacing_together(*outputs: Path) -> Iterator[list[Path]]:
                 _replace(path, temporary)
     finally:
         for temporary in temporaries:
-            _remove(temporary)
+            leftovers.remove(temporary)
 
 
 def _beside(path: Path, end: str) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{end}")
-
-
-def _clear(path: Path) -> None:
-    """Remove what processes left that were killed while they wrote `path`, or replaced it."""
-    leftover = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.(tmp|old)")
-    for file in path.parent.iterdir():
-        found = leftover.fullmatch(file.name)
-        if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
-            if found[2] == "old" and not path.exists():
-                file.rename(path)
-            else:
-                _remove(file)
 
 
 def _flush(path: Path) -> None:
@@ -101,14 +88,7 @@ def _replace(path: Path, temporary: Path) -> None:
     old = _beside(path, "old")
     path.rename(old)
     temporary.rename(path)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    leftovers.remove(old)
 
 
 @contextmanager

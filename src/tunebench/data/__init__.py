@@ -8,7 +8,6 @@
 - `duplicates`: rows that appear more than once
 - `tables`: rows as Parquet
 - `reordering`: a copy of some rows in another order, in limited memory
-- `leftovers`: temporary copies that killed processes left behind
 - `sampling`: nested, stratified, seeded subsets
 - `forgetting_text`: text of another domain, on which forgetting is measured
 - `model_files`: a model's files, whole or damaged

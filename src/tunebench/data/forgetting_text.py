@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from tunebench import paths
 from tunebench.config.data import Dataset
 from tunebench.config.schema import Forgetting
-from tunebench.data import download, leftovers, sampling, tables
+from tunebench.data import download, sampling, tables
 from tunebench.errors import ParameterError
 
 
@@ -31,7 +31,6 @@ def read(
         ParameterError: if `settings.rows` is more than the test rows.
     """
     # not in the system's temporary folder, which may be small
-    leftovers.sweep(paths.FORGETTING_CARD)
     prefix = f".{paths.FORGETTING_CARD.name}.{os.getpid()}."
     with TemporaryDirectory(prefix=prefix, dir=paths.DATA) as name:
         folder = Path(name)

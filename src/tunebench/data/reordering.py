@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tunebench import results
-from tunebench.data import leftovers, tables
+from tunebench.data import tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,6 @@ def copy(path: Path, indices: Sequence[int], *, to: Path) -> None:
     """Write the rows with these indices, in that order, to another file, atomically."""
     import numpy as np
 
-    leftovers.sweep(to)
     with (
         tables.opened(path) as file,
         results.replacing(to) as temporary,

@@ -17,7 +17,6 @@ from zipfile import BadZipFile
 from yaml import YAMLError
 
 from tunebench.config.data import Dataset
-from tunebench.data.leftovers import remains, remove
 from tunebench.data.sources import hub_faults, parquet, repository
 from tunebench.data.sources.delimited import STYLES, Quoting
 from tunebench.data.sources.fetching import Snapshot, fetch
@@ -25,6 +24,7 @@ from tunebench.data.sources.quoting import decide
 from tunebench.data.sources.repository import Repository
 from tunebench.data.sources.rows import OpenedSource, Row
 from tunebench.errors import SourceError, suggest
+from tunebench.leftovers import remains, remove
 
 SPLITS = ("train", "validation", "test")
 # where a repository states its configs, splits and label names

@@ -24,7 +24,7 @@ def sweep(path: Path) -> None:
 
 def remains(folder: Path, *, prefix: str) -> list[Path]:
     """What has this prefix and then the number of a process that is gone."""
-    pattern = re.compile(rf"{re.escape(prefix)}(\d+)\..*")
+    pattern = re.compile(rf"{re.escape(prefix)}(\d+)\.[^.]*")
     found = ((path, pattern.fullmatch(path.name)) for path in folder.iterdir())
     return [path for path, match in found if match and not _runs(int(match[1]))]
 
