@@ -281,6 +281,7 @@ def test_an_experiment_reruns_the_method_that_it_changes(project: Repository) ->
     assert sorted(ran) == sorted(
         [
             "check",
+            "fetch_model@tiny",  # it tries the adapter on the model
             *(f"{stage}@tiny-{dataset}-lora-8-0" for stage in ("train", "evaluate")
               for dataset in ("reviews", "mine")),
             *(f"time_inference@tiny-{dataset}-lora" for dataset in ("reviews", "mine")),

@@ -231,7 +231,7 @@ def test_kernel_of_the_hub_is_refused_before_any_work(
     done = project.run("check")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "models.tiny.attn_implementation: 'kernels-community/flash-attn2' is a kernel" in line
+    assert "models.tiny.attn_implementation: 'kernels-community/flash-attn2' is code from" in line
 
 
 def test_a_stage_runs_no_code_of_the_hub_and_needs_no_network(project: Project) -> None:
