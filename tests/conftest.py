@@ -41,6 +41,7 @@ def pytest_xdist_auto_num_workers() -> int:
 # each test there starts from what the one before it left; xdist's own groups do nothing with
 # pytest 9.2, in which a test's name can no longer be changed
 IN_ORDER = "tests/test_dvc.py"
+LONGEST = "tests/test_disturbed.py"
 
 
 class Scheduler(LoadScopeScheduling):
@@ -57,7 +58,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # what takes minutes in one worker starts first
-    items.sort(key=lambda item: not item.nodeid.startswith(IN_ORDER))
+    items.sort(key=lambda item: not item.nodeid.startswith((IN_ORDER, LONGEST)))
     if not (ROOT.parent / "shared").is_dir():
         absent = pytest.mark.skip(reason="../shared, the real data and models, is not here")
         for item in items:
