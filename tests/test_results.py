@@ -121,6 +121,15 @@ def test_outputs_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_temporary_path_is_written_itself(tmp_path: Path) -> None:
+    with results.replacing(tmp_path / "a.json") as temporary:
+        with results.replacing(temporary) as same:
+            assert same == temporary
+            same.write_text("{}")
+        assert [path.name for path in tmp_path.iterdir()] == [temporary.name]
+    assert results.read(tmp_path / "a.json") == {}
+
+
 def test_an_output_that_is_missing_replaces_nothing(tmp_path: Path) -> None:
     results.write(tmp_path / "a.json", {"n": 1})
     with (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jobs import MakeJob, MakePrompts, digest
 
-from tunebench import models, training
+from tunebench import models, results, training
 from tunebench.answering import scoring
 from tunebench.config.schema import FullMethod, PeftMethod, PromptingMethod
 from tunebench.errors import TrainingError
@@ -405,3 +405,13 @@ def written(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def test_configuration_is_the_same_in_every_process(make_job: MakeJob) -> None:
+    """PEFT holds module names in a set, whose order differs from process to process."""
+    names = ["v_proj", "q_proj", "up_proj", "o_proj", "k_proj", "gate_proj", "down_proj"]
+    method = PeftMethod(kind="peft", adapter=LORA | {"target_modules": names})
+    job = make_job("sorted", method=method)
+    training.train(job)
+    written = results.read(job.output / "adapter_config.json")
+    assert written["target_modules"] == sorted(names)

@@ -27,8 +27,12 @@ LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "tok
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path, which replaces `path` atomically when the block ends without error.
 
-    If the process is killed, the earlier file is unchanged.
+    If the process is killed, the earlier file is unchanged. A path that is temporary already is
+    written itself.
     """
+    if path.name.endswith(_ending("tmp")):
+        yield path
+        return
     with replacing_together(path) as (temporary,):
         yield temporary
 
@@ -70,7 +74,11 @@ def replacing_together(*outputs: Path) -> Iterator[list[Path]]:
 
 
 def _beside(path: Path, end: str) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.{end}")
+    return path.with_name(f".{path.name}{_ending(end)}")
+
+
+def _ending(end: str) -> str:
+    return f".{os.getpid()}.{end}"
 
 
 def _flush(path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunebench import models, paths
+from tunebench import models, paths, results
 from tunebench.config.options import OwnTraining
 from tunebench.config.schema import PeftMethod
 from tunebench.errors import TrainingError
@@ -20,6 +20,7 @@ from tunebench.training import batch_size, logits, packing, precision, process
 from tunebench.training.job import Job
 
 if TYPE_CHECKING:
+    from peft import PeftConfig
     from transformers import PreTrainedModel, TrainingArguments
 
     from tunebench.training.checkpoints import Checkpoints
@@ -258,3 +259,13 @@ def save(trainer: Trainer, target: AbstractContextManager[Path]) -> None:
             if dtype not in (None, model.config.dtype):  # the config still says float32
                 model.config.dtype = dtype
                 model.config.save_pretrained(folder)
+            _sort_sets(folder, getattr(model, "peft_config", {}))
+
+
+def _sort_sets(folder: Path, adapters: Mapping[str, PeftConfig]) -> None:
+    """Sort what PEFT writes as it stands in a set: its order differs from process to process."""
+    for adapter in adapters.values():
+        path = folder / "adapter_config.json"
+        settings = results.read(path)
+        sets = [name for name, value in vars(adapter).items() if isinstance(value, set)]
+        results.write(path, settings | {name: sorted(settings[name]) for name in sets})
