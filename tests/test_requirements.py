@@ -41,11 +41,16 @@ def version(requirement: Requirement) -> str:
 
 @cache
 def installed() -> dict[str, Version]:
-    """Versions here, without what a build of one's own adds, as `+cpu`."""
-    return {
-        canonicalize_name(each.name): Version(Version(each.version).public)
-        for each in distributions()
-    }
+    """Versions here, without what a build of one's own adds, as `+cpu`.
+
+    The first on the path counts, as for an import: setuptools puts its vendored packages at
+    the path's end once something imports it.
+    """
+    versions: dict[str, Version] = {}
+    for each in distributions():
+        name = canonicalize_name(each.name)
+        versions.setdefault(name, Version(Version(each.version).public))
+    return versions
 
 
 def test_direct_pins_are_in_both() -> None:
