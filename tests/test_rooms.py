@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "metrics": set(),
     "data": {"metrics"},
     "prompts": set(),
-    "models": {"prompts"},
+    "models": {"data", "prompts"},
     "formatting": {"data", "prompts", "models"},
     "training": {"prompts", "models"},
     "answering": {"prompts", "models"},

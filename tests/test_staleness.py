@@ -139,3 +139,8 @@ def test_setting_of_a_later_version_does_not_differ_by_its_default(
     assert changed(project, made) == []
     made["evaluation"]["label_end"] = "always"
     assert PREDICTIONS.format("few_shot", "evaluation") in changed(project, made)
+
+
+def test_what_auto_became_is_no_difference(project: Any, made: dict[str, Any]) -> None:
+    made["models"]["tiny"]["dtype"] = "auto"
+    assert changed(project, made) == []

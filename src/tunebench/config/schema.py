@@ -54,13 +54,16 @@ class Model(Settings):
     """
 
     path: Text | None = None
-    """A local folder in the Hugging Face layout, with safetensors weights."""
+    """A local folder in the Hugging Face layout, with safetensors weights; or a GGUF file, which is
+    dequantized once, into the Hugging Face cache."""
     hub: Text | None = None
     """A model repository on the Hugging Face Hub: `owner/name`."""
     revision: Text | None = None
     """Branch, tag or commit of the repository; `main` where it is left out."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """The precision that the model runs in, in training too; weights that train are float32."""
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    """The precision that the model runs in, in training too; weights that train are float32. `auto`
+    is bfloat16 where `fetch_model` measures that this device computes faster in it, else float32.
+    """
     attn_implementation: Attention | None = None
     """Argument of `from_pretrained`: `sdpa`, `eager`, `flash_attention_2`, …"""
     device_map: DeviceMap | None = None

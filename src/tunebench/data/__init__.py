@@ -11,5 +11,6 @@
 - `sampling`: nested, stratified, seeded subsets
 - `forgetting_text`: text of another domain, on which forgetting is measured
 - `model_files`: a model's files, whole or damaged
+- `gguf_header`: the header of a GGUF file
 - `pins`: the revision and files of each model
 """

@@ -9,8 +9,8 @@ from typing import Any
 from tunebench import metrics
 from tunebench.config import machine
 from tunebench.config.options import Options
-from tunebench.config.schema import Params, PeftMethod
-from tunebench.data import pins
+from tunebench.config.schema import Model, Params, PeftMethod
+from tunebench.data import gguf_header, pins
 from tunebench.data.sources import source_of
 from tunebench.data.sources.repository import check_name
 from tunebench.errors import ParameterError, SourceError, suggest
@@ -95,7 +95,14 @@ def _model(params: Params, name: str) -> dict[str, Any]:
     }
     if model.hub is not None:
         check_name(model.hub)
-        source = model.model_dump(include={"hub", "revision"}, exclude_none=True)
+        source = model.model_dump(include={"hub", "revision"}, exclude_none=True) | _dtype(model)
         return {"source": source, "methods": methods}
-    files = pins.files(str(model.path))
-    return {"source": {"path": model.path}, "files": files, "methods": methods}
+    path = str(model.path)
+    source = {"gguf" if path.endswith(gguf_header.SUFFIX) else "path": path} | _dtype(model)
+    return {"source": source, "files": pins.files(path), "methods": methods}
+
+
+def _dtype(model: Model) -> dict[str, str]:
+    """Its dtype where `fetch_model` needs it; else only loading does."""
+    needed = model.dtype == "auto" or str(model.path).endswith(gguf_header.SUFFIX)
+    return {"dtype": model.dtype} if needed else {}

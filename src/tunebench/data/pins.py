@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tunebench.data import model_files
+from tunebench.data import gguf_header, model_files
 from tunebench.data.sources.fetching import fetch
 from tunebench.data.sources.fingerprints import digests
 from tunebench.data.sources.hub_faults import explained
@@ -28,17 +28,23 @@ def pin(checked: dict[str, Any], *, earlier: dict[str, Any] | None = None) -> di
     """A model's source, revision, files, and what these state.
 
     Args:
-        checked: what the stage `check` wrote for it.
+        checked: what the stage `check` wrote for it; with `folder` and `revision` where its files
+            were made from another file.
         earlier: an earlier pin of that name, whose commit is used again if the source is unchanged.
     """
     source = checked["source"]  # not its methods, which change nothing of the model
     if "hub" in source:
-        unchanged = earlier is not None and earlier["source"] == source
+        unchanged = earlier is not None and _asked(earlier["source"]) == _asked(source)
         return _pin_hub(source, pinned=earlier["revision"] if earlier and unchanged else None)
     hashes = "".join(file["sha256"] for file in checked["files"].values())
-    revision = hashlib.sha256(hashes.encode()).hexdigest()
-    described = describe(source["path"])
+    revision = checked.get("revision") or hashlib.sha256(hashes.encode()).hexdigest()
+    described = describe(checked.get("folder") or source["path"])
     return {"source": source, "files": checked["files"], "revision": revision} | described
+
+
+def _asked(source: dict[str, str]) -> list[str | None]:
+    """The repository and revision that a source names."""
+    return [source.get("hub"), source.get("revision")]
 
 
 def _pin_hub(source: dict[str, str], *, pinned: str | None) -> dict[str, Any]:
@@ -98,12 +104,21 @@ def _instead_of_weights(names: list[str]) -> str:
 def files(folder: str) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of each file that loading a local model reads.
 
+    Args:
+        folder: a folder, or a GGUF file.
+
     Raises:
-        SourceError: if the folder holds no model in the Hugging Face layout with safetensors.
+        SourceError: if it holds no model in the Hugging Face layout with safetensors.
     """
     path = Path(folder)
+    if path.is_file() and path.suffix == gguf_header.SUFFIX:
+        with _faults_at("path"):
+            gguf_header.read(path)
+        return _described([path])
     if not path.is_dir():
-        raise SourceError(f"path: {folder} is no folder; name one with config.json and weights")
+        raise SourceError(
+            f"path: {folder} is no folder; name one with config.json and weights, or a GGUF file"
+        )
     if not (path / "config.json").exists():
         raise SourceError(f"path: {folder} holds no config.json, so it is no Hugging Face model")
     weights = sorted(path.glob("*.safetensors"))
@@ -119,10 +134,13 @@ def files(folder: str) -> dict[str, dict[str, Any]]:
     named = sorted(settings) + weights
     with _faults_at("path"):
         model_files.check(path, [file.name for file in named])
-    hashes = digests(named)
+    return _described(named)
+
+
+def _described(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
     return {
         file.name: {"bytes": file.stat().st_size, "sha256": digest}
-        for file, digest in hashes.items()
+        for file, digest in digests(files).items()
     }
 
 

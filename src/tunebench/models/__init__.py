@@ -3,6 +3,10 @@
 - `built_in`: classes of transformers only, so that no code of a model runs
 - `weights`: a model from its folder, with all of its weights or with none
 - `adapters`: adapters by PEFT, attached or restored
+- `dequantized`: a GGUF file as an ordinary model folder
+- `gguf_cache`: where that folder is
+- `gguf_tokenizer`: the tokenizer of a GGUF file, with what transformers leaves out of it
+- `dtypes`: `dtype: auto`, by measurement
 - `modules`: the model's modules, and names in an adapter's configuration that match none
 - `compatibility`: whether a model can be loaded, and which adapters fit it
 - `pinned_files`: whether a model's files are still those that were pinned
@@ -22,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from tunebench.config.options import Options
 from tunebench.config.schema import Model, PeftMethod, PromptingMethod, TuningMethod
 from tunebench.errors import SourceError
-from tunebench.models import adapters, built_in, pinned_files, weights
+from tunebench.models import adapters, built_in, gguf_cache, pinned_files, weights
 from tunebench.prompts import tokenization
 
 if TYPE_CHECKING:
@@ -51,6 +55,8 @@ class Base:
         """
         folder = files_folder(pin)
         pinned_files.check(folder, pin)
+        if settings.dtype == "auto":
+            settings = settings.model_copy(update={"dtype": pin["dtype"]})
         return cls(folder, pin["revision"], settings)
 
     def described(self) -> dict[str, Any]:
@@ -142,7 +148,9 @@ def load_tokenizer(base: Base) -> tokenization.Tokenizer:
 
 
 def files_folder(pin: dict[str, Any]) -> Path:
-    """The folder of a pin's files: a local one, or a snapshot in the Hugging Face cache."""
+    """The folder of a pin's files: a local one, or one in the Hugging Face cache."""
+    if "gguf" in pin["source"]:
+        return gguf_cache.folder(pin["revision"], pin["source"]["dtype"])
     if pin["source"].get("path"):
         return Path(pin["source"]["path"])
     from huggingface_hub import snapshot_download

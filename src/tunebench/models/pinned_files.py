@@ -29,7 +29,7 @@ def check(folder: Path, pin: dict[str, Any]) -> None:
             raise SourceError(f"{path} changed since it was pinned ({sizes}); {_remedy(pin)}")
         stamp = [status.st_size, status.st_mtime_ns]
         entry = fingerprints.get(str(path.resolve()))
-        if entry is None and "hub" in pin["source"]:
+        if entry is None and _is_cached(pin):
             continue  # fetched by another clone: the cache names files by their hash
         hashed = entry == {"stamp": stamp, "sha256": pinned["sha256"]}
         if not hashed and _sha256(path) != pinned["sha256"]:
@@ -50,7 +50,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _is_cached(pin: dict[str, Any]) -> bool:
+    """Whether the files lie in the Hugging Face cache, not where a user put them."""
+    return "hub" in pin["source"] or "gguf" in pin["source"]
+
+
 def _remedy(pin: dict[str, Any]) -> str:
-    if "hub" in pin["source"]:
+    if _is_cached(pin):
         return "fetch it again: dvc repro --force --single-item fetch_model"
     return "restore it, or run `dvc repro` again, which takes the model as it is now"

@@ -20,6 +20,9 @@ from tunebench.config.timed import TimedAnswers
 from tunebench.errors import SourceError
 from tunebench.paths import Run
 
+# settings whose provenance says what they became
+RESOLVED = [("dtype", "auto")]
+
 
 def check(params: Params) -> None:
     """Compare the settings in each run's provenance with the parameters.
@@ -104,5 +107,7 @@ def _has_fields(written: Mapping[str, Any], settings: BaseModel) -> bool:
     chosen = settings.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     unresolved = chosen.keys() - {"revision"}
     return unresolved <= written.keys() and all(
-        value == written[name] for name, value in values.items() if name in written
+        value == written[name]
+        for name, value in values.items()
+        if name in written and (name, value) not in RESOLVED
     )
