@@ -34,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "timing": {"prompts", "models", "metrics", "answering"},
     "serving": {"prompts", "models", "metrics", "answering", "evaluation", "timing"},
     "report": {"metrics", "models", "serving"},
+    "doctor": {"data"},
 }
 FRAME = (  # bottom up
     "errors", "paths", "config", "disk", "leftovers", "results", "locks", "lifeline", "inputs",

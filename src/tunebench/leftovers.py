@@ -26,7 +26,7 @@ def remains(folder: Path, *, prefix: str) -> list[Path]:
     """What has this prefix and then the number of a process that is gone."""
     pattern = re.compile(rf"{re.escape(prefix)}(\d+)\.[^.]*")
     found = ((path, pattern.fullmatch(path.name)) for path in folder.iterdir())
-    return [path for path, match in found if match and not _runs(int(match[1]))]
+    return [path for path, match in found if match and not runs(int(match[1]))]
 
 
 def remove(path: Path) -> None:
@@ -37,7 +37,15 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _runs(process: int) -> bool:
+def abandoned(folder: Path) -> list[Path]:
+    """What processes that are gone left anywhere below a folder."""
+    pattern = re.compile(r"\..+\.(\d+)\.(tmp|old)")
+    found = ((path, pattern.fullmatch(path.name)) for path in folder.rglob(".*"))
+    return sorted(path for path, match in found if match and not runs(int(match[1])))
+
+
+def runs(process: int) -> bool:
+    """Whether a process of this number is there."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
