@@ -36,7 +36,7 @@ def read(path: Path) -> Any:
 def _loader() -> type[Any]:
     import yaml
 
-    class Loader(yaml.CSafeLoader):
+    class Loader(yaml.CSafeLoader):  # type: ignore[misc]
         """With no rule of YAML 1.1."""
 
         yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - as PyYAML declares it
