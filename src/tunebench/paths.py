@@ -18,6 +18,7 @@ DATA = Path("data")
 METRICS = Path("metrics")
 CHECK = DATA / "check"
 LOCKS = DATA / "locks"
+TRACKERS = DATA / "trackers"
 PUBLISHED = CHECK / "published.json"
 COST = CHECK / "cost.json"
 FORGETTING_TEXT = DATA / "forgetting_text.jsonl"

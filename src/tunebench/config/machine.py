@@ -15,6 +15,7 @@ from typing import Any
 
 from tunebench.config.combinations import training_levels
 from tunebench.config.schema import Params
+from tunebench.config.training_values import trackers
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ OPTIMIZERS = {
 FIELDS = {
     "deepspeed": Package("deepspeed", "pip install deepspeed"),
     "use_liger_kernel": Package("liger_kernel", "pip install liger-kernel"),
+}
+TRACKERS = {
+    "mlflow": Package("mlflow", "pip install mlflow-skinny"),
+    "tensorboard": Package("tensorboard", "pip install tensorboard"),
+    "wandb": Package("wandb", "pip install wandb"),
 }
 GPU_ONLY = ("fp16", "fp16_full_eval", "bf16_full_eval", "tf32")
 # of NVIDIA, of AMD, and of NVIDIA within WSL
@@ -100,6 +106,9 @@ def training_faults(place: str, settings: Mapping[str, Any], *, gpu: bool) -> It
     for key, package in FIELDS.items():
         if settings.get(key) and not _is_installed(package):
             yield f"{place}.{key}: needs a package: {package.install}"
+    for name in trackers(settings.get("report_to", "none")):
+        if not _is_installed(TRACKERS[name]):
+            yield f"{place}.report_to: {name!r} needs a package: {TRACKERS[name].install}"
     for key in GPU_ONLY:
         if settings.get(key) and not gpu:
             yield f"{place}.{key}: needs a GPU, and this machine shows none; remove it"

@@ -23,7 +23,10 @@ from tunebench.errors import suggest
 
 AXIS = "seeds are an axis: grid.seeds"
 PUBLISHES = "it publishes; upload what you choose from data/adapters by `hf upload`"
-TRACKED = "no tracker is told; the loss stands in metrics/history, for `dvc plots show`"
+TRACKERS = ("mlflow", "tensorboard", "wandb")  # those that have been tried
+NAMED = "each run is named by what it is: model/dataset/method/size-seed"
+PROJECT = "set the tracker's environment variable: WANDB_PROJECT, MLFLOW_EXPERIMENT_NAME"
+TRACKED = f"trackers are named under report_to: {', '.join(TRACKERS)}"
 SCRIPTS = "the Trainer does not read it"
 OWN_METRICS = "no metric but the loss is computed while a run trains; see evaluation"
 OWN_BATCHES = "batches are made here, with columns of their own"
@@ -45,11 +48,12 @@ MANAGED_TRAINING_FIELDS = {
     ),
     **dict.fromkeys(
         (
-            "report_to", "run_name", "project", "trackio_space_id", "trackio_bucket_id",
-            "trackio_static_space_id",
+            "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id",
         ),
         TRACKED,
     ),
+    "run_name": NAMED,
+    "project": PROJECT,
     **dict.fromkeys(("do_train", "do_eval", "do_predict"), SCRIPTS),
     **dict.fromkeys(("batch_eval_metrics", "include_for_metrics"), OWN_METRICS),
     **dict.fromkeys(("remove_unused_columns", "label_names", "length_column_name"), OWN_BATCHES),
@@ -64,7 +68,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(
         ("output_dir", "seed", "data_seed", "resume_from_checkpoint", "hub_strategy", "project"), ()
     ),
-    "report_to": ("none", [], ["none"]),
     "parallelism_config": (None,),
     "debug": (None, False, "", []),
 }
@@ -180,6 +183,8 @@ def value_faults(key: str, value: Any) -> Iterator[str]:
         for part in DEEPSPEED_REFUSED:
             if part in value:
                 yield f"{key}.{part}: cannot be set here; {TRACKED}"
+    elif key == "report_to":
+        yield from _tracker_faults(value)
     elif key == "optim_args" and value:
         yield from _optimizer_faults(value)
     elif key == "torch_compile_backend" and value is not None:
@@ -190,6 +195,19 @@ def value_faults(key: str, value: Any) -> Iterator[str]:
         yield from (f"{key}.{line}" for line in schedule_faults(value))
     else:
         yield from out_of_range(key, value, RANGES)
+
+
+def trackers(value: Any) -> list[str]:
+    """The trackers in a value of `report_to`, which is a name or a list of them."""
+    named = value if isinstance(value, list) else [value]
+    return [] if named == ["none"] else named
+
+
+def _tracker_faults(value: Any) -> Iterator[str]:
+    for name in trackers(value):
+        if name not in TRACKERS:
+            # not `all`, nor null, which mean whatever is installed
+            yield f"report_to: {name!r} is unknown; {suggest(name, [*TRACKERS, 'none'])}"
 
 
 def _optimizer_faults(text: str) -> Iterator[str]:

@@ -185,7 +185,8 @@ TOOLS = (
     Tool("submitit", "stages on a Slurm cluster", "pip install submitit", ("submitit",)),
     Tool("tensorboard", "report_to: tensorboard", "pip install tensorboard", ("tensorboard",)),
     Tool("wandb", "report_to: wandb", "pip install wandb", ("wandb",)),
-    Tool("mlflow", "report_to: mlflow", "pip install mlflow", ("mlflow",)),
+    Tool("mlflow", "report_to: mlflow", "pip install mlflow-skinny",
+         ("mlflow", "mlflow-skinny")),
 )  # fmt: skip
 
 

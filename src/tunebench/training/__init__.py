@@ -5,6 +5,7 @@
 - `setup`: a Trainer for a run: its model, its batches, its callbacks
 - `trainer`: `transformers.Trainer`, with this project's additions
 - `callbacks`, `history`, `checkpoints`: what it logs, and where it resumes
+- `trackers`: where `report_to` writes
 - `precision`, `logits`, `packing`: memory and speed
 - `adalora`: a method that needs code in the loop
 - `recording`, `flops`: the metrics of a run, and its MFU and HFU

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tunebench import disk, paths
 from tunebench.errors import Diverged, TrainingError
 from tunebench.models import memory, outcomes
-from tunebench.training import recording, setup
+from tunebench.training import recording, setup, trackers
 from tunebench.training.job import Ended, Job, Outcome
 
 if TYPE_CHECKING:
@@ -35,17 +35,18 @@ def attempt(job: Job) -> Outcome:
     with PartialState().main_process_first():  # it removes unusable checkpoints
         resumed = checkpoints.last()
     earlier_s = checkpoints.seconds(resumed)
-    setup.import_libraries(job)
+    setup.import_libraries(job, arguments.report_to)
     phase = memory.Phase.start()
     trainer = None
     try:
-        trainer = setup.trainer(
-            job, arguments, checkpoints, lambda: earlier_s + perf_counter() - loaded
-        )
-        loaded = perf_counter()
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        trained = perf_counter()
-        validated = recording.validation_loss(trainer)
+        with trackers.reporting(job, arguments.report_to):
+            trainer = setup.trainer(
+                job, arguments, checkpoints, lambda: earlier_s + perf_counter() - loaded
+            )
+            loaded = perf_counter()
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+            trained = perf_counter()
+            validated = recording.validation_loss(trainer)
     except Diverged as error:
         raise Ended(outcomes.diverged(error), _history(trainer)) from None
     except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ from tunebench.models import memory
 from tunebench.models.adapters import virtual_tokens
 from tunebench.prompts import batching, tokenization
 from tunebench.training import batch_size, logits, packing, precision, process
+from tunebench.training import trackers as tracking
 from tunebench.training.job import Job
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def arguments(job: Job) -> TrainingArguments:
     }
     managed = {
         "output_dir": str(job.checkpoints),
+        "run_name": job.name,
         "seed": job.seed,
         "data_seed": job.seed,
         "save_total_limit": None,  # the library removes the old one before the new is complete
@@ -80,14 +82,14 @@ def arguments(job: Job) -> TrainingArguments:
     return training_arguments
 
 
-def import_libraries(job: Job) -> None:
+def import_libraries(job: Job, trackers: Iterable[str] = ()) -> None:
     """Import what training would import later, which would count as memory of the run."""
     names = ["transformers.models.auto.modeling_auto", "tunebench.training.trainer"]
     names += ["torch._dynamo"]  # by the first step of an optimizer
     names += ["peft"] if isinstance(job.method, PeftMethod) else []
     names += ["bitsandbytes"] if getattr(job.method, "quantization", None) else []
     names += ["dvclive", "dvc.repo"] if job.history else []
-    for name in names:
+    for name in [*names, *tracking.modules(trackers)]:
         import_module(name)
 
 
