@@ -1,5 +1,6 @@
 PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
+UV ?=  # make install UV=1 installs with uv, where that is installed
 export PATH := $(BIN):$(PATH)
 # for every platform, from the public index alone, whatever pip's own settings are
 UV_COMPILE := --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
@@ -62,8 +63,14 @@ install: .venv/installed
 .venv/installed: requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11, or name another: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing the pinned requirements into .venv; this takes some minutes once"
+ifneq ($(strip $(UV)),)
+	@command -v uv >/dev/null || { echo "uv is not there: see docs/machine.md, or leave UV=1 out for pip" >&2; exit 1; }
+	uv venv --quiet --seed --allow-existing --python $(PYTHON) .venv
+	uv pip install --quiet --python $(BIN)/python --requirement requirements.txt --constraint constraints.txt --editable .
+else
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt --editable .
+endif
 	@touch $@
 
 .venv-docs/installed: docs/requirements.txt
