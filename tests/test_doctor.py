@@ -101,7 +101,7 @@ def test_without_any_package_it_still_says_what_is_missing(clone: Path) -> None:
     found = findings(done)
     assert done.returncode == 1
     assert "pip install --requirement requirements.txt" in found["missing"]["remedy"]
-    assert found["pins"]["values"]["missing"][:2] == ["accelerate", "aiohttp"]
+    assert found["missing"]["values"]["missing"][:2] == ["accelerate", "aiohttp"]
     assert found["hub"]["text"] == "could not be looked at: huggingface_hub is not installed"
     assert found["memory"]["level"] == "ok"
 
@@ -121,7 +121,7 @@ def test_faults_of_params_are_listed_and_then_counted(clone: Path) -> None:
     content = json.loads(run(clone, "--json").stdout)
     faults = [each for each in content["findings"] if each["level"] == "fault"]
     assert len(faults) == 6
-    assert faults[0]["text"] == "params.yaml: grid.tuning[1]: 'lroa' stands twice"
+    assert faults[0]["text"] == "grid.tuning[1]: 'lroa' stands twice"
     assert re.fullmatch(r"\d+ more faults", faults[-1]["text"])
     assert faults[-1]["remedy"] == "python -m stages.check"
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from tunebench import leftovers
 from tunebench.config import machine, schema
-from tunebench.doctor import hardware, hub, packages, repository, study, yaml12
+from tunebench.doctor import disks, gpus, hardware, hub, packages, repository, study, yaml12
 from tunebench.doctor.findings import size
 from tunebench.doctor.memory import least_bytes
 
@@ -61,6 +61,27 @@ def test_a_model_that_is_too_large(project: Project, monkeypatch: pytest.MonkeyP
     *_, found = study.parameters()
     assert found.level == "fault"
     assert set(found.values["least_bytes"]) == {"zero_shot", "lora", "full"}
+
+
+@pytest.mark.parametrize(
+    ("size_b", "dtype", "remedy"),
+    [
+        (30, "float32", "in params.yaml, write dtype: bfloat16 for this model"),
+        (70, "bfloat16", "in params.yaml, write quantization: nf4 under methods.lora"),
+        (70, "float32", "in params.yaml, write quantization: nf4 under methods.lora"),
+        (405, "bfloat16", "name a smaller model under grid.models, or use a larger machine"),
+    ],
+)
+def test_what_would_fit_instead(
+    size_b: int, dtype: str, remedy: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = {"hub": f"org/m-{size_b}b", "dtype": dtype}
+    grid = VALID["grid"] | {"prompting": [], "tuning": ["lora"]}
+    project.write_params(VALID | {"models": {"tiny": model}, "grid": grid})
+    monkeypatch.setattr(machine, "has_gpu", lambda: False)
+    monkeypatch.setattr(hardware, "memory", lambda: (100_000_000_000, 1))
+    *_, found = study.parameters()
+    assert found.remedy == remedy
 
 
 def test_a_local_model_is_counted(project: Project) -> None:
@@ -169,12 +190,19 @@ def test_what_the_hub_says_of_a_token(
     assert (token.level, token.text) == (level, text)
 
 
+def test_an_endpoint_that_is_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "_ask", answering(404, {}))
+    (found,) = hub._answered("https://hub")
+    assert found.level == "warning"
+    assert "unset HF_ENDPOINT" in found.remedy
+
+
 def test_gpus_as_nvidia_smi_names_them() -> None:
-    gpu = hardware._gpu("NVIDIA H100 80GB HBM3, 81559, 80991, 570.86.15, 9.0")
+    gpu = gpus._gpu("NVIDIA H100 80GB HBM3, 81559, 80991, 570.86.15, 9.0")
     assert (gpu.name, gpu.driver, gpu.capability) == ("NVIDIA H100 80GB HBM3", "570.86.15", "9.0")
     assert size(gpu.total_bytes) == "85.5 GB"
     with pytest.raises(ValueError, match="not enough values"):
-        hardware._gpu("No devices were found")
+        gpus._gpu("No devices were found")
 
 
 def test_cores_and_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,9 +222,9 @@ def test_dvc_s_cache_is_where_its_configuration_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert hardware.dvc_cache() == Path(".dvc/cache")
+    assert disks.dvc_cache() == Path(".dvc/cache")
     Path(".dvc").mkdir()
     Path(".dvc/config").write_text("[cache]\n    dir = ../big\n")
-    assert hardware.dvc_cache() == Path("big")
+    assert disks.dvc_cache() == Path("big")
     Path(".dvc/config.local").write_text("[cache]\n    dir = /elsewhere\n")
-    assert hardware.dvc_cache() == Path("/elsewhere")
+    assert disks.dvc_cache() == Path("/elsewhere")

@@ -4,7 +4,7 @@ Needs no more than Python's own library to say what is missing: what a check imp
 itself, and torch is never imported.
 
 - `findings`: what a check found, and its level
-- `hardware`: cores, memory, GPUs, disks
+- `hardware`, `gpus`, `disks`: the machine
 - `packages`: versions against the pins, servers, optional tools
 - `repository`: Git, DVC, and what killed processes left
 - `yaml12`: YAML as DVC reads it, and fast
@@ -20,15 +20,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from tunebench.doctor import hardware, hub, packages, repository, study
+from tunebench.doctor import disks, gpus, hardware, hub, packages, repository, study
 from tunebench.doctor.findings import Finding, fault
 
 Check = Callable[[], Iterable[Finding]]
 # section, what it is called if it fails itself, and the check
 CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("machine", "processor", hardware.machine),
-    ("machine", "device", hardware.gpus),
-    ("machine", "disks", hardware.disks),
+    ("machine", "device", gpus.check),
+    ("machine", "disks", disks.check),
     ("packages", "pins", packages.versions),
     ("packages", "tools", packages.optional),
     ("repository", "git", repository.git),

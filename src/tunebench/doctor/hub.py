@@ -9,6 +9,7 @@ from typing import Any
 from tunebench.doctor.findings import Finding, fault, ok, warning
 
 PATIENCE_S = 1.5
+OF_A_HUB = (200, 401, 403, 429)  # to the question whose a token is, or without one
 TOKENS = "https://huggingface.co/settings/tokens"
 
 
@@ -40,6 +41,15 @@ def _answered(endpoint: str) -> Iterator[Finding]:
             f"{endpoint}: {answer}; models and data sets of the Hub cannot be downloaded",
             remedy="check the network, or: export HF_ENDPOINT=<a mirror>; with all of it in the"
             " cache: export HF_HUB_OFFLINE=1",
+            **values,
+        )
+        return
+    if status not in OF_A_HUB:
+        yield warning(
+            "hub",
+            "hub",
+            f"{endpoint} answers {status} to who you are, as no Hub does",
+            remedy="correct HF_ENDPOINT, or: unset HF_ENDPOINT; a mirror may be right all the same",
             **values,
         )
         return

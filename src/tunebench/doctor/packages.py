@@ -28,45 +28,32 @@ NAMED = 5  # in one line
 def versions() -> Iterator[Finding]:
     """Python and this package, then what is missing or differs from the pins of this repository."""
     yield _python()
-    here = installed()
     if not CONSTRAINTS.exists() or not REQUIREMENTS.exists():
         yield ok("packages", "pins", "there are no pins here: this is no clone of the repository")
         return
-    pinned, direct = pins(CONSTRAINTS), pins(REQUIREMENTS).keys()
+    pinned, here = pins(CONSTRAINTS), installed()
     lost = missing(pinned, here)
+    if lost:
+        text = f"{_listed(lost)}: pinned, and not installed"
+        yield fault("packages", "missing", text, remedy=INSTALL, missing=lost)
     differing = {
-        name: (here[name], wanted)
+        name: [here[name], wanted]
         for name, wanted in pinned.items()
         if name in here and public(here[name]) != wanted
     }
-    builds = [f"{name} {here[name]}" for name in sorted(pinned) if "+" in here.get(name, "")]
-    values = {
-        "missing": lost,
-        "differing": {name: list(both) for name, both in differing.items()},
-        "own_builds": builds,
-    }
-    if lost:
-        needed = sorted(lost, key=lambda name: (name not in direct, name))
-        yield fault(
-            "packages",
-            "missing",
-            f"{_listed(needed)}: pinned, and not installed",
-            remedy=INSTALL,
-        )
     if differing:
         named = [f"{name} {is_} (pinned {wanted})" for name, (is_, wanted) in differing.items()]
+        text = f"{_listed(named)}; results may differ from those of the pins"
         yield warning(
-            "packages",
-            "other versions",
-            f"{_listed(named)}; results may differ from those of the pins",
-            remedy=INSTALL,
+            "packages", "other versions", text, remedy=INSTALL, installed_and_pinned=differing
         )
     right = len(pinned.keys() & here.keys()) - len(differing)
-    needed_here = right + len(differing) + len(lost)
-    text = f"{right} of the {needed_here} packages for this system are installed at their pins"
+    needed = right + len(differing) + len(lost)
+    text = f"{right} of the {needed} packages for this system are installed at their pins"
+    builds = [f"{name} {here[name]}" for name in sorted(pinned) if "+" in here.get(name, "")]
     if builds:
         text += f"; another build of the same version: {_listed(builds)}"
-    yield ok("packages", "pins", text, **values)
+    yield ok("packages", "pins", text, own_builds=builds)
 
 
 def _python() -> Finding:
@@ -130,13 +117,13 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def missing(pinned: dict[str, str], here: dict[str, str]) -> list[str]:
-    """What is pinned, needed on this system, and not installed.
+    """What is pinned, needed on this system, and not installed; direct requirements first.
 
     Which are for other systems only is in the lock's markers; without packaging to read them,
     the direct requirements alone are looked at.
     """
-    absent = sorted(pinned.keys() - here.keys())
     direct = pins(REQUIREMENTS).keys()
+    absent = sorted(pinned.keys() - here.keys(), key=lambda name: (name not in direct, name))
     try:
         from packaging.markers import Marker
     except ImportError:

@@ -26,14 +26,21 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Plain text: a line for each finding, and the command that mends it below."""
+    for parts in _styled(findings):
+        yield "".join(text for text, _ in parts).rstrip()
+
+
+def _styled(findings: Sequence[Finding]) -> Iterator[list[tuple[str, str]]]:
+    """The lines, each as parts with rich's name of their style."""
     width = max((len(finding.name) for finding in findings), default=0)
     for section, group in groupby(findings, key=lambda finding: finding.section):
-        yield section
+        yield [(section, "bold")]
         for finding in group:
-            yield f"  {finding.level:<8} {finding.name:<{width}}  {finding.text}".rstrip()
+            level = (f"  {finding.level:<8} ", STYLES[finding.level])
+            yield [level, (f"{finding.name:<{width}}  {finding.text}", "")]
             if finding.remedy:
-                yield f"  {'':<8} {'':<{width}}  {MEND}{finding.remedy}"
-    yield conclusion(findings)
+                yield [(" " * (width + 13), ""), (MEND + finding.remedy, "cyan")]
+    yield [(conclusion(findings), "bold")]
 
 
 def conclusion(findings: Sequence[Finding]) -> str:
@@ -47,31 +54,16 @@ def conclusion(findings: Sequence[Finding]) -> str:
 
 
 def show(findings: Sequence[Finding]) -> None:
-    """Print them: wrapped and coloured in a terminal, a line each elsewhere."""
+    """Print them, coloured in a terminal; no line is cut, so that commands can be copied."""
     try:
         from rich.console import Console
-        from rich.table import Table
         from rich.text import Text
     except ImportError:
         print(*lines(findings), sep="\n")
         return
     console = Console(highlight=False)
-    if not console.is_terminal:
-        print(*lines(findings), sep="\n")
-        return
-    for section, group in groupby(findings, key=lambda finding: finding.section):
-        console.print(Text(section, "bold"))
-        table = Table.grid(padding=(0, 1))
-        table.add_column(width=8)
-        table.add_column(min_width=max(len(finding.name) for finding in findings))
-        table.add_column(overflow="fold")
-        for finding in group:
-            text = Text(finding.text)
-            if finding.remedy:
-                text.append(f"\n{MEND}{finding.remedy}", "cyan")
-            table.add_row(Text(finding.level, STYLES[finding.level]), finding.name, text)
-        console.print(table)
-    console.print(Text(conclusion(findings), "bold"))
+    for parts in _styled(findings):
+        console.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def _own_version() -> str:

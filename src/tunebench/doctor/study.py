@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebench import paths
-from tunebench.doctor import hardware
+from tunebench.doctor import gpus, hardware
 from tunebench.doctor.findings import Finding, fault, ok, size, warning
 from tunebench.doctor.memory import DTYPE_BYTES, least_bytes
 
 if TYPE_CHECKING:
     from tunebench.config.schema import Model, Params
 
+TRAINS = {"prompting": "nothing", "peft": "adapter", "full": "all"}
 SHOWN = 5  # faults of params.yaml; `stages.check` shows all
 IN_NAME = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.IGNORECASE)
 
@@ -55,7 +56,8 @@ def parameters() -> Iterator[Finding]:
 
 def _faults(lines: list[str]) -> Iterator[Finding]:
     for line in lines[:SHOWN]:
-        yield fault("study", "params.yaml", line, remedy="edit params.yaml there")
+        text = line.removeprefix(f"{paths.PARAMS}: ")
+        yield fault("study", "params.yaml", text, remedy="edit params.yaml there")
     if len(lines) > SHOWN:
         more = f"{len(lines) - SHOWN} more faults"
         yield fault("study", "params.yaml", more, remedy="python -m stages.check")
@@ -86,7 +88,7 @@ def _fit(params: Params, name: str) -> Finding:
         "study",
         name,
         f"{text}; {', '.join(too_large)} cannot fit in {size(available)} of {place}",
-        remedy=_smaller(params, model, too_large),
+        remedy=_smaller(params, model, too_large[0], count, available),
         **values,
     )
 
@@ -103,19 +105,20 @@ def _needed(params: Params, model: Model, method: str, count: int) -> int:
     quantization = getattr(definition, "quantization", None) or ""
     if isinstance(quantization, dict):
         quantization = "nf4" if quantization.get("load_in_4bit") else "int8"
-    trains = {"peft": "adapter", "full": "all"}.get(definition.kind, "nothing")
+    trains = TRAINS[definition.kind]
     return least_bytes(count, model.dtype, quantization=quantization, trains=trains)
 
 
-def _smaller(params: Params, model: Model, methods: list[str]) -> str:
-    """The smallest change with which the first of these methods may fit."""
-    method = params.methods[methods[0]]
-    if method.kind == "full":
-        return f"take {methods[0]} out of grid.tuning, for a method with an adapter"
-    if method.kind == "peft" and not method.quantization:
-        return f"params.yaml: methods.{methods[0]}: quantization: nf4"
-    if model.dtype == "float32":
-        return "params.yaml: dtype: bfloat16 for this model"
+def _smaller(params: Params, model: Model, name: str, count: int, available: int) -> str:
+    """The smallest change with which a method may fit."""
+    kind = params.methods[name].kind
+    if kind == "full":
+        return f"take {name} out of grid.tuning, for a method with an adapter"
+    if model.dtype == "float32" and least_bytes(count, "bfloat16", trains=TRAINS[kind]) < available:
+        return "in params.yaml, write dtype: bfloat16 for this model"
+    quantized = least_bytes(count, "bfloat16", quantization="nf4", trains="adapter")
+    if kind == "peft" and quantized < available:
+        return f"in params.yaml, write quantization: nf4 under methods.{name}"
     return "name a smaller model under grid.models, or use a larger machine"
 
 
@@ -126,9 +129,9 @@ def _available() -> tuple[int, str]:
     """
     from tunebench.config.machine import has_gpu
 
-    if has_gpu() and hardware.torch_cuda():
+    if has_gpu() and gpus.torch_cuda():
         try:
-            found = hardware.query_gpus()
+            found = gpus.query_gpus()
         except Exception:  # said under `machine`
             found = []
         if found:
