@@ -112,9 +112,11 @@ def test_stages_whose_parameters_changed(project: Project) -> None:
         YAML().dump({"schema": "2.0", "stages": lock}, file)
     (found,) = repository._stages()
     assert found.values == {"locked": 3, "changed": ["train@b"]}
-    Path("dvc.lock").write_text("stages: [")
-    (found,) = repository._stages()
-    assert found.level == "fault"
+    cut = "schema: '2.0'\nstages:\n  a:\n    cmd: a\n    deps:\n    - path: x\n      hash:"
+    for damaged in ("stages: [", cut):
+        Path("dvc.lock").write_text(damaged)
+        (found,) = repository._stages()
+        assert found.level == "fault"
 
 
 def test_leftovers_are_those_of_processes_that_are_gone(project: Project) -> None:

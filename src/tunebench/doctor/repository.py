@@ -155,7 +155,7 @@ def _stages() -> Iterator[Finding]:
         return
     locked = yaml12.read(LOCK_FILE)
     stages = locked.get("stages") if isinstance(locked, dict) else None
-    if not isinstance(stages, dict):
+    if not (isinstance(stages, dict) and all(map(_is_whole, stages.values()))):
         yield fault(
             "repository",
             "stages",
@@ -167,6 +167,15 @@ def _stages() -> Iterator[Finding]:
     changed = [name for name, entry in stages.items() if _differs(entry, now)]
     text = f"{len(stages)} locked, parameters of {len(changed)} changed since; all: dvc status"
     yield ok("repository", "stages", text, locked=len(stages), changed=changed)
+
+
+def _is_whole(entry: Any) -> bool:
+    """Whether a locked stage is all there: DVC writes its lock in place, and may be killed."""
+    return isinstance(entry, dict) and all(
+        isinstance(file, dict) and isinstance(file.get("hash"), str)
+        for section in ("deps", "outs")
+        for file in entry.get(section) or []
+    )
 
 
 def _differs(entry: dict[str, Any], now: Any) -> bool:

@@ -166,7 +166,7 @@ def _counted(folder: Path, model: Model) -> int:
     try:
         return model_files.parameters(weights)
     except SourceError:  # cut or damaged: `check` says how
-        return int(sum(file.stat().st_size for file in weights) / DTYPE_BYTES[model.dtype])
+        return int(sum(file.stat().st_size for file in weights) / DTYPE_BYTES.get(model.dtype, 4.0))
 
 
 def _cached(repository: str) -> Path | None:
