@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tunebench.errors import TunebenchError
+from tunebench.init import command
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -15,6 +16,9 @@ app = typer.Typer(no_args_is_help=True)
 @app.callback()
 def main() -> None:
     """Look at this machine and at what the pipeline made; `dvc repro` makes it."""
+
+
+app.command()(command.init)
 
 
 @app.command(epilog="Example: tunebench show tiny/posts/qlora_all/1.0-0 --worst 10")

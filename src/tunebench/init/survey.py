@@ -1,0 +1,247 @@
+"""The columns of a file: what they hold, before anyone says which is the text."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+from tunebench.config.data import Columns, Dataset
+from tunebench.data.sources import decoding, files, parquet, quoting, readers
+from tunebench.data.sources.delimited import NAMES, Quoting, delimiter_of
+from tunebench.errors import SourceError
+from tunebench.init.answers import Answers
+from tunebench.progress import over
+
+T = TypeVar("T")
+
+MAX_ROWS = 1_000_000  # of a split; a file may have more, and then the output says so
+SAMPLED_ROWS = 1_000
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
+_BOOLEANS = {"true", "false"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column in the sampled rows: its cells that are not empty, and how many rows there are."""
+
+    name: str
+    cells: Sequence[Any]
+    rows: int
+
+    @cached_property
+    def values(self) -> list[str]:
+        """The cells as text."""
+        return [str(cell).strip() for cell in self.cells]
+
+    @cached_property
+    def distinct(self) -> int:
+        """How many different values there are."""
+        return len(set(self.values))
+
+    @cached_property
+    def types(self) -> Counter[str]:
+        """How many cells are of which type, as the file has them."""
+        return Counter(map(_type, self.cells))
+
+    @cached_property
+    def kind(self) -> str:
+        """`text`, `integer`, `number`, `date`, `true/false`, `mapping`, `list`, …; `mixed`, or
+        `empty`."""
+        if not self.cells:
+            return "empty"
+        if len(self.types) > 1:
+            return "mixed"
+        [kind] = self.types
+        if kind not in ("text", "number"):
+            return kind
+        if all(map(_INTEGER.fullmatch, self.values)):
+            return "integer"
+        if all(map(_NUMBER.fullmatch, self.values)):
+            return "number"
+        if all(map(_DATE.fullmatch, self.values)):
+            return "date"
+        return "true/false" if {value.lower() for value in self.values} <= _BOOLEANS else "text"
+
+    @cached_property
+    def mean_characters(self) -> float:
+        """The mean length of a value."""
+        return sum(map(len, self.values)) / max(1, len(self.values))
+
+    @cached_property
+    def mean_words(self) -> float:
+        """The mean number of words; a letter of a script without spaces counts as half a word."""
+        words = sum(len(value.split()) for value in self.values)
+        dense = sum(map(_is_dense, "".join(self.values)))
+        return (words + dense / 2) / max(1, len(self.values))
+
+    @cached_property
+    def scripts(self) -> dict[str, float]:
+        """The share of each script among the letters, the most frequent first."""
+        return scripts(self.values)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file holds: rows read of each split, and the columns in a sample of training rows."""
+
+    files: dict[str, list[Path]]
+    columns: dict[str, Column]
+    sampled: int
+    rows: int
+
+
+def survey(answers: Answers) -> Survey:
+    """The columns of the training rows.
+
+    Raises:
+        SourceError: if the file is missing, of an unknown kind, unreadable, or holds no rows.
+    """
+    columns = Columns(text="text", summary="summary")  # known later
+    dataset = Dataset(
+        **answers.reading, task="summarization", columns=columns, template="none", training={}
+    )
+    located = files.locate(dataset)
+    rows = (row for path in located["train"] for row in _rows(path, dataset))
+    count, sample = reservoir(over(islice(rows, MAX_ROWS), unit="row"), SAMPLED_ROWS)
+    if not sample:
+        empty = all(not path.stat().st_size for path in located["train"])
+        raise SourceError(f"{answers.file}: {'is empty' if empty else 'holds no rows'}")
+    names = dict.fromkeys(name for row in sample for name in row)
+    found = {
+        name: Column(
+            name, [row[name] for row in sample if not is_empty(row.get(name))], len(sample)
+        )
+        for name in names
+    }
+    return Survey(located, found, len(sample), count)
+
+
+def reservoir(
+    items: Iterable[T], size: int, accept: Callable[[T], bool] = bool
+) -> tuple[int, list[T]]:
+    """How many items there are, and a uniform random sample of them, the same in every run."""
+    random, count = Random(0), 0
+    kept: list[T] = []
+    for item in filter(accept, items):
+        count += 1
+        if len(kept) < size:
+            kept.append(item)
+        elif (place := int(random.random() * count)) < size:
+            kept[place] = item
+    return count, kept
+
+
+def is_empty(cell: Any) -> bool:
+    """Whether a cell counts as empty, as `download` sees it."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return True
+    return isinstance(cell, str) and not cell.strip()
+
+
+def scripts(texts: Iterable[str]) -> dict[str, float]:
+    """The share of each script among the letters of texts, the most frequent first.
+
+    >>> scripts(["нет", "no"])
+    {'Cyrillic': 0.6, 'Latin': 0.4}
+    """
+    counts: Counter[str] = Counter()
+    for character, count in Counter("".join(texts)).items():
+        if character.isalpha():
+            name = unicodedata.name(character, "OTHER").split()[0].replace("CJK", "HAN")
+            counts[name.capitalize()] += count
+    return {name: count / counts.total() for name, count in counts.most_common()}
+
+
+def _rows(path: Path, dataset: Dataset) -> Iterator[dict[str, Any]]:
+    columns: Iterable[str] = ()
+    style: Quoting = "minimal"
+    if path.suffix.lower() == ".parquet":
+        columns = _parquet_columns(path)
+    else:
+        _refuse_binary(path, dataset.encoding)
+    if path.suffix.lower() in files.DELIMITED:
+        columns = _columns_by_another_delimiter(path, dataset.encoding)
+        style = _quoting(path, dataset)
+    for _, row in readers.read(path, dataset.encoding, set(columns), style):
+        yield row
+
+
+def _quoting(path: Path, dataset: Dataset) -> Quoting:
+    """How quotes are read for now; `audit` decides again, with the label's column."""
+    if dataset.quoting != "auto":
+        return dataset.quoting
+    try:
+        decided = quoting.decide(path, dataset.encoding, delimiter_of(path), columns=())
+    except SourceError:  # ambiguous as long as labels are unknown
+        return "minimal"
+    return decided or "minimal"
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    from pyarrow.parquet import read_schema
+
+    remedy = "copy it again from where it came, or write it anew"
+    with decoding.readable(path):
+        if not path.stat().st_size:
+            return []
+        with parquet.explained(path, remedy=remedy):
+            return list(read_schema(path).names)
+
+
+def _columns_by_another_delimiter(path: Path, encoding: str | None) -> list[str]:
+    """The header's names where it has one field only, and several by another delimiter.
+
+    Given to the reader as expected columns, they make it name the delimiter.
+    """
+    header = next(decoding.lines(path, encoding), "").rstrip("\r\n")
+    own = delimiter_of(path)
+    if own in header:
+        return []
+    others = [other for other in NAMES if other in header]
+    return [name.strip('"') for other in others[:1] for name in header.split(other)]
+
+
+def _refuse_binary(path: Path, encoding: str | None) -> None:
+    """Refuse a file with control characters, of no kind that the reader names."""
+    with decoding.readable(path), path.open("rb") as file:
+        head = file.read(4096)
+    marks = (*decoding.BINARY_FILES, *decoding.BYTE_ORDER_MARKS)
+    wide = max(head[::2].count(0), head[1::2].count(0)) > len(head) / 4  # UTF-16, which it names
+    if encoding is not None or head.startswith(marks) or wide:
+        return
+    controls = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head)
+    if controls > len(head) / 50:
+        raise SourceError(f"{path}: is a binary file, not text; export its rows as CSV")
+
+
+def _type(cell: Any) -> str:
+    match cell:
+        case str():
+            return "text"
+        case bool():
+            return "true/false"
+        case int() | float():
+            return "number"
+        case dict():
+            return "mapping"
+        case list() | tuple():
+            return "list"
+        case bytes():
+            return "bytes"
+    return "date" if hasattr(cell, "isoformat") else "number"
+
+
+def _is_dense(character: str) -> bool:
+    """Whether it is of a script that is written without spaces: Chinese, Japanese, Thai, …."""
+    return "\u0e00" <= character <= "\u0eff" or "\u3040" <= character <= "\u9fff"
