@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FEWEST_ROWS = 20
 LISTED = 3
 
 
@@ -162,11 +161,8 @@ def _renamed(
 
 def _check_size(splits: Mapping[str, _Split], names: Sequence[str], dataset: Dataset) -> None:
     rows = sum(map(len, splits.values()))
-    if rows < FEWEST_ROWS:
-        raise SourceError(
-            f"path: {_named(dataset)} holds {rows} rows with a text and an answer, too few to train"
-            f" on some and measure on others; give {FEWEST_ROWS} at least"
-        )
+    if rows < survey.FEWEST_ROWS:
+        raise survey.too_few(_named(dataset), rows)
     if len(names) == 1 and dataset.labelled:
         raise SourceError(
             f"column {dataset.target!r} has one label, {names[0]!r}, in all rows; there is nothing"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunebench.errors import LONGEST_NAME, ParameterError, SourceError, suggest
 from tunebench.init.answers import Answers
@@ -79,7 +79,9 @@ def choose(survey: Survey, answers: Answers) -> Roles:
         raise ParameterError(
             [f"--text: {text.column.name!r} is the answer's column too; name another one"]
         )
-    return Roles(task or TASKS[0], text, target)
+    answer = target.column
+    others = [column for column in text.others if column is not answer]
+    return Roles(task or TASKS[0], replace(text, others=others), target)
 
 
 def _task(answers: Answers) -> str | None:
@@ -143,8 +145,9 @@ def _target(survey: Survey, task: str | None, text: Column) -> tuple[str, Choice
     if task == TASKS[1]:
         others = _described(columns)
         raise SourceError(f"no column could be the summary: {others}; name one with --summary")
-    if any(column.distinct == 1 for column in columns) and len(columns) == 1:
-        check_label(columns[0])
+    for column in columns:
+        if _rank(column.name, LABELS) is not None or len(columns) == 1:
+            check_label(column)
     raise SourceError(f"no column could be the label: {_described(columns)}; {NO_LABEL}")
 
 
@@ -156,7 +159,9 @@ def _label(labels: Sequence[Column], summaries: Sequence[Column]) -> Choice:
 
     chosen, *others = sorted(labels, key=order)
     named = _rank(chosen.name, LABELS) is not None
-    reason = "by its name" if named else f"it has {chosen.distinct} different values"
+    several = f"the last column of few different {chosen.kind} values"
+    only = several if others else "the only column of few different values"
+    reason = "by its name" if named else only
     for other in others:
         if chosen.kind == "integer" and other.kind == "text" and _same_classes(chosen, other):
             rest = [chosen, *(column for column in others if column is not other)]
@@ -192,11 +197,9 @@ def check_label(column: Column) -> None:
     if column.kind == "empty":
         raise SourceError(f"column {name!r} is empty; {NO_LABEL}")
     if column.kind == "mixed":
-        types = " and ".join(
-            f"{kind} ({count} rows)" for kind, count in sorted(column.types.items())
-        )
         raise SourceError(
-            f"column {name!r} holds values of several types, {types}; write all labels as texts"
+            f"column {name!r} holds values of several types, {_types(column)}; write all labels as"
+            " texts"
         )
     if column.kind in ("mapping", "list", "bytes"):
         raise SourceError(f"column {name!r} holds {column.kind}s, not labels; {NO_LABEL}")
@@ -279,11 +282,20 @@ def _described(columns: Iterable[Column]) -> str:
     return ", ".join(parts[:LISTED]) + rest
 
 
+def _types(column: Column) -> str:
+    counts = sorted(column.types.items())
+    return " and ".join(f"{kind} ({count:,} rows)" for kind, count in counts)
+
+
 def _content(column: Column) -> str:
     if column.kind == "empty":
         return "nothing"
-    if column.kind in ("mapping", "list"):
-        return f"{column.kind}s"
+    if column.kind == "mapping":
+        return "mappings, whose parts should be columns of their own"
+    if column.kind == "mixed":
+        return _types(column)
+    if column.kind == "list":
+        return "lists"
     if column.distinct == 1:
         return "one value"
     values = f"{column.distinct:,} different values in {len(column.cells):,} rows"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunebench.data.sources.spelling import quoted
 from tunebench.init import lengths, survey
 from tunebench.init.audit import Audit
 from tunebench.init.case import Case
@@ -32,7 +33,8 @@ def console() -> Console:
 
 def show_file(to: Console, file: str, found: Survey) -> None:
     """The columns, their types and an example of each."""
-    rows = f"{found.rows:,}{'+' * (found.rows >= survey.MAX_ROWS)} training rows"
+    training = "training " * (len(found.files) > 1)
+    rows = f"{found.rows:,}{'+' * (found.rows >= survey.MAX_ROWS)} {training}rows"
     sampled = f"; types are of {found.sampled:,} of them" if found.sampled < found.rows else ""
     _line(to, f"{file}: {rows}, {_count(len(found.columns), 'column')}{sampled}", style="bold")
     table = _table("column", "type", "filled", "distinct", "example")
@@ -63,7 +65,9 @@ def show_proposal(to: Console, case: Case, proposal: Proposal) -> None:
         _line(to, f"{key:<11}{value}", indent=11)
     if found.labels:
         _show_labels(to, found)
-    for note in [*_notes(case), *proposal.notes]:
+    if notes := [*_notes(case), *proposal.notes]:
+        to.print()
+    for note in notes:
         _line(to, f"- {note}", indent=2)
     to.print()
 
@@ -112,14 +116,14 @@ def _show_labels(to: Console, found: Audit) -> None:
     if (more := len(found.labels) - LISTED_LABELS) > 0:
         rarest, rows = found.labels.most_common()[-1]
         _line(to, f"  and {_count(more, 'more label')}, the rarest {_shown(rarest)} ({rows} rows)")
-    to.print()
 
 
 def _notes(case: Case) -> Iterator[str]:
     """What a user should know of the rows, each with what is done about it."""
     found = case.found
     for reason, count in found.dropped.items():
-        yield f"{reason} in {_count(count, 'row')}: left out (drop_empty)"
+        split, cell = reason.split(": ", 1)
+        yield f"{_rows(count, split)} with {cell}: left out (drop_empty)"
     if found.train_duplicates:
         yield f"{_rows(found.train_duplicates, 'training')} with the text of an earlier one"
     if found.train_contradictions:
@@ -130,9 +134,9 @@ def _notes(case: Case) -> Iterator[str]:
             " (drop_test_duplicates)"
         )
     for group in found.merged:
-        names = ", ".join(map(repr, group))
-        name = found.label_names[group[0]]
-        yield f"labels {names} read alike: all {name!r} (--labels as_written keeps them apart)"
+        names = ", ".join(quoted(label, group) for label in group)
+        name = quoted(found.label_names[group[0]], group)
+        yield f"labels {names} read alike: all {name} (--labels as_written keeps them apart)"
     if found.spellings:
         label, counts = next(iter(found.spellings.items()))
         written = ", ".join(map(ascii, list(counts)[:5]))

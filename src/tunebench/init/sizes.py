@@ -29,6 +29,7 @@ def evaluated(case: Case, measured: Lengths) -> dict[str, Any]:
         tokens=_mean(measured.prompts),
         written=0 if case.found.labels else percentile(measured.answers, COVERED),
     )
+    _check("--test-rows", rows, "test", available, case)
     if rows != available:
         sizes["test_rows"] = rows
     validation = case.answers.validation_rows
@@ -36,6 +37,8 @@ def evaluated(case: Case, measured: Lengths) -> dict[str, Any]:
         own = case.found.rows.get("validation")
         validation = min(VALIDATION_ROWS, own or max(1, case.found.rows["train"] // 10))
     if validation:
+        split = "validation" if "validation" in case.found.rows else "train"
+        _check("--validation-rows", validation, split, case.found.rows[split], case)
         sizes["validation_rows"] = validation
     return sizes
 
@@ -83,11 +86,11 @@ def train_sizes(case: Case, measured: Lengths, entry: Mapping[str, Any]) -> list
     Raises:
         ParameterError: if the option is no list of sizes.
     """
-    if case.answers.train_sizes is not None:
-        return _sizes("--train-sizes", case.answers.train_sizes)
     available = case.found.rows["train"]
     if "validation" not in case.found.rows:
         available -= entry.get("validation_rows", 0)
+    if case.answers.train_sizes is not None:
+        return _given_sizes(case, case.answers.train_sizes, available)
     settings = merge(case.params.training, entry["training"])
     lengths = [min(length, entry["max_length"]) for length in measured.sequences]
     sizes = case.machine.train_sizes(
@@ -116,13 +119,27 @@ def seeds(case: Case) -> list[int]:
     return [int(part) for part in listed(text)]
 
 
-def _sizes(option: str, text: str) -> list[int | float]:
+def _given_sizes(case: Case, text: str, available: int) -> list[int | float]:
     try:
-        return [parse_size(part) for part in listed(text)]
+        given = [parse_size(part) for part in listed(text)]
     except ValueError:
         raise ParameterError(
-            [f"{option}: {text!r} is no list of sizes; write numbers of rows, or fractions: 50,1.0"]
+            [
+                f"--train-sizes: {text!r} is no list of sizes; write numbers of rows, or fractions:"
+                " 50,1.0"
+            ]
         ) from None
+    for size in given:
+        _check("--train-sizes", size, "train", available, case)
+    return given
+
+
+def _check(option: str, size: float, split: str, available: int, case: Case) -> None:
+    """Refuse more rows than there are, where all were read."""
+    if size > available and split not in case.found.partial:
+        raise ParameterError(
+            [f"{option}: {size} is more than the {available} {split} rows there are"]
+        )
 
 
 def _mean(numbers: list[int] | Any) -> float:

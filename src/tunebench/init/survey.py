@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 MAX_ROWS = 1_000_000  # of a split; a file may have more, and then the output says so
 SAMPLED_ROWS = 1_000
+FEWEST_ROWS = 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
@@ -117,6 +118,8 @@ def survey(answers: Answers) -> Survey:
     if not sample:
         empty = all(not path.stat().st_size for path in located["train"])
         raise SourceError(f"{answers.file}: {'is empty' if empty else 'holds no rows'}")
+    if count < FEWEST_ROWS:
+        raise too_few(answers.file, count)
     names = dict.fromkeys(name for row in sample for name in row)
     found = {
         name: Column(
@@ -125,6 +128,14 @@ def survey(answers: Answers) -> Survey:
         for name in names
     }
     return Survey(located, found, len(sample), count)
+
+
+def too_few(file: str, rows: int) -> SourceError:
+    """That a file has too few rows to learn from some and measure on others."""
+    return SourceError(
+        f"{file}: holds {rows} training rows, too few to train on some and measure on others; give"
+        f" {FEWEST_ROWS} at least"
+    )
 
 
 def reservoir(
