@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from tunebench.config.data import Dataset
@@ -86,7 +85,7 @@ def audit(dataset: Dataset) -> Audit:
     for split, rows in opened.splits.items():
         index = SplitIndex()
         iterator = iter(over(rows, unit="row"))
-        cleaned = cleaner.rows(split, islice(iterator, survey.MAX_ROWS), index)
+        cleaned = cleaner.rows(split, survey.limited(iterator), index)
         _, drawn = survey.reservoir(cleaned, survey.SAMPLED_ROWS)
         sample = drawn if split == "train" else sample
         partial += [split] if next(iterator, None) is not None else []
@@ -165,8 +164,8 @@ def _check_size(splits: Mapping[str, _Split], names: Sequence[str], dataset: Dat
         raise survey.too_few(_named(dataset), rows)
     if len(names) == 1 and dataset.labelled:
         raise SourceError(
-            f"column {dataset.target!r} has one label, {names[0]!r}, in all rows; there is nothing"
-            f" to tell apart: {NO_LABEL}"
+            f"column {dataset.target!r} has one label, {names[0]!r}, in the rows with a text; to"
+            f" tell anything apart, {NO_LABEL}"
         )
     if 2 * len(names) > rows:
         raise SourceError(

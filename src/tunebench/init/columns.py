@@ -29,6 +29,7 @@ SURE_SUMMARIES = SUMMARIES[:6]  # the others are often something else
 IDS = re.compile(r"(.*[_ .-])?(id|idx|index|uuid|guid|key|no|nr)|unnamed: \d+|", re.IGNORECASE)
 MOST_LABELS = 200  # of a proposal; more are taken where the column is named
 LISTED = 5
+BEGINNING = 200  # characters of a text that show whether they are letters
 NO_LABEL = "name one with --label, or with --summary a text to be written"
 
 
@@ -206,7 +207,7 @@ def check_label(column: Column) -> None:
     if column.distinct == 1:
         only = column.values[0][:LONGEST_NAME]
         raise SourceError(
-            f"column {name!r} has one label, {only!r}, in all rows; there is nothing to tell apart:"
+            f"column {name!r} has one label, {only!r}, in {column.within}; to tell anything apart,"
             f" {NO_LABEL}"
         )
     if 2 * column.distinct > cells:
@@ -237,9 +238,8 @@ def _reads_as_text(column: Column) -> bool:
 def _is_free_text(column: Column) -> bool:
     if column.kind != "text" or 5 * column.distinct < len(column.cells):
         return False
-    characters = sum(map(len, column.values))
-    letters = sum(map(str.isalpha, "".join(column.values)))
-    return column.mean_words >= 2 and 2 * letters > characters
+    beginnings = "".join(value[:BEGINNING] for value in column.values)
+    return column.mean_words >= 2 and 2 * sum(map(str.isalpha, beginnings)) > len(beginnings)
 
 
 def _refuse_missing_header(survey: Survey) -> None:

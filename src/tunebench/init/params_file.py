@@ -24,28 +24,23 @@ Place = tuple[str, ...]
 
 @dataclass
 class ParamsFile:
-    """The text of a parameter file, and what is to change in it."""
+    """The text of a parameter file, what is to change in it, and its content with the changes."""
 
     text: str
     _edits: list[tuple[int, int, str]] = field(default_factory=list)
-    _expected: Any = None
+    content: Any = None
 
     def __post_init__(self) -> None:
         self._mark = "\ufeff" * self.text.startswith("\ufeff")  # of byte order
         self.text = self.text.removeprefix(self._mark)
         self._root = YAML(typ="rt", pure=True).compose(self.text)
-        self._expected = self.content
-
-    @property
-    def content(self) -> Any:
-        """The file's content as plain values."""
-        return YAML(typ="safe", pure=True).load(self.text)
+        self.content = _plain(self.text)
 
     def set(self, place: Place, value: Any) -> None:
         """Give a key another value; it is added to its mapping if it is not there."""
         *above, key = place
         mapping = self._mapping(tuple(above))
-        expected = self._expected
+        expected = self.content
         for part in above:
             expected = expected[part]
         if key in expected and expected[key] == value and type(expected[key]) is type(value):
@@ -67,7 +62,7 @@ class ParamsFile:
         for start, end, new in sorted(self._edits, reverse=True):
             text = text[:start] + new.replace("\n", self._newline) + text[end:]
         try:
-            same = YAML(typ="safe", pure=True).load(text) == self._expected
+            same = _plain(text) == self.content
         except Exception as error:  # of many kinds
             raise _unsafe() from error
         if not same:
@@ -125,6 +120,10 @@ class ParamsFile:
             return int(node.end_mark.index)
         last = node.value[-1]
         return self._end(last[1] if isinstance(node, MappingNode) else last)
+
+
+def _plain(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _unsafe() -> ParameterError:

@@ -34,7 +34,7 @@ def console() -> Console:
 def show_file(to: Console, file: str, found: Survey) -> None:
     """The columns, their types and an example of each."""
     training = "training " * (len(found.files) > 1)
-    rows = f"{found.rows:,}{'+' * (found.rows >= survey.MAX_ROWS)} {training}rows"
+    rows = f"{found.rows:,}{'+' * found.partial} {training}rows"
     sampled = f"; types are of {found.sampled:,} of them" if found.sampled < found.rows else ""
     _line(to, f"{file}: {rows}, {_count(len(found.columns), 'column')}{sampled}", style="bold")
     table = _table("column", "type", "filled", "distinct", "example")
@@ -87,8 +87,8 @@ def _facts(case: Case, proposal: Proposal) -> Iterator[tuple[str, str]]:
     found, measured = case.found, proposal.lengths
     held = " (a stratified fifth; --test names a file)" if found.split_off else ""
     parts = [f"{rows:,} {split}" for split, rows in found.rows.items()]
-    only = f"; only the first {survey.MAX_ROWS:,} were read" if found.partial else ""
-    yield "rows", f"{', '.join(parts)}{held}{only}"
+    only = f"; these are the first, the {' and '.join(found.partial)} file has more"
+    yield "rows", f"{', '.join(parts)}{held}{only * bool(found.partial)}"
     shares = survey.scripts(row["text"] for row in found.sample).items()
     scripts = [f"{name} {share:.0%}" for name, share in shares if share >= 0.01]
     yield "scripts", ", ".join(scripts) or "no letters"

@@ -98,7 +98,7 @@ def _edited(proposal: Proposal) -> tuple[str, str]:
         file.set(place, value)
     new = file.edited()
     try:
-        checking.check(config.checked(ParamsFile(new).content))
+        checking.check(config.checked(file.content))
     except ParameterError as error:
         raise ParameterError(
             [

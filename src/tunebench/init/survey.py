@@ -17,28 +17,37 @@ from typing import Any, TypeVar
 from tunebench.config.data import Columns, Dataset
 from tunebench.data.sources import decoding, files, parquet, quoting, readers
 from tunebench.data.sources.delimited import NAMES, Quoting, delimiter_of
+from tunebench.data.sources.rows import Row
 from tunebench.errors import SourceError
 from tunebench.init.answers import Answers
 from tunebench.progress import over
 
 T = TypeVar("T")
 
-MAX_ROWS = 1_000_000  # of a split; a file may have more, and then the output says so
+# of a split, 10 s or so; a file may have more, and then the output says so
+MAX_ROWS = 250_000
+MAX_CHARACTERS = 500_000_000
 SAMPLED_ROWS = 1_000
 FEWEST_ROWS = 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
+# letters of scripts that are written without spaces: Thai, Lao, Japanese, Chinese
+_DENSE = re.compile("[\u0e00-\u0eff\u3040-\u9fff]")
 _BOOLEANS = {"true", "false"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column in the sampled rows: its cells that are not empty, and how many rows there are."""
+    """A column in the sampled rows: its cells that are not empty, and how many rows there are.
+
+    `within` names the rows that the sample is of.
+    """
 
     name: str
     cells: Sequence[Any]
     rows: int
+    within: str = "all rows"
 
     @cached_property
     def values(self) -> list[str]:
@@ -83,7 +92,7 @@ class Column:
     def mean_words(self) -> float:
         """The mean number of words; a letter of a script without spaces counts as half a word."""
         words = sum(len(value.split()) for value in self.values)
-        dense = sum(map(_is_dense, "".join(self.values)))
+        dense = sum(len(_DENSE.findall(value)) for value in self.values)
         return (words + dense / 2) / max(1, len(self.values))
 
     @cached_property
@@ -94,12 +103,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file holds: rows read of each split, and the columns in a sample of training rows."""
+    """A file's columns in a sample of its training rows, of which `rows` were read.
+
+    `partial` says that it has more rows than were read.
+    """
 
     files: dict[str, list[Path]]
     columns: dict[str, Column]
     sampled: int
     rows: int
+    partial: bool
 
 
 def survey(answers: Answers) -> Survey:
@@ -114,20 +127,33 @@ def survey(answers: Answers) -> Survey:
     )
     located = files.locate(dataset)
     rows = (row for path in located["train"] for row in _rows(path, dataset))
-    count, sample = reservoir(over(islice(rows, MAX_ROWS), unit="row"), SAMPLED_ROWS)
+    cells = (row for _, row in limited(over(rows, unit="row")))
+    count, sample = reservoir(cells, SAMPLED_ROWS)
     if not sample:
         empty = all(not path.stat().st_size for path in located["train"])
         raise SourceError(f"{answers.file}: {'is empty' if empty else 'holds no rows'}")
     if count < FEWEST_ROWS:
         raise too_few(answers.file, count)
     names = dict.fromkeys(name for row in sample for name in row)
+    partial = next(rows, None) is not None
+    within = f"the first {count:,} rows; shuffle the file if it is sorted" * partial or "all rows"
     found = {
         name: Column(
-            name, [row[name] for row in sample if not is_empty(row.get(name))], len(sample)
+            name, [row[name] for row in sample if not is_empty(row.get(name))], len(sample), within
         )
         for name in names
     }
-    return Survey(located, found, len(sample), count)
+    return Survey(located, found, len(sample), count, partial)
+
+
+def limited(rows: Iterable[Row]) -> Iterator[Row]:
+    """The first rows, as many as are read of a large file."""
+    characters = 0
+    for place, cells in islice(rows, MAX_ROWS):
+        yield place, cells
+        characters += sum(len(cell) for cell in cells.values() if isinstance(cell, str))
+        if characters > MAX_CHARACTERS:
+            return
 
 
 def too_few(file: str, rows: int) -> SourceError:
@@ -174,7 +200,7 @@ def scripts(texts: Iterable[str]) -> dict[str, float]:
     return {name: count / counts.total() for name, count in counts.most_common()}
 
 
-def _rows(path: Path, dataset: Dataset) -> Iterator[dict[str, Any]]:
+def _rows(path: Path, dataset: Dataset) -> Iterator[Row]:
     columns: Iterable[str] = ()
     style: Quoting = "minimal"
     if path.suffix.lower() == ".parquet":
@@ -184,8 +210,7 @@ def _rows(path: Path, dataset: Dataset) -> Iterator[dict[str, Any]]:
     if path.suffix.lower() in files.DELIMITED:
         columns = _columns_by_another_delimiter(path, dataset.encoding)
         style = _quoting(path, dataset)
-    for _, row in readers.read(path, dataset.encoding, set(columns), style):
-        yield row
+    yield from readers.read(path, dataset.encoding, set(columns), style)
 
 
 def _quoting(path: Path, dataset: Dataset) -> Quoting:
@@ -251,8 +276,3 @@ def _type(cell: Any) -> str:
         case bytes():
             return "bytes"
     return "date" if hasattr(cell, "isoformat") else "number"
-
-
-def _is_dense(character: str) -> bool:
-    """Whether it is of a script that is written without spaces: Chinese, Japanese, Thai, …."""
-    return "\u0e00" <= character <= "\u0eff" or "\u3040" <= character <= "\u9fff"
