@@ -87,6 +87,8 @@ class ParamsFile:
         new = _rendered(name, value, flow=flow)
         if "\n" in new:
             new = _indented(new, key.start_mark.column).lstrip()
+        if self.text[end - 1] == "\n":  # it ended with a block of text
+            new += "\n"
         rest = self.text[end:].split("\n", 1)[0]
         if gap := re.match(r"( +)#", rest):  # the comment stays in its column
             width = len(gap[1]) + end - start - len(new)
@@ -123,7 +125,14 @@ class ParamsFile:
 
 
 def _plain(text: str) -> Any:
-    return YAML(typ="safe", pure=True).load(text)
+    """The content of a YAML text as plain values, in which no two places share one."""
+    return _unshared(YAML(typ="safe", pure=True).load(text))
+
+
+def _unshared(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _unshared(value) for key, value in node.items()}
+    return [_unshared(value) for value in node] if isinstance(node, list) else node
 
 
 def _unsafe() -> ParameterError:

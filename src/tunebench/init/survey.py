@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -164,14 +164,11 @@ def too_few(file: str, rows: int) -> SourceError:
     )
 
 
-def reservoir(
-    items: Iterable[T], size: int, accept: Callable[[T], bool] = bool
-) -> tuple[int, list[T]]:
+def reservoir(items: Iterable[T], size: int) -> tuple[int, list[T]]:
     """How many items there are, and a uniform random sample of them, the same in every run."""
     random, count = Random(0), 0
     kept: list[T] = []
-    for item in filter(accept, items):
-        count += 1
+    for count, item in enumerate(items, start=1):
         if len(kept) < size:
             kept.append(item)
         elif (place := int(random.random() * count)) < size:
