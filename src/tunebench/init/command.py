@@ -12,8 +12,8 @@ from tunebench.init.answers import Answers
 DATA, STUDY, FILES = "What the rows are", "What runs on them", "How the file is read"
 
 
-def _option(panel: str, text: str, **given: Any) -> Any:
-    return typer.Option(help=text, rich_help_panel=panel, **given)
+def _option(panel: str, text: str, *names: str, **given: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **given)
 
 
 def init(
@@ -69,7 +69,7 @@ def init(
         Literal["minimal", "none"] | None, _option(FILES, "quotes enclose fields, or are text")
     ] = None,
     replace: Annotated[
-        bool, _option(FILES, "replace a data set of that name with other files")
+        bool, _option(FILES, "replace a data set of that name with other files", "--replace")
     ] = False,
 ) -> None:
     """Propose a study of your own rows, and write it to params.yaml.

@@ -27,6 +27,7 @@ PLAIN: dict[str, Any] = {
 MEASURED_WITH_SHOTS = 20  # prompts, each several rows long
 # of UTF-8, where the tokenizer is not here: English has 4 to 5 in a token, other scripts 3 to 6
 BYTES_PER_TOKEN = 3
+AROUND_SHOT = 16  # tokens of the template around a solved example
 PARAMETERS = 1_000_000_000
 
 
@@ -63,9 +64,9 @@ class Base:
 class Lengths:
     """Tokens of each sampled text, of its prompt with the template, and of its answer."""
 
-    texts: Sequence[int]
-    prompts: Sequence[int]
-    answers: Sequence[int]
+    texts: list[int]
+    prompts: list[int]
+    answers: list[int]
     estimated: bool
 
     @property
@@ -173,13 +174,15 @@ def with_shots(
     instruction: str,
     shots: int,
 ) -> list[int]:
-    """Tokens of some prompts that begin with solved examples; empty if that is unknown.
+    """Tokens of some prompts that begin with solved examples.
 
     Raises:
         PromptError: if the template takes none.
     """
     if model.tokenizer is None:
-        return []
+        plain = _estimated(shown, rows, instruction)
+        example = AROUND_SHOT + sum(plain.texts + plain.answers) // len(rows)
+        return [prompt + shots * example for prompt in plain.prompts]
     from tunebench.formatting import templates
     from tunebench.prompts import tokenization
 

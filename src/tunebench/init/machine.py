@@ -13,15 +13,16 @@ from typing import Any
 from tunebench.config import machine
 
 # operations per second and core: SmolLM2-135M trained at 71 tokens/s in float32 on two cores
-# (6 × 135e6 × 71 / 2); of a GPU with tensor cores, a tenth of what an A100 states in bfloat16
+# (6 × 135e6 × 71 / 2); of a GPU with tensor cores, a third of what an A100 states in bfloat16
 CORE_FLOPS = 29e9
-GPU_FLOPS = 30e12
+GPU_FLOPS = 100e12
 # budgets of one training, and of one evaluation, in seconds
 TRAINING_S = 600.0
 EVALUATION_S = 240.0
 # 34 bytes at 16 bits for each token, layer and hidden unit, without recomputation
 # (Korthikanti et al. 2022, arXiv 2205.05198, section 4)
 ACTIVATION_BYTES = 34
+FEWEST = 100  # rows of the largest size, whatever they take
 TEST_ROWS = (1000, 500, 400, 200, 100, 50)
 WRITTEN = 5  # a written token takes as long as some read ones, as each is a pass of its own
 
@@ -98,7 +99,7 @@ class Machine:
             fewest: rows that the smallest should have, as one for each label.
         """
         row_operations = 6.0 * parameters * tokens * max(epochs, 1.0)
-        affordable = max(int(TRAINING_S * self.flops / row_operations), 50, fewest)
+        affordable = max(int(TRAINING_S * self.flops / row_operations), FEWEST, fewest)
         largest = available if affordable >= available else _round(affordable)
         smaller = [_round(largest // 16), _round(largest // 4)]
         rows = [size for size in dict.fromkeys(smaller) if max(fewest, 4) <= size < largest]

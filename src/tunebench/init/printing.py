@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -122,7 +123,7 @@ def _notes(case: Case) -> Iterator[str]:
     """What a user should know of the rows, each with what is done about it."""
     found = case.found
     for reason, count in found.dropped.items():
-        split, cell = reason.split(": ", 1)
+        split, cell = reason.replace("train:", "training:").split(": ", 1)
         yield f"{_rows(count, split)} with {cell}: left out (drop_empty)"
     if found.train_duplicates:
         yield f"{_rows(found.train_duplicates, 'training')} with the text of an earlier one"
@@ -147,9 +148,20 @@ def _notes(case: Case) -> Iterator[str]:
     if found.labels and all(label.lstrip("+-").isdecimal() for label in found.labels):
         yield "labels are numbers: names say more to a model (--label-names, for 0, 1, …)"
     if case.model.facts is None:
-        yield f"{case.model.where} is not on this machine yet: tokens are estimated by bytes"
+        yield (
+            f"{case.model.where} is not on this machine yet: tokens are estimated by bytes, and the"
+            " template is none of its own; once it is here, tunebench init knows both"
+        )
+    if found.split_off and (beside := _test_file_beside(case.answers.file)):
+        yield f"{beside} stands beside it: --test {beside} takes the test rows from there"
     if "train" in found.partial:
         yield "duplicates and labels further down are unknown until `dvc repro`"
+
+
+def _test_file_beside(file: str) -> Path | None:
+    path = Path(file)
+    beside = path.with_name(path.name.replace("train", "test"))
+    return beside if path.is_file() and beside != path and beside.is_file() else None
 
 
 def _choice(choice: Choice, option: str) -> str:

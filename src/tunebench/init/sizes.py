@@ -137,9 +137,8 @@ def _given_sizes(case: Case, text: str, available: int) -> list[int | float]:
 def _check(option: str, size: float, split: str, available: int, case: Case) -> None:
     """Refuse more rows than there are, where all were read."""
     if size > available and split not in case.found.partial:
-        raise ParameterError(
-            [f"{option}: {size} is more than the {available} {split} rows there are"]
-        )
+        rows = f"{available} {split.replace('train', 'training')} rows"
+        raise ParameterError([f"{option}: {size} is more than the {rows} there are"])
 
 
 def _mean(numbers: list[int] | Any) -> float:
