@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from projects import VALID, Project, environment
+from repository import Repository, small_study
+from repository import environment as repository_environment
 from typer.testing import CliRunner, Result
 
 from tunebench import config
@@ -228,3 +230,19 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_what_is_written_runs(tmp_path: Path) -> None:
+    repository = Repository.made(tmp_path, small_study())
+    (tmp_path / "tickets.csv").write_text("\n".join(["message,queue", *map(",".join, ROWS)]) + "\n")
+    command = [sys.executable, "-c", "from tunebench.cli import app; app()", "init", "tickets.csv"]
+    options = ["--yes", "--prompting", "zero_shot", "--tuning", "lora", "--train-sizes", "9"]
+    subprocess.run(
+        [*command, *options], cwd=tmp_path, env=repository_environment(), check=True, timeout=60
+    )
+    assert "train@tiny-tickets-lora-9-0" in repository.repro()
+    assert repository.metrics("summary/tickets/lora-9.json")["status"] == "ok"
+    card = json.loads((tmp_path / "data/raw/tickets/card.json").read_text())
+    assert card["rows"] == {"train": 48, "test": 12}
+    assert repository.params()["inference"]["train_size"] == 9

@@ -9,7 +9,8 @@ import pytest
 from tunebench.errors import ParameterError, SourceError
 from tunebench.init import columns, survey
 from tunebench.init.answers import Answers
-from tunebench.init.survey import Column, Survey
+from tunebench.init.column import Column, is_empty
+from tunebench.init.survey import Survey
 
 ROWS = 60
 
@@ -17,7 +18,7 @@ ROWS = 60
 def surveyed(**made: Callable[[int], Any]) -> Survey:
     cells = {name: [cell(row) for row in range(ROWS)] for name, cell in made.items()}
     found = {
-        name: Column(name, [cell for cell in column if not survey.is_empty(cell)], ROWS)
+        name: Column(name, [cell for cell in column if not is_empty(cell)], ROWS)
         for name, column in cells.items()
     }
     return Survey({"train": []}, found, ROWS, ROWS, partial=False)

@@ -1,8 +1,8 @@
 """`tunebench init FILE`: a data set's entry in params.yaml, proposed from its file.
 
 - `answers`: what the command's options decide
-- `survey`: the file's columns: types, examples, how full they are
-- `columns`: which column is the text, and which the label or the summary
+- `column`, `survey`: the file's columns: types, examples, how full they are
+- `names`, `columns`: which column is the text, and which the label or the summary
 - `audit`: the rows as `download` will read them: labels, empty cells, duplicates, splits
 - `lengths`: the template, and lengths in tokens by the model's tokenizer
 - `machine`: batch size, test rows and train sizes for this machine

@@ -14,6 +14,7 @@ from tunebench.config.data import Dataset
 from tunebench.data import duplicates, sampling
 from tunebench.data.cleaning import Cleaner, SplitIndex
 from tunebench.data.sources import files
+from tunebench.data.sources.rows import OpenedSource
 from tunebench.data.sources.spelling import look_alikes
 from tunebench.data.tables import TextRow
 from tunebench.errors import SourceError
@@ -75,23 +76,9 @@ def audit(dataset: Dataset) -> Audit:
         SourceError: for what would stop `download`: rows that cannot be read, one label, a label
             with too few rows; or for too few rows, or labels that are as many as the texts.
     """
-    import numpy as np
-
     opened = files.open_rows(dataset)
     cleaner = Cleaner(dataset, opened.label_names)
-    splits: dict[str, _Split] = {}
-    partial: list[str] = []
-    sample: list[TextRow] = []
-    for split, rows in opened.splits.items():
-        index = SplitIndex()
-        iterator = iter(over(rows, unit="row"))
-        cleaned = cleaner.rows(split, survey.limited(iterator), index)
-        _, drawn = survey.reservoir(cleaned, survey.SAMPLED_ROWS)
-        sample = drawn if split == "train" else sample
-        partial += [split] if next(iterator, None) is not None else []
-        splits[split] = _Split(
-            np.frombuffer(index.labels, np.int32), np.frombuffer(index.inputs, np.uint64)
-        )
+    splits, partial, sample = _read(cleaner, opened)
     names = list(cleaner.labels)
     groups = look_alikes(names) if _merges(cleaner) else []
     label_names = _merged(_counts(splits, names), groups)
@@ -121,6 +108,28 @@ def audit(dataset: Dataset) -> Audit:
         quotes_as_text=opened.quotes_as_text,
         sample=sample,
     )
+
+
+def _read(
+    cleaner: Cleaner, opened: OpenedSource
+) -> tuple[dict[str, _Split], list[str], list[TextRow]]:
+    """Each split's rows, the splits of which only the first were read, and some training rows."""
+    import numpy as np
+
+    splits: dict[str, _Split] = {}
+    partial: list[str] = []
+    sample: list[TextRow] = []
+    for split, rows in opened.splits.items():
+        index = SplitIndex()
+        iterator = iter(over(rows, unit="row"))
+        cleaned = cleaner.rows(split, survey.limited(iterator), index)
+        _, drawn = survey.reservoir(cleaned, survey.SAMPLED_ROWS)
+        sample = drawn if split == "train" else sample
+        partial += [split] if next(iterator, None) is not None else []
+        splits[split] = _Split(
+            np.frombuffer(index.labels, np.int32), np.frombuffer(index.inputs, np.uint64)
+        )
+    return splits, partial, sample
 
 
 def _merges(cleaner: Cleaner) -> bool:

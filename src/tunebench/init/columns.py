@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tunebench.errors import LONGEST_NAME, ParameterError, SourceError, suggest
 from tunebench.init.answers import Answers
-from tunebench.init.survey import Column, Survey
+from tunebench.init.column import Column
+from tunebench.init.names import IDS, LABELS, SUMMARIES, SURE_SUMMARIES, TEXTS, order, rank
+from tunebench.init.survey import Survey
 
 TASKS = ("classification", "summarization")
-TEXTS = (
-    "text", "message", "review", "comment", "body", "content", "dialogue", "dialog", "conversation",
-    "document", "article", "post", "tweet", "sentence", "utterance", "transcript", "description",
-    "question", "query", "input", "prompt", "email", "ticket", "complaint", "feedback",
-)  # fmt: skip
-LABELS = (
-    "label_text", "label_name", "label", "labels", "class", "category", "target", "sentiment",
-    "intent", "topic", "queue", "emotion", "tag", "rating", "stars", "department", "type", "gold",
-    "y",
-)  # fmt: skip
-SUMMARIES = (
-    "summary", "summaries", "highlights", "abstract", "tldr", "headline", "title", "target",
-    "completion", "output", "response", "answer", "reply", "translation",
-)  # fmt: skip
-SURE_SUMMARIES = SUMMARIES[:6]  # the others are often something else
-IDS = re.compile(r"(.*[_ .-])?(id|idx|index|uuid|guid|key|no|nr)|unnamed: \d+|", re.IGNORECASE)
 MOST_LABELS = 200  # of a proposal; more are taken where the column is named
 LISTED = 5
 BEGINNING = 200  # characters of a text that show whether they are letters
@@ -122,7 +107,7 @@ def _text(survey: Survey, answers: Answers, *, excluded: str | None) -> Choice:
             " name one with --text"
         )
     ranked = sorted(texts, key=lambda column: -column.mean_characters)
-    by_name = [column for column in ranked if _rank(column.name, TEXTS) is not None]
+    by_name = [column for column in ranked if rank(column.name, TEXTS) is not None]
     chosen = (by_name or ranked)[0]
     length = f"its texts are the longest, {chosen.mean_characters:.0f} characters on average"
     reason = "by its name" if by_name else length if len(texts) > 1 else "the only one with texts"
@@ -134,32 +119,32 @@ def _target(survey: Survey, task: str | None, text: Column) -> tuple[str, Choice
     columns = [column for column in survey.columns.values() if column is not text]
     labels = [] if task == TASKS[1] else [column for column in columns if _could_be_label(column)]
     summaries = [] if task == TASKS[0] else [column for column in columns if _is_free_text(column)]
-    sure = [column for column in summaries if _rank(column.name, SURE_SUMMARIES) is not None]
-    known = [column for column in labels if _rank(column.name, LABELS) is not None]
+    sure = [column for column in summaries if rank(column.name, SURE_SUMMARIES) is not None]
+    known = [column for column in labels if rank(column.name, LABELS) is not None]
     if labels and not (sure and not known):
         return TASKS[0], _label(labels, [*summaries])
     if summaries:
-        ranked = sorted(summaries, key=lambda column: _order(column.name, SUMMARIES))
-        named = _rank(ranked[0].name, SUMMARIES) is not None
+        ranked = sorted(summaries, key=lambda column: order(column.name, SUMMARIES))
+        named = rank(ranked[0].name, SUMMARIES) is not None
         reason = "by its name" if named else "the other column with texts"
         return TASKS[1], Choice(ranked[0], reason, [*ranked[1:], *labels])
     if task == TASKS[1]:
         others = _described(columns)
         raise SourceError(f"no column could be the summary: {others}; name one with --summary")
     for column in columns:
-        if _rank(column.name, LABELS) is not None or len(columns) == 1:
+        if rank(column.name, LABELS) is not None or len(columns) == 1:
             check_label(column)
     raise SourceError(f"no column could be the label: {_described(columns)}; {NO_LABEL}")
 
 
 def _label(labels: Sequence[Column], summaries: Sequence[Column]) -> Choice:
-    def order(column: Column) -> tuple[int, int, int]:
+    def likelihood(column: Column) -> tuple[int, int, int]:
         kinds = ("text", "true/false", "integer")
         kind = kinds.index(column.kind) if column.kind in kinds else len(kinds)
-        return _order(column.name, LABELS), kind, -labels.index(column)
+        return order(column.name, LABELS), kind, -labels.index(column)
 
-    chosen, *others = sorted(labels, key=order)
-    named = _rank(chosen.name, LABELS) is not None
+    chosen, *others = sorted(labels, key=likelihood)
+    named = rank(chosen.name, LABELS) is not None
     several = f"the last column of few different {chosen.kind} values"
     only = several if others else "the only column of few different values"
     reason = "by its name" if named else only
@@ -229,7 +214,7 @@ def _could_be_label(column: Column) -> bool:
 
 def _reads_as_text(column: Column) -> bool:
     """Whether it holds free text; a column by a text's name may repeat itself."""
-    named = _rank(column.name, TEXTS) is not None and column.distinct > 1
+    named = rank(column.name, TEXTS) is not None and column.distinct > 1
     return _is_free_text(column) or (
         named and column.kind == "text" and column.mean_words >= 2 and column.mean_characters > 8
     )
@@ -251,26 +236,6 @@ def _refuse_missing_header(survey: Survey) -> None:
                 f" {name[:LONGEST_NAME]!r} is a value of its column too; put a line above it, as"
                 " text,label"
             )
-
-
-def _words(name: str) -> str:
-    """A name in lower case, with `_` between its words."""
-    return re.sub(r"[^\w]+|_+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)).lower().strip("_")
-
-
-def _rank(name: str, known: Sequence[str]) -> int | None:
-    """The place among known names, those before the names that only hold one as a word."""
-    words = _words(name)
-    if words in known:
-        return known.index(words)
-    parts = words.split("_")
-    inside = [known.index(part) for part in parts if part in known]
-    return len(known) + min(inside) if inside else None
-
-
-def _order(name: str, known: Sequence[str]) -> int:
-    rank = _rank(name, known)
-    return 2 * len(known) if rank is None else rank
 
 
 def _described(columns: Iterable[Column]) -> str:

@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tunebench.data.sources.spelling import quoted
-from tunebench.init import lengths, survey
+from tunebench.init import lengths
 from tunebench.init.audit import Audit
 from tunebench.init.case import Case
+from tunebench.init.column import scripts
 from tunebench.init.columns import Choice
 from tunebench.init.proposal import Proposal
 from tunebench.init.survey import Survey
@@ -90,9 +91,9 @@ def _facts(case: Case, proposal: Proposal) -> Iterator[tuple[str, str]]:
     parts = [f"{rows:,} {split}" for split, rows in found.rows.items()]
     only = f"; these are the first, the {' and '.join(found.partial)} file has more"
     yield "rows", f"{', '.join(parts)}{held}{only * bool(found.partial)}"
-    shares = survey.scripts(row["text"] for row in found.sample).items()
-    scripts = [f"{name} {share:.0%}" for name, share in shares if share >= 0.01]
-    yield "scripts", ", ".join(scripts) or "no letters"
+    shares = scripts(row["text"] for row in found.sample).items()
+    shown = [f"{name} {share:.0%}" for name, share in shares if share >= 0.01]
+    yield "scripts", ", ".join(shown) or "no letters"
     about = "about " * measured.estimated
     texts = ", ".join(
         f"{about}{lengths.percentile(measured.texts, fraction)} {name}"
