@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunebench.config.data import RESERVED_FIELDS, Template
 from tunebench.config.schema import Model, Params
-from tunebench.data import model_files, pins
+from tunebench.data import model_files, pins, tables
 from tunebench.data.tables import TextRow
 from tunebench.errors import PromptError, SourceError
 
@@ -24,6 +24,7 @@ PLAIN: dict[str, Any] = {
     "shot": "Text: {text}\nAnswer: {completion}\n\n",
     "completion": " {completion}",
 }
+CHARACTERS = 600_000  # half a second of tokenization
 MEASURED_WITH_SHOTS = 20  # prompts, each several rows long
 # of UTF-8, where the tokenizer is not here: English has 4 to 5 in a token, other scripts 3 to 6
 BYTES_PER_TOKEN = 3
@@ -139,13 +140,14 @@ def measure(
     instruction: str,
     labels: Sequence[str],
 ) -> Lengths:
-    """The lengths of these rows without solved examples.
+    """The lengths of these rows without solved examples; of fewer if they are long.
 
     Raises:
         PromptError: if the template does not work with the tokenizer.
     """
     if model.tokenizer is None:
         return _estimated(shown, rows, instruction)
+    rows = next(tables.grouped(rows, rows_at_once=len(rows), characters_at_once=CHARACTERS))
     from tunebench.formatting import fitting, templates
     from tunebench.prompts import tokenization
     from tunebench.prompts.tokenization import MarkedText

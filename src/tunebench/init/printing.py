@@ -99,7 +99,9 @@ def _facts(case: Case, proposal: Proposal) -> Iterator[tuple[str, str]]:
         f"{about}{lengths.percentile(measured.texts, fraction)} {name}"
         for fraction, name in ((0.5, "in the median"), (0.95, "at 95%"), (1.0, "at most"))
     )
-    sample = f"of {len(found.sample):,} texts" if len(found.sample) < found.rows["train"] else ""
+    sample = (
+        f"of {len(measured.texts):,} texts" if len(measured.texts) < found.rows["train"] else ""
+    )
     by = "estimated" if measured.estimated else f"by {case.model.name}'s tokenizer"
     yield "tokens", f"{texts} ({' '.join(filter(None, (sample, by)))})"
     limit = proposal.entry["max_length"]
