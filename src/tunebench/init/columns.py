@@ -197,8 +197,8 @@ def check_label(column: Column) -> None:
         )
     if 2 * column.distinct > cells:
         raise SourceError(
-            f"column {name!r} has {column.distinct:,} different values in {cells:,} rows, as an id"
-            f" or a text has, and no label; {NO_LABEL}"
+            f"column {name!r} has {column.distinct:,} different values in {cells:,} rows that were"
+            f" looked at, as an id or a text has, and no label; {NO_LABEL}"
         )
 
 
