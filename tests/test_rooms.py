@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "serving": {"prompts", "models", "metrics", "answering", "evaluation", "timing"},
     "report": {"metrics", "models", "serving"},
     "doctor": {"data"},
-    "init": {"data", "prompts", "formatting"},
+    "init": {"data", "prompts", "models", "formatting"},
 }
 FRAME = (  # bottom up
     "errors", "paths", "config", "disk", "leftovers", "results", "locks", "lifeline", "inputs",

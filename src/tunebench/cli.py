@@ -18,7 +18,7 @@ def main() -> None:
     """Look at this machine and at what the pipeline made; `dvc repro` makes it."""
 
 
-app.command()(command.init)
+app.command(epilog="Example: tunebench init tickets.csv --yes && dvc repro")(command.init)
 
 
 @app.command(epilog="Example: tunebench show tiny/posts/qlora_all/1.0-0 --worst 10")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tunebench.config.data import RESERVED_FIELDS, Template
 from tunebench.config.schema import Model, Params
-from tunebench.data import model_files, pins, tables
+from tunebench.data import gguf_header, model_files, pins, tables
+from tunebench.data.sources.fingerprints import digests
 from tunebench.data.tables import TextRow
 from tunebench.errors import PromptError, SourceError
+from tunebench.models import gguf_cache
 
 if TYPE_CHECKING:
     from tunebench.prompts.tokenization import Tokenizer
@@ -105,6 +107,8 @@ def _folder(model: Model) -> Path | None:
     """The folder of a model that is on this machine."""
     if model.path is not None:
         folder = Path(model.path)
+        if folder.suffix == gguf_header.SUFFIX and folder.is_file():
+            folder = gguf_cache.folder(digests([folder])[folder], model.dtype)
         return folder if (folder / "config.json").exists() else None
     from huggingface_hub import try_to_load_from_cache
 

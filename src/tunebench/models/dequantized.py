@@ -66,7 +66,9 @@ def write(path: Path, output: Path, dtype: str) -> None:
 
 def _model(path: Path, dtype: str) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM, GgufConfig
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             path.parent,
