@@ -36,7 +36,11 @@ ROOMS: dict[str, set[str]] = {
     "report": {"metrics", "models", "serving"},
     "doctor": {"data"},
     "init": {"data", "prompts", "models", "formatting"},
-}
+    "winner": {
+        "metrics", "data", "prompts", "models", "formatting", "answering", "evaluation",
+        "serving", "report",
+    },
+}  # fmt: skip
 FRAME = (  # bottom up
     "errors", "paths", "config", "disk", "leftovers", "results", "locks", "lifeline", "inputs",
     "progress", "quiet", "stage", "cli",

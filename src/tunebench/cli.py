@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from json import dumps
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,11 +57,88 @@ def doctor(
     raise typer.Exit(report(as_json=as_json, offline=offline))
 
 
+@app.command(epilog="Example: tunebench best posts")
+def best(
+    dataset: Annotated[str, typer.Argument(help="a data set of the grid")],
+    requests: Annotated[
+        int, typer.Option(min=1, help="to be answered, for the cost in all")
+    ] = 100_000,
+    json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+) -> None:
+    """Name the run to use: the cheapest of those that the test rows do not tell from the best."""
+    from tunebench.winner import recommended
+
+    if json:
+        _print(lambda: [dumps(recommended.as_json(dataset, requests=requests), indent=2)])
+    else:
+        _print(lambda: recommended.lines(dataset, requests=requests))
+
+
+@app.command(
+    epilog="Example: tunebench predict tiny/posts/qlora_all/1.0-0 new.csv --out answers.csv"
+)
+def predict(
+    run: Annotated[str, typer.Argument(help="e.g. tiny/posts/qlora/1.0-0, as `best` names it")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV, TSV, JSON, JSON lines or Parquet, with the data set's columns"),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="a .csv or .jsonl; FILE.predictions.csv here if left out")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier output")] = False,
+    id_column: Annotated[
+        str | None,
+        typer.Option("--id", help="a column with each row's id; numbers from 1 if left out"),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="of a text file, as cp1252; UTF-8 if left out")
+    ] = None,
+) -> None:
+    """Answer new rows with one run's model.
+
+    If it is interrupted, the same command goes on from there.
+    """
+    from tunebench.paths import Run
+    from tunebench.winner import predicting
+
+    output = out or Path(f"{file.stem}.predictions.csv")
+    source = predicting.Source(file, encoding, id_column)
+    _print(lambda: predicting.lines(Run.parse(run), source, output, force=force))
+
+
+@app.command(epilog="Example: tunebench export tiny/posts/qlora_all/1.0-0 model --merged --check")
+def export(
+    run: Annotated[str, typer.Argument(help="a tuned run, as `best` names it")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
+    adapter: Annotated[bool, typer.Option("--adapter", help="for PEFT, beside its base")] = False,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="plain weights for transformers")
+    ] = False,
+    gguf: Annotated[
+        bool, typer.Option("--gguf", help="one file, by llama.cpp's converter")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="answer the test rows with the folder")
+    ] = False,
+) -> None:
+    """Write a run's model with its prompt and a card, so that it runs without tunebench."""
+    from tunebench.paths import Run
+    from tunebench.winner import exporting
+
+    forms: dict[exporting.Form, bool] = {"adapter": adapter, "merged": merged, "gguf": gguf}
+    _print(lambda: exporting.lines(Run.parse(run), folder, forms, check=check))
+
+
 def _print(describe: Callable[[], Iterable[str]]) -> None:
     """Print lines, or the error in place of them."""
     try:
         for line in describe():
             typer.echo(line)
     except TunebenchError as error:
-        typer.echo(f"error: {error}", err=True)
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130) from None

@@ -40,6 +40,20 @@ def explained(error: Exception) -> DiskError | None:
     return None
 
 
+def check_free(folder: Path, needed: int) -> None:
+    """Check that a folder's disk has so many bytes free.
+
+    Raises:
+        DiskError: if it has fewer.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskError(
+            f"{folder}: needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free; free some,"
+            " or name a folder on another disk"
+        )
+
+
 def _fullest() -> tuple[Path, int]:
     """The folder with the fewest free bytes, of those that a stage writes to, and how many."""
     folders = [*PLACES, Path(tempfile.gettempdir())]

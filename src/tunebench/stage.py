@@ -41,12 +41,7 @@ def run(
         libraries: large modules that the stage always needs, to import first.
         downloads: whether the stage may download gigabytes, and shows a progress bar for it.
     """
-    calm_libraries()
-    show_own_lines()
-    os.environ.setdefault("USE_HUB_KERNELS", "NO")  # code that transformers runs from the Hub
-    if not downloads:
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models and rows are here already
+    set_up(downloads=downloads)
     # at exit the interpreter collects garbage several times: 1.7 s after training, 0.2 s with
     # frozen objects
     atexit.register(gc.freeze)
@@ -80,6 +75,20 @@ def run(
         if fault := disk.explained(error):
             _fail(fault)
         raise
+
+
+def set_up(*, downloads: bool = False) -> None:
+    """Set up libraries before their import, alike for all that runs a model.
+
+    Args:
+        downloads: whether they may ask the Hub, and show progress bars.
+    """
+    calm_libraries()
+    show_own_lines()
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")  # code that transformers runs from the Hub
+    if not downloads:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models and rows are here already
 
 
 def _fail(error: TunebenchError) -> NoReturn:

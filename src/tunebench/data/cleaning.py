@@ -60,6 +60,23 @@ class Cleaner:
         columns = self.dataset.columns
         self.columns = {"text": columns.text, "target": self.dataset.target, **columns.further}
 
+    def unanswered(self, source: Iterable[Row], *, id_column: str | None) -> Iterator[TextRow]:
+        """Rows to be answered: `target` is empty, and texts may be.
+
+        Args:
+            id_column: the column with each row's id; its number, from 1, if None.
+
+        Raises:
+            SourceError: for a missing column, or a cell that is no text.
+        """
+        columns = {name: column for name, column in self.columns.items() if name != "target"}
+        columns |= {} if id_column is None else {"id": id_column}
+        for number, (place, cells) in enumerate(source, start=1):
+            row = {"id": str(number), "target": ""}
+            row |= {name: self._cell(cells, column, place) for name, column in columns.items()}
+            _digest(row, place)
+            yield row
+
     def rows(self, split: str, source: Iterable[Row], index: SplitIndex) -> Iterator[TextRow]:
         """The split's text rows, each added to `index`.
 

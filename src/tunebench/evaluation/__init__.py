@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -104,7 +104,6 @@ def _evaluate(
     tokenizer = models.load_tokenizer(base)
     loaded = models.load(base, method, trained=trained)
     started = perf_counter()
-    answer = _score if answering.scored else _generate
     answers = answer(loaded, tokenizer, prompts, answering)
     seconds = perf_counter() - started
     predictions = [
@@ -119,6 +118,28 @@ def _evaluate(
     if not answering.scored:
         measured |= at_limit(predictions, answering)
     return Outcome(measured, predictions, trained)
+
+
+def answer(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    answering: Answering,
+    *,
+    finished: MutableMapping[int, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """The answer to each prompt, with its labels' scores or the text that was generated.
+
+    Batches depend on the lengths of all prompts, and so do the last digits of scores: the same
+    prompts in the same order have the same answers, bit for bit.
+
+    Args:
+        answering: `limited` to the prompts.
+        finished: see `answering.resuming`.
+    """
+    if answering.scored:
+        return _score(model, tokenizer, prompts, answering, finished)
+    return _generate(model, tokenizer, prompts, answering, finished)
 
 
 def judge(predictions: Sequence[dict[str, Any]], answering: Answering) -> results.Metrics:
@@ -159,7 +180,7 @@ def _label_metrics(predictions: Sequence[dict[str, Any]], answering: Answering) 
     """Calibration of scored labels; strict accuracy and unreadable answers of generated ones."""
     gold = [row["gold"] for row in predictions]
     if answering.scored:
-        return metrics.calibration([_deciding_scores(row) for row in predictions], gold)
+        return metrics.calibration([deciding_scores(row) for row in predictions], gold)
     return metrics.means(
         {
             "accuracy_strict": [
@@ -170,7 +191,7 @@ def _label_metrics(predictions: Sequence[dict[str, Any]], answering: Answering) 
     )
 
 
-def _deciding_scores(row: dict[str, Any]) -> dict[str, float]:
+def deciding_scores(row: dict[str, Any]) -> dict[str, float]:
     """The scores whose maximum is the answer."""
     return dict(row.get("scores_normalized") or row["scores"])
 
@@ -186,7 +207,11 @@ def _prompt_fields(prompt: Prompt) -> dict[str, Any]:
 
 
 def _score(
-    model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], answering: Answering
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    answering: Answering,
+    finished: MutableMapping[int, Any] | None,
 ) -> list[dict[str, Any]]:
     settings = answering.settings
     scores = scoring.score(
@@ -196,6 +221,7 @@ def _score(
         answering.labels,
         batch_tokens=settings.batch_tokens,
         label_end=settings.label_end,
+        finished=finished,
     )
     if settings.label_normalization == "none":
         return [_chosen(row, answering.labels) for row in scores]
@@ -229,7 +255,11 @@ def _chosen(
 
 
 def _generate(
-    model: PreTrainedModel, tokenizer: Tokenizer, prompts: Sequence[Prompt], answering: Answering
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    answering: Answering,
+    finished: MutableMapping[int, Any] | None,
 ) -> list[dict[str, Any]]:
     texts = generation.generate(
         model,
@@ -237,6 +267,7 @@ def _generate(
         prompts,
         answering.generation,
         batch_tokens=answering.settings.batch_tokens,
+        finished=finished,
     )
     answer_format = encoding.AnswerFormat.of(tokenizer, prompts[0])
     return [

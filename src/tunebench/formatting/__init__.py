@@ -83,6 +83,20 @@ def test_prompts(
             return
 
 
+def row_format(
+    params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]
+) -> PromptFormat:
+    """How the test rows of a run are formatted, to format further rows in the same way.
+
+    Of several draws of solved examples it has the first, that of the first seed.
+
+    Raises:
+        PromptError: if the template does not work with the tokenizer.
+    """
+    asked = run if run.train_size is None else Run(run.model, run.dataset)
+    return replace(_format(params, asked, pin, labels), shots=_draws(params, asked)[0])
+
+
 def _format(params: Params, run: Run, pin: dict[str, Any], labels: Sequence[str]) -> PromptFormat:
     """The format by the data set's template and instruction, or the method's own if it has them.
 

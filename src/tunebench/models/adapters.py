@@ -74,7 +74,7 @@ def restore(model: PreTrainedModel, folder: Path, adapter: Options) -> PeftModel
     """
     from peft import PeftModel
 
-    config, saved, trained_on = _read_config(folder), _saved_shapes(folder), model.name_or_path
+    config, saved, trained_on = read_config(folder), _saved_shapes(folder), model.name_or_path
     # taken from this model, so that the shapes show whether it is another one
     for key in TAKEN_FROM_MODEL:
         if hasattr(config, key) and key not in adapter:
@@ -125,7 +125,7 @@ def _restore_replaced(adapted: PeftModel) -> None:
             module._attach_hooks(adapted.active_adapter)
 
 
-def _read_config(folder: Path) -> PeftConfig:
+def read_config(folder: Path) -> PeftConfig:
     """The configuration of a trained adapter."""
     from peft import PeftConfig
 

@@ -5,6 +5,7 @@
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
 - `cells`: labels that neither DVC's page nor a spreadsheet runs
 - `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
+- `recommendation`: the run to use for a data set
 - `repeatability`: how far its seconds and dollars can be trusted
 - `staleness`: results of other settings than params.yaml has
 - `page`: `report/index.html`

@@ -70,7 +70,7 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Row]:
     row_ids: dict[Run, list[str]] = {}
 
     def method(name: str, runs: Sequence[Run]) -> _Method | None:
-        found = [_values(run, metric, row_ids) for run in runs]
+        found = [row_values(run, metric, row_ids) for run in runs]
         return (
             _Method(name, [values for draws in found for values in draws]) if all(found) else None
         )
@@ -91,7 +91,7 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Row]:
             yield place | {"train_size": size} | row
 
 
-def _values(run: Run, metric: str, row_ids: dict[Run, list[str]]) -> list[list[float]]:
+def row_values(run: Run, metric: str, row_ids: dict[Run, list[str]]) -> list[list[float]]:
     """The headline metric on each row, one list for each draw; empty if there is no score.
 
     Args:

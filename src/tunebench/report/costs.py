@@ -101,12 +101,12 @@ def _choice(record: Record, served: Throughput, params: Params) -> Choice:
         record,
         served,
         usd_to_train=prices.measured(trained, (trained, trained), machine.repeatability),
-        usd_for_labels=None if params.cost is None else _labels(record, params),
+        usd_for_labels=None if params.cost is None else labels(record, params),
         usd_per_1k_requests=prices.of_1k_requests(served.requests_per_s, served.interval, machine),
     )
 
 
-def _labels(record: Record, params: Params) -> float:
+def labels(record: Record, params: Params) -> float:
     """Dollars for the labelled rows of a method: solved examples, or training and validation."""
     method = params.method(record.method)
     # validation rows are disjoint from the training rows of the same seed

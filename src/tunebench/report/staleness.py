@@ -33,16 +33,25 @@ def check(params: Params) -> None:
     faults = [
         f"{path}: was made with another {name} than params.yaml has, which was edited just then;"
         " remove it and run `dvc repro`"
-        for run in _runs(params)
-        for path, expected in _expected(params, run)
-        if path.exists()
-        for name in _differing(_written(path), expected)
+        for run in runs(params)
+        for path, name in differences(params, run)
     ]
     if faults:
         raise SourceError("\n".join(faults))
 
 
-def _runs(params: Params) -> Iterator[Run]:
+def differences(params: Params, run: Run) -> list[tuple[Path, str]]:
+    """Each provenance of a run, and a setting there that params.yaml has another value of."""
+    return [
+        (path, name)
+        for path, expected in _expected(params, run)
+        if path.exists()
+        for name in _differing(_written(path), expected)
+    ]
+
+
+def runs(params: Params) -> Iterator[Run]:
+    """Every run of the grid that is evaluated."""
     grid = params.grid
     for model in grid.models:
         for dataset in grid.datasets:

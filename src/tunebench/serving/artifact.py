@@ -78,7 +78,7 @@ def _prepare(
         merged.save_pretrained(folder)
         _link_files(base.folder, folder, weights=False)
     config = built_in.config(folder)
-    generation_config = _own_generation_config(folder, config)
+    generation_config = own_generation_config(folder, config)
     (folder / GENERATION).unlink(missing_ok=True)  # a link: the base's own would be overwritten
     tokenizer = models.load_tokenizer(base)
     generation.build_config(
@@ -102,7 +102,7 @@ def _link_files(source: Path | None, folder: Path, *, weights: bool = True) -> N
             (folder / file.name).symlink_to(file.resolve())
 
 
-def _own_generation_config(folder: Path, config: PretrainedConfig) -> GenerationConfig:
+def own_generation_config(folder: Path, config: PretrainedConfig) -> GenerationConfig:
     """The model's own GenerationConfig, as `from_pretrained` finds it."""
     from transformers import GenerationConfig
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunebench.answering.generation.greedy import Writer
 from tunebench.answering.prefix_cache import Context, PrefixCache, tensor
+from tunebench.answering.resuming import Finished, resumed
 from tunebench.config.options import Options
 from tunebench.models import memory, shortcuts
 from tunebench.progress import bar
@@ -48,6 +49,7 @@ def generate(
     options: Options,
     *,
     batch_tokens: int,
+    finished: Finished[int] | None = None,
 ) -> list[Text]:
     """The text that follows each prompt, in the prompts' order.
 
@@ -55,6 +57,7 @@ def generate(
         options: GenerationConfig fields, `max_new_tokens` among them.
         batch_tokens: the most tokens in a batch, padding and the longest answer included; halved if
             memory runs out.
+        finished: see `resuming`.
     """
     ids = encoding.contexts(tokenizer, prompts)
     config = configure(model, tokenizer, options, tail=prompts[0].tail)
@@ -67,7 +70,9 @@ def generate(
         return write([ids[index] for index in indices])
 
     with bar(total=len(prompts), unit="prompt") as progress:
-        for indices, written in memory.within_budget(lengths, batch_tokens, work):
+        for indices, written in memory.within_budget(
+            lengths, batch_tokens, resumed(work, finished)
+        ):
             for index, row in zip(indices, written, strict=True):
                 texts[index] = decode(row, tokenizer, eos_ids)
             progress.update(len(indices))

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunebench.answering.prefix_cache import PrefixCache
+from tunebench.answering.resuming import Finished, resumed
 from tunebench.answering.scoring import passes
 from tunebench.answering.scoring.passes import Question
 from tunebench.answering.scoring.tree import LabelTree
@@ -74,12 +75,14 @@ def score(
     *,
     batch_tokens: int,
     label_end: LabelEnd = "where_needed",
+    finished: Finished[float] | None = None,
 ) -> Scores:
     """The score of each label as each prompt's answer: prompts × labels.
 
     Args:
         label_end: see `questions`.
         batch_tokens: the most tokens in a batch, padding included; halved if memory runs out.
+        finished: see `resuming`.
 
     Raises:
         EvaluationError: if a score is not finite.
@@ -94,11 +97,13 @@ def score(
         for question in all_questions
     ]
 
-    def work(indices: Sequence[int]) -> Scores:
+    def work(indices: list[int]) -> Scores:
         return run([all_questions[index] for index in indices])
 
     with bar(total=len(prompts), unit="prompt") as progress:
-        for indices, batch_scores in memory.within_budget(sizes, batch_tokens, work):
+        for indices, batch_scores in memory.within_budget(
+            sizes, batch_tokens, resumed(work, finished)
+        ):
             for index, row in zip(indices, batch_scores, strict=True):
                 scores[index] = row
             progress.update(len(indices))

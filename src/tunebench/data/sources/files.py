@@ -61,6 +61,41 @@ def open_rows(dataset: Dataset, *, pinned: str | None = None) -> OpenedSource:  
     )
 
 
+def read_unanswered(
+    path: Path, dataset: Dataset, *, encoding: str | None = None, further: Sequence[str] = ()
+) -> Iterator[Row]:
+    """One file's rows to be answered, read as a data set's own but without its answers.
+
+    Args:
+        encoding: as Python names it; UTF-8 where left out.
+        further: columns that the data set does not have.
+
+    Raises:
+        SourceError: if the file is missing, of an unknown kind, or holds no rows.
+    """
+    check_file(path)
+    check_encoding(encoding)
+    columns = {*dataset.source_columns, *further} - {dataset.target}
+    quoting: Quoting = "minimal" if dataset.quoting == "auto" else dataset.quoting
+    if dataset.quoting == "auto" and path.suffix.lower() in DELIMITED:
+        decided = decide(path, encoding, delimiter_of(path), columns=columns, label=None)
+        quoting = decided or "minimal"
+    empty = True
+    for row in read(path, encoding, columns, quoting):
+        empty = False
+        yield row
+    if empty:
+        raise SourceError(f"{path}: holds no rows; put some there, or name another file")
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file of a known kind."""
+    with readable(path):
+        _check_place(path, "")
+        if path.is_dir():
+            raise SourceError(f"{path} is a folder; name one of its files")
+
+
 def _rows(
     split: str,
     paths: list[Path],
@@ -135,25 +170,25 @@ def locate(dataset: Dataset) -> dict[str, list[Path]]:
     return {split: files[split] for split in SPLITS if split in files}
 
 
-def _check_place(path: Path) -> None:
-    _refuse_special(path)
+def _check_place(path: Path, key: str = "path: ") -> None:
+    _refuse_special(path, key)
     if not path.exists():
         folder = path.parent
         hint = suggest(path, map(str, _visible(folder))) if folder.is_dir() else ""
-        raise SourceError(f"path: {path} is not there; {hint or f'{folder} is no folder'}")
+        raise SourceError(f"{key}{path} is not there; {hint or f'{folder} is no folder'}")
     if path.is_file() and path.suffix.lower() not in KINDS:
-        raise SourceError(f"path: {path} is of an unknown kind; use one of {', '.join(KINDS)}")
+        raise SourceError(f"{key}{path} is of an unknown kind; use one of {', '.join(KINDS)}")
 
 
-def _refuse_special(path: Path) -> None:
+def _refuse_special(path: Path, key: str = "path: ") -> None:
     """Refuse links to nothing, pipes and devices."""
     if path.is_symlink() and not path.exists():
         raise SourceError(
-            f"path: {path} is a link to {path.readlink()}, which is not there; mend or remove it"
+            f"{key}{path} is a link to {path.readlink()}, which is not there; mend or remove it"
         )
     if path.exists() and not path.is_file() and not path.is_dir():
         raise SourceError(
-            f"path: {path} is a pipe or a device; save its rows as a file, and name that"
+            f"{key}{path} is a pipe or a device; save its rows as a file, and name that"
         )
 
 
