@@ -18,7 +18,7 @@ from winners import FEW_SHOT, LORA, WRITER, finish, make
 from tunebench import paths, results
 from tunebench.cli import app
 from tunebench.paths import Run
-from tunebench.winner import partial, predicting, runs
+from tunebench.winner import partial, predicting, runs, written
 from tunebench.winner.predicting import Source
 
 
@@ -63,8 +63,8 @@ def test_the_test_rows_are_answered_as_evaluate_did(run: Run, place: Path) -> No
 
 def test_probability_is_the_softmax_of_the_scores() -> None:
     answer = {"answer": "a", "scores": {"a": -1.0, "b": -1.0, "c": -1000.0}}
-    assert predicting.probability(answer) == 0.5
-    assert predicting.probability(answer | {"scores_normalized": {"a": 0.0}}) == 1.0
+    assert written.probability(answer) == 0.5
+    assert written.probability(answer | {"scores_normalized": {"a": 0.0}}) == 1.0
 
 
 def test_rows_in_chunks_stand_in_the_file_s_order(
@@ -79,10 +79,10 @@ def test_rows_in_chunks_stand_in_the_file_s_order(
         runs.ready(LORA), Source(source, id_column="name"), place / "out.csv"
     )
     with (place / "out.csv").open(encoding="utf-8", newline="") as file:
-        written = list(csv.DictReader(file))
-    assert [row["id"] for row in written] == ["x", "é", "y,z", "w"]
-    assert [bool(row["answer"]) for row in written] == [True, False, False, True]
-    assert [0 < float(row["probability"]) <= 1 for row in written if row["answer"]] == [True] * 2
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["x", "é", "y,z", "w"]
+    assert [bool(row["answer"]) for row in rows] == [True, False, False, True]
+    assert [0 < float(row["probability"]) <= 1 for row in rows if row["answer"]] == [True] * 2
     assert (counts.rows, counts.empty, sum(counts.answers.values())) == (4, 2, 2)
     assert sorted(path.name for path in place.iterdir()) == ["new.jsonl", "out.csv"]
 

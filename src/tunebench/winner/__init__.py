@@ -2,6 +2,7 @@
 
 - `runs`: a run that is ready to be used, or what it lacks
 - `predicting`: answers to the rows of a file
+- `written`: answers as lines of a CSV or JSON lines
 - `partial`: what an interrupted prediction keeps
 - `recommended`: the run to use for a data set, as text and as JSON
 - `exporting`: a model as a folder that needs no tunebench

@@ -9,10 +9,6 @@ are as likely. An interrupted prediction goes on with the same batches.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +30,7 @@ from tunebench.paths import Run
 from tunebench.winner import runs
 from tunebench.winner.partial import Partial
 from tunebench.winner.runs import Ready
+from tunebench.winner.written import Written
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -166,7 +163,7 @@ def _answer_all(ready: Ready, source: Source, partial: Partial, suffix: str) -> 
     chunks = tables.grouped(
         source.rows(ready), rows_at_once=CHUNK_ROWS, characters_at_once=CHUNK_CHARACTERS
     )
-    written = _Written(ready.answering, suffix)
+    written = Written(ready.answering, suffix)
     for number, chunk in enumerate(chunks):
         if number < partial.chunks:
             continue
@@ -236,54 +233,6 @@ class _Answerer:
             counts.answers.update(label for label in named if label is not None)
             counts.no_label += named.count(None)
         return answers
-
-
-@dataclass(frozen=True)
-class _Written:
-    """Answers as lines of the output."""
-
-    answering: evaluation.Answering
-    suffix: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of a CSV."""
-        if not self.answering.labels:
-            return ("id", "text")
-        return ("id", "answer", "probability" if self.answering.scored else "text")
-
-    def chunk(self, rows: Iterator[tuple[TextRow, dict[str, Any] | None]], *, first: bool) -> bytes:
-        """A chunk's lines; the first one's of a CSV after the header."""
-        cells = [self._cells(row["id"], answer) for row, answer in rows]
-        if self.suffix == ".jsonl":
-            lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in cells]
-            return "".join(lines).encode()
-        file = io.StringIO()
-        writer = csv.DictWriter(
-            file, self.columns, restval="", extrasaction="ignore", lineterminator="\n"
-        )
-        if first:
-            writer.writeheader()
-        writer.writerows(cells)
-        return file.getvalue().encode()
-
-    def _cells(self, row_id: str, answer: dict[str, Any] | None) -> dict[str, Any]:
-        if answer is None:
-            return dict.fromkeys(self.columns) | {"id": row_id}
-        if not self.answering.labels:
-            return {"id": row_id, "text": answer["answer"]}
-        row = {"id": row_id, "answer": answer["answer"]}
-        if not self.answering.scored:
-            return row | {"text": answer["text"]}
-        scores = {key: answer[key] for key in ("scores", "scores_normalized") if key in answer}
-        return row | {"probability": probability(answer)} | scores
-
-
-def probability(answer: dict[str, Any]) -> float:
-    """That of the answer among the labels: their softmax, as `metrics.calibration` takes it."""
-    scores = evaluation.deciding_scores(answer)
-    best = scores[answer["answer"]]
-    return results.rounded(1 / sum(math.exp(score - best) for score in scores.values()))
 
 
 def lines(run: Run, source: Source, output: Path, *, force: bool) -> Iterator[str]:
