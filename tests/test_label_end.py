@@ -166,7 +166,7 @@ def test_label_lengths_count_the_end(
 ) -> None:
     labels = ["1", "10"]
     how = Answering(labels, Evaluation(label_normalization="tokens"), {})
-    [row] = evaluation._score(model, tokenizer, make_prompts(1), how)
+    [row] = evaluation._score(model, tokenizer, make_prompts(1), how, None)
     [question] = scoring.questions(tokenizer, make_prompts(1), labels)
     for place, label in enumerate(labels):
         length = len(question.tree.answer(place))
@@ -215,7 +215,7 @@ def test_what_is_written_is_judged_without_the_templates_words(
     )
     asked = [prompt(word, "Label: ", ".") for word in ("positive", "negative", "positive")]
     how = Answering(labels, Evaluation(mode="generate"), {"max_new_tokens": 4})
-    found = evaluation._generate(model, tokenizer, asked, how)
+    found = evaluation._generate(model, tokenizer, asked, how, None)
     assert [row["answer"] for row in found][:2] == ["positive", "negative"]
     gold = [one.gold for one in asked]
     if labels:

@@ -290,7 +290,8 @@ def test_check_tells_every_missing_source_at_once(valid: dict[str, Any], project
     assert caught.value.faults == [
         "params.yaml: datasets.reviews.path: rows.csv is not there; choose from: model,"
         " params.yaml, test.jsonl, train.csv",
-        "params.yaml: models.tiny.path: modle is no folder; name one with config.json and weights",
+        "params.yaml: models.tiny.path: modle is no folder; name one with config.json and weights,"
+        " or a GGUF file",
     ]
 
 
