@@ -16,8 +16,8 @@ STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
 # what every room needs, and what DVC tracks by parameters: no code dependency of a stage
 FREE = {
-    "config", "disk", "errors", "inputs", "leftovers", "lifeline", "locks", "paths", "progress",
-    "quiet", "results", "stage",
+    "config", "countdown", "disk", "errors", "inputs", "leftovers", "lifeline", "locks", "paths",
+    "progress", "quiet", "results", "stage",
 }  # fmt: skip
 
 # room or file → the rooms that it may import, itself and FREE files apart; from the bottom up
@@ -36,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "report": {"metrics", "models", "serving"},
     "doctor": {"data"},
     "init": {"data", "prompts", "models", "formatting"},
+    "planning": {"data", "prompts", "training", "doctor", "init"},
     "winner": {
         "metrics", "data", "prompts", "models", "formatting", "answering", "evaluation",
         "serving", "report",
@@ -43,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
 }  # fmt: skip
 FRAME = (  # bottom up
     "errors", "paths", "config", "disk", "leftovers", "results", "locks", "lifeline", "inputs",
-    "progress", "quiet", "stage", "cli",
+    "countdown", "progress", "quiet", "stage", "cli",
 )  # fmt: skip
 
 

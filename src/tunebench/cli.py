@@ -57,6 +57,20 @@ def doctor(
     raise typer.Exit(report(as_json=as_json, offline=offline))
 
 
+@app.command(epilog="Example: tunebench plan && dvc repro")
+def plan(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="ask the Hub for nothing")] = False,
+) -> None:
+    """Say what `dvc repro` would run here, and what it takes: time, memory, disk, dollars.
+
+    The prediction is kept, and compared with what then happens.
+    """
+    from tunebench.planning import report
+
+    _print(lambda: report.lines(as_json=as_json, offline=offline))
+
+
 @app.command(epilog="Example: tunebench best posts")
 def best(
     dataset: Annotated[str, typer.Argument(help="a data set of the grid")],

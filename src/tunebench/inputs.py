@@ -42,9 +42,9 @@ class Inputs:
         stage = os.environ.get("DVC_STAGE")
         if stage is None or not GRAPH.exists():
             return None
-        entry = _graph()[re.split("[:@]", stage.removeprefix(f"{GRAPH}:"))[0]]
+        entry = graph()[re.split("[:@]", stage.removeprefix(f"{GRAPH}:"))[0]]
         dependencies, parameters = (
-            tuple(_filled_in(text, run) for text in entry.get(kind, ()))
+            tuple(filled_in(text, run) for text in entry.get(kind, ()))
             for kind in ("deps", "params")
         )
         return cls(parameters, PARAMS.read_bytes(), dependencies, _fingerprints(dependencies))
@@ -66,7 +66,7 @@ class Inputs:
             return
         before, after = _parsed(self.text), _parsed(now)
         for name in self.parameters:
-            if _value(before, name) != _value(after, name):
+            if value_of(before, name) != value_of(after, name):
                 yield f"{PARAMS}: {name}"
 
     def _changed_files(self) -> Iterator[str]:
@@ -76,14 +76,15 @@ class Inputs:
                 yield str(path)
 
 
-def _graph() -> dict[str, Any]:
+def graph() -> dict[str, Any]:
+    """The stages of dvc.yaml, as they are written there."""
     import yaml
 
     stages: dict[str, Any] = yaml.load(GRAPH.read_bytes(), Loader=yaml.CSafeLoader)["stages"]
     return stages
 
 
-def _filled_in(text: str, run: Run) -> str:
+def filled_in(text: str, run: Run) -> str:
     """A dependency of dvc.yaml with this run's names put in."""
     values = {f"item.{name}": value for name, value in vars(run).items()}
     values |= {"inference.train_size": run.train_size, "grid.seeds[0]": run.seed}
@@ -117,7 +118,7 @@ def _parsed(text: bytes) -> Any:
         return None  # which has none of the names
 
 
-def _value(parameters: Any, name: str) -> Any:
+def value_of(parameters: Any, name: str) -> Any:
     """The value of a dotted name; None where it is missing."""
     for key in name.split("."):
         parameters = parameters.get(key) if isinstance(parameters, Mapping) else None

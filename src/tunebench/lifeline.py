@@ -19,13 +19,25 @@ GRACE_S = 20.0
 
 def end_with_dvc() -> None:
     """Watch the `dvc` process from a thread, if there is one; see `_watch`."""
+    if watched := _above():
+        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+
+
+def dvc() -> psutil.Process | None:
+    """The `dvc` process that runs this stage; None for a script that was started by hand."""
+    above = _above()
+    return above[-1] if above else None
+
+
+def _above() -> list[psutil.Process]:
+    """The shell that `dvc` started, if there is one, and `dvc`."""
     if "DVC_STAGE" not in os.environ:
-        return
-    watched = psutil.Process().parents()[:2]
-    if len(watched) == 2 and not _is_its_shell(watched[0]):
+        return []
+    parents: list[psutil.Process] = psutil.Process().parents()[:2]
+    if len(parents) == 2 and not _is_its_shell(parents[0]):
         # the shell that DVC started has become this process; beyond DVC is the user's own shell
-        del watched[1]
-    threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+        del parents[1]
+    return parents
 
 
 def _watch(processes: list[psutil.Process]) -> None:

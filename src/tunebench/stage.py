@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from tunebench import disk, locks, results
+from tunebench import countdown, disk, locks, results
 from tunebench.errors import TunebenchError
 from tunebench.inputs import Inputs
 from tunebench.lifeline import end_with_dvc
@@ -57,6 +57,7 @@ def run(
     try:
         parsed = parse(needs=needs)
         end_with_dvc()
+        countdown.show()
         if libraries:
             import_all(libraries)
         made = outputs(parsed)
@@ -67,6 +68,7 @@ def run(
                 raise KeyboardInterrupt
             if inputs:
                 inputs.check()
+        countdown.record()
     except TunebenchError as error:
         _fail(error)
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ RULES = {
         r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
     ),
     "null": r"null|Null|NULL|~|",
+    "merge": r"<<",  # of YAML 1.1 alone, but DVC knows it, and studies use it
 }
 
 

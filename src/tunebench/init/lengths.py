@@ -92,7 +92,7 @@ def base(name: str, model: Model) -> Base:
     """
     from tunebench.prompts import tokenization
 
-    folder = _folder(model)
+    folder = folder_of(model)
     if folder is None:
         return Base(name, where=str(model.path or model.hub))
     try:
@@ -103,8 +103,10 @@ def base(name: str, model: Model) -> Base:
         raise SourceError(f"params.yaml: models.{name}: {error}") from None
 
 
-def _folder(model: Model) -> Path | None:
-    """The folder of a model that is on this machine."""
+def folder_of(
+    model: Model, names: Sequence[str] = ("config.json", "tokenizer_config.json")
+) -> Path | None:
+    """The folder of a model that is on this machine; None without the named files."""
     if model.path is not None:
         folder = Path(model.path)
         if folder.suffix == gguf_header.SUFFIX and folder.is_file():
@@ -112,7 +114,7 @@ def _folder(model: Model) -> Path | None:
         return folder if (folder / "config.json").exists() else None
     from huggingface_hub import try_to_load_from_cache
 
-    for name in ("config.json", "tokenizer_config.json"):
+    for name in names:
         cached = try_to_load_from_cache(str(model.hub), name, revision=model.revision or "main")
         if not isinstance(cached, str):
             return None

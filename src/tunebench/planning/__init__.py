@@ -1,0 +1,15 @@
+"""What a run will take, before it starts: stages, tokens, bytes, hours, dollars.
+
+No torch is imported but by a probe; the numbers come from shapes, and from what earlier runs took.
+
+- `graph`: the stages of dvc.yaml, filled in
+- `staleness`, `digests`, `checked`: which of them `dvc repro` would run
+- `sizes`, `subject`: how large a model is, and as a method loads it
+- `rows`, `tokens`, `work`: how much each stage has to do
+- `memory`, `seconds`: models of peak and time; `device` is what they run on
+- `prediction`, `past`: one stage's, corrected by earlier runs
+- `remedies`: the smallest change with which a stage fits
+- `downloads`: what is neither local nor in the cache
+- `plan`, `printing`: all together, and as text or JSON; `report` is what the command prints
+- `queue`, `command`: what `check` writes for the stages to count, see `tunebench.countdown`
+"""

@@ -1,0 +1,55 @@
+"""What the stage `check` writes: the source of each data set and model, and settings for stages.
+
+DVC cannot track keys that params.yaml lacks, so stages depend on these files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tunebench import paths, results
+from tunebench.config.schema import Params
+from tunebench.config.timed import TimedAnswers
+from tunebench.data import checking
+
+
+def files(params: Params) -> dict[Path, Mapping[str, Any]]:
+    """The content of each file, by its path.
+
+    Raises:
+        ParameterError: with a line for every fault of what params.yaml names.
+    """
+    return {
+        **{paths.check(name): source for name, source in checking.check(params).items()},
+        paths.PUBLISHED: params.model_dump(include={"published"}),
+        paths.COST: params.model_dump(include={"cost"}),
+        paths.SERVING: params.inference.serving.model_dump(),
+        paths.VIRTUAL_TOKENS: {"virtual_tokens": params.virtual_tokens},
+        **{
+            paths.timing_settings(name): params.inference.timing.model_dump()
+            | asdict(TimedAnswers.of(params, name))
+            for name in params.grid.datasets
+        },
+    }
+
+
+def write(params: Params, folder: Path) -> None:
+    """Write them into a folder that stands for `data/check`."""
+    for path, content in files(params).items():
+        results.write(folder / path.relative_to(paths.CHECK), content)
+
+
+@contextmanager
+def written(params: Params, folder: Path | None = None) -> Iterator[Path]:
+    """The folder that they are in; a temporary one if they are not written yet."""
+    if folder is not None:
+        yield folder
+        return
+    with TemporaryDirectory(prefix="tunebench.") as temporary:
+        write(params, Path(temporary))
+        yield Path(temporary)

@@ -1,0 +1,220 @@
+"""The plan of a repository: the stages that would run, and what each and all will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunebench import config, countdown, paths, results
+from tunebench.config.schema import Params
+from tunebench.errors import SourceError
+from tunebench.planning import device, downloads, graph, remedies, sizes, staleness
+from tunebench.planning.checked import written
+from tunebench.planning.device import Device
+from tunebench.planning.digests import Digests
+from tunebench.planning.downloads import Download
+from tunebench.planning.graph import CHECK, Stage
+from tunebench.planning.past import Past, of_metrics
+from tunebench.planning.prediction import Model
+from tunebench.planning.seconds import Speed
+from tunebench.planning.sizes import Size
+from tunebench.planning.work import Work
+
+HASHES = paths.PLAN / "digests.json"
+PREDICTIONS = paths.PLAN / "predictions.json"
+USABLE = 0.95  # of the memory: the system itself needs some
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one stage will take; `peak_bytes` is 0 where it loads no model, or one of unknown size.
+
+    `remedy` is the smallest change with which it fits; empty if it does.
+    """
+
+    stage: Stage
+    reason: str
+    seconds: float
+    peak_bytes: int
+    trained_tokens: float
+    read_tokens: float
+    written_tokens: float
+    bytes: float
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that would run, in order; `unknown` has a line for each model or data set that is."""
+
+    params: Params
+    stages: Sequence[Stage]
+    predictions: list[Prediction]
+    device: Device
+    downloads: list[Download]
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Of all stages, one after the other."""
+        return sum(one.seconds for one in self.predictions)
+
+    @property
+    def usd(self) -> float:
+        """By the machine's price."""
+        return self.params.hardware.usd_per_hour * self.seconds / 3600
+
+
+def make(
+    *,
+    quickly: bool = False,
+    offline: bool = False,
+    checked: Path | None = None,
+    forced: bool = False,
+) -> Plan:
+    """The plan of the repository in this folder.
+
+    Args:
+        quickly: without what takes more than a fraction of a second: tokenizers, a measurement of
+            the device, the Hub.
+        offline: ask the Hub for nothing.
+        checked: where the stage `check` has just written its files; they are made if None.
+        forced: unchanged stages would run too.
+
+    Raises:
+        ParameterError: if params.yaml, or what it names, has a fault, as `check` says it.
+        SourceError: outside of a repository, or if dvc.lock is damaged.
+    """
+    if not paths.GRAPH.exists() or not Path(".dvc").is_dir():
+        raise SourceError(
+            f"{paths.GRAPH}: is not in {Path.cwd()}, or DVC is not set up there; cd <your clone of"
+            " tunebench>, or: dvc init"
+        )
+    params = config.load()
+    lock = staleness.locked()
+    all_stages = graph.stages(params)
+    with written(params, checked) as folder:
+        digests = Digests(HASHES, {str(paths.CHECK): folder})
+        stale = staleness.stale(all_stages, digests, lock, forced=forced)
+    digests.save()
+    fresh = {stage.run.dataset for stage in all_stages if stage.kind == "download"} - {
+        stage.run.dataset for stage in all_stages if stage.name in stale
+        and stage.kind == "download"
+    }  # fmt: skip
+    work = Work(params, sorted(fresh), quickly=quickly)
+    known = {name: sizes.of(params.models[name]) for name in params.grid.models}
+    model = Model(work, known, device.here(quickly=quickly))
+    past = Past(model, all_stages, lock)
+    ran = [stage for stage in all_stages if stage.name in stale and stage.kind != CHECK]
+    plan = Plan(
+        params=params,
+        stages=all_stages,
+        predictions=[_predicted(stage, stale[stage.name], model, past) for stage in ran],
+        device=model.device,
+        downloads=[] if quickly else downloads.needed(
+            params, downloaded=sorted(fresh), offline=offline),
+        unknown=list(_unknown(params, known, work)),
+    )  # fmt: skip
+    if not quickly:
+        work.tokens.save()
+    return plan
+
+
+def _predicted(stage: Stage, reason: str, model: Model, past: Past) -> Prediction:
+    modelled = model.of(stage)
+    peak = past.peak_bytes(stage, modelled)
+    prediction = Prediction(
+        stage=stage,
+        reason=reason,
+        seconds=past.seconds(stage, modelled),
+        peak_bytes=peak,
+        trained_tokens=modelled.trained if modelled else 0.0,
+        read_tokens=modelled.read if modelled else 0.0,
+        written_tokens=modelled.written if modelled else 0.0,
+        bytes=modelled.bytes if modelled else 0.0,
+    )
+    available = USABLE * model.device.memory_bytes
+    if not available or peak <= available:
+        return prediction
+    return Prediction(**vars(prediction) | {"remedy": _remedy(stage, model, past, available)})
+
+
+def _remedy(stage: Stage, model: Model, past: Past, available: float) -> str:
+    """The smallest change with which a stage fits."""
+    subject, modelled = model.subject(stage), model.of(stage)
+    assert subject is not None
+    assert modelled is not None
+    assert modelled.peak is not None
+    # what the models lack of what was measured, of this stage as of its changed self
+    factor = past.peak_bytes(stage, modelled) / modelled.peak.total
+
+    def fits(peak: int) -> bool:
+        return peak * factor <= available
+
+    if stage.script == "train":
+        work = max(model.work.trainings(stage.run), key=lambda each: each.rows * each.longest)
+        return remedies.of_training(
+            subject, work, place=f"methods.{stage.run.method}.training", fits=fits,
+            speed=Speed(model.device.flops), kind=model.device.kind,
+        )  # fmt: skip
+    answering = model.work.answering(stage.run)
+    return remedies.of_answering(subject, answering, fits=fits, kind=model.device.kind)
+
+
+def _unknown(params: Params, known: Mapping[str, Size | None], work: Work) -> list[str]:
+    """A line for each model and data set that is not known well enough."""
+    lines = []
+    for name, size in known.items():
+        hub = params.models[name].hub
+        if size is None:
+            lines.append(
+                f"models.{name}: {hub or params.models[name].path} is not here yet, and its size"
+                " is not known: its stages are counted without their work; fetch it first: dvc"
+                f" repro fetch_model@{name}"
+            )
+        elif size.known_by == "name":
+            lines.append(f"models.{name}: {hub} is not here yet; its size is read from its name")
+    for name in params.grid.datasets:
+        if not work.rows(name).sample:
+            lines.append(
+                f"datasets.{name}: its rows are not here yet, and their lengths are not known:"
+                f" 256 tokens are assumed; download them first: dvc repro download@{name}"
+            )
+    return lines
+
+
+def keep(plan: Plan) -> None:
+    """Keep the predictions, to be compared with what happens."""
+    kept: dict[str, Any] = results.earlier(PREDICTIONS) or {}
+    now = round(time.time())
+    kept |= {
+        one.stage.name: {
+            "seconds": results.rounded(one.seconds, 4),
+            "peak_bytes": one.peak_bytes,
+            "at": now,
+        }
+        for one in plan.predictions
+    }
+    results.write(PREDICTIONS, kept)
+
+
+def compared(all_stages: Sequence[Stage]) -> list[tuple[Stage, dict[str, Any], dict[str, Any]]]:
+    """The stages that ran after they were predicted: with the prediction, and what happened."""
+    kept: dict[str, Any] = results.earlier(PREDICTIONS) or {}
+    ended: dict[str, dict[str, Any]] = {}
+    for entry in countdown.read_lines(paths.HAPPENED):
+        ended.setdefault(entry["stage"], {})
+        if entry.get("ended", 0) >= kept.get(entry["stage"], {}).get("at", 0):
+            ended[entry["stage"]] = ended[entry["stage"]] or entry
+    found = []
+    for stage in all_stages:
+        entry = ended.get(stage.name)
+        predicted: dict[str, Any] = kept.get(stage.name) or {}
+        if entry and predicted:
+            happened = of_metrics(stage)
+            peak = happened.peak_bytes if happened else 0
+            found.append((stage, predicted, entry | {"peak_bytes": peak}))
+    return found
