@@ -14,13 +14,14 @@ def outputs(_: Run) -> list[Path]:
 
 def main(_: Run, folder: Path) -> None:
     """Write the source and the fingerprint of each data set and model of the grid."""
-    checked.write(config.load(), folder)
+    params = config.load()
+    checked.write(params, folder)
     for metrics in paths.METRIC_FOLDERS:  # the report reads all of them, empty ones too
         metrics.mkdir(parents=True, exist_ok=True)
     # DVC warns of a dependency without files
     (paths.LOAD_TESTS / ".keep").touch()
+    queue.announce(params, folder)
 
 
 if __name__ == "__main__":
     stage.run(main, outputs)
-    queue.announce()

@@ -48,6 +48,10 @@ class Queue:
         except (TypeError, KeyError):  # of another version of this project
             return None
 
+    def write(self) -> None:
+        """Write it where `read` looks for it."""
+        results.write(paths.QUEUE, vars(self))
+
     def line(self, started: Iterable[str], now: float) -> str:
         """`12 of 46 stages, about 4 minutes left`, of which the last of `started` is the twelfth.
 

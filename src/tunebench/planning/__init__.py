@@ -3,7 +3,7 @@
 No torch is imported but by a probe; the numbers come from shapes, and from what earlier runs took.
 
 - `graph`: the stages of dvc.yaml, filled in
-- `staleness`, `digests`, `checked`: which of them `dvc repro` would run
+- `state`, `staleness`, `digests`, `checked`: which of them `dvc repro` would run
 - `sizes`, `subject`: how large a model is, and as a method loads it
 - `rows`, `tokens`, `work`: how much each stage has to do
 - `memory`, `seconds`: models of peak and time; `device` is what they run on

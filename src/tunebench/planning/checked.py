@@ -5,11 +5,9 @@ DVC cannot track keys that params.yaml lacks, so stages depend on these files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tunebench import paths, results
@@ -42,14 +40,3 @@ def write(params: Params, folder: Path) -> None:
     """Write them into a folder that stands for `data/check`."""
     for path, content in files(params).items():
         results.write(folder / path.relative_to(paths.CHECK), content)
-
-
-@contextmanager
-def written(params: Params, folder: Path | None = None) -> Iterator[Path]:
-    """The folder that they are in; a temporary one if they are not written yet."""
-    if folder is not None:
-        yield folder
-        return
-    with TemporaryDirectory(prefix="tunebench.") as temporary:
-        write(params, Path(temporary))
-        yield Path(temporary)

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tunebench import config, countdown, paths, results
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
-from tunebench.planning import device, downloads, graph, remedies, sizes, staleness
-from tunebench.planning.checked import written
+from tunebench.planning import checked, device, downloads, remedies, sizes
 from tunebench.planning.device import Device
-from tunebench.planning.digests import Digests
 from tunebench.planning.downloads import Download
-from tunebench.planning.graph import CHECK, Stage
+from tunebench.planning.graph import Stage
 from tunebench.planning.past import Past, of_metrics
 from tunebench.planning.prediction import Model
 from tunebench.planning.seconds import Speed
 from tunebench.planning.sizes import Size
+from tunebench.planning.state import State
 from tunebench.planning.work import Work
 
-HASHES = paths.PLAN / "digests.json"
 PREDICTIONS = paths.PLAN / "predictions.json"
 USABLE = 0.95  # of the memory: the system itself needs some
 
@@ -54,7 +53,7 @@ class Plan:
     stages: Sequence[Stage]
     predictions: list[Prediction]
     device: Device
-    downloads: list[Download]
+    downloads: list[Download] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
     @property
@@ -68,21 +67,11 @@ class Plan:
         return self.params.hardware.usd_per_hour * self.seconds / 3600
 
 
-def make(
-    *,
-    quickly: bool = False,
-    offline: bool = False,
-    checked: Path | None = None,
-    forced: bool = False,
-) -> Plan:
+def make(*, offline: bool = False) -> Plan:
     """The plan of the repository in this folder.
 
     Args:
-        quickly: without what takes more than a fraction of a second: tokenizers, a measurement of
-            the device, the Hub.
         offline: ask the Hub for nothing.
-        checked: where the stage `check` has just written its files; they are made if None.
-        forced: unchanged stages would run too.
 
     Raises:
         ParameterError: if params.yaml, or what it names, has a fault, as `check` says it.
@@ -94,33 +83,31 @@ def make(
             " tunebench>, or: dvc init"
         )
     params = config.load()
-    lock = staleness.locked()
-    all_stages = graph.stages(params)
-    with written(params, checked) as folder:
-        digests = Digests(HASHES, {str(paths.CHECK): folder})
-        stale = staleness.stale(all_stages, digests, lock, forced=forced)
-    digests.save()
-    fresh = {stage.run.dataset for stage in all_stages if stage.kind == "download"} - {
-        stage.run.dataset for stage in all_stages if stage.name in stale
-        and stage.kind == "download"
-    }  # fmt: skip
-    work = Work(params, sorted(fresh), quickly=quickly)
+    with TemporaryDirectory(prefix="tunebench.") as folder:
+        checked.write(params, Path(folder))
+        state = State.of(params, Path(folder))
+    work, plan = _planned(state, quickly=False)
+    work.tokens.save()
+    needed = downloads.needed(params, downloaded=state.downloaded, offline=offline)
+    return replace(plan, downloads=needed)
+
+
+def quickly(state: State) -> Plan:
+    """The plan within a fraction of a second: with estimated tokens, and without the Hub."""
+    return _planned(state, quickly=True)[1]
+
+
+def _planned(state: State, *, quickly: bool) -> tuple[Work, Plan]:
+    params = state.params
+    work = Work(params, state.downloaded, quickly=quickly)
     known = {name: sizes.of(params.models[name]) for name in params.grid.models}
     model = Model(work, known, device.here(quickly=quickly))
-    past = Past(model, all_stages, lock)
-    ran = [stage for stage in all_stages if stage.name in stale and stage.kind != CHECK]
-    plan = Plan(
-        params=params,
-        stages=all_stages,
-        predictions=[_predicted(stage, stale[stage.name], model, past) for stage in ran],
-        device=model.device,
-        downloads=[] if quickly else downloads.needed(
-            params, downloaded=sorted(fresh), offline=offline),
-        unknown=list(_unknown(params, known, work)),
-    )  # fmt: skip
-    if not quickly:
-        work.tokens.save()
-    return plan
+    past = Past(model, state.stages, state.lock)
+    predictions = [
+        _predicted(stage, state.stale[stage.name], model, past) for stage in state.waiting
+    ]
+    unknown = list(_unknown(params, known, work))
+    return work, Plan(params, state.stages, predictions, model.device, unknown=unknown)
 
 
 def _predicted(stage: Stage, reason: str, model: Model, past: Past) -> Prediction:
@@ -139,7 +126,7 @@ def _predicted(stage: Stage, reason: str, model: Model, past: Past) -> Predictio
     available = USABLE * model.device.memory_bytes
     if not available or peak <= available:
         return prediction
-    return Prediction(**vars(prediction) | {"remedy": _remedy(stage, model, past, available)})
+    return replace(prediction, remedy=_remedy(stage, model, past, available))
 
 
 def _remedy(stage: Stage, model: Model, past: Past, available: float) -> str:
@@ -188,9 +175,8 @@ def _unknown(params: Params, known: Mapping[str, Size | None], work: Work) -> li
 
 def keep(plan: Plan) -> None:
     """Keep the predictions, to be compared with what happens."""
-    kept: dict[str, Any] = results.earlier(PREDICTIONS) or {}
     now = round(time.time())
-    kept |= {
+    kept = _kept() | {
         one.stage.name: {
             "seconds": results.rounded(one.seconds, 4),
             "peak_bytes": one.peak_bytes,
@@ -201,18 +187,21 @@ def keep(plan: Plan) -> None:
     results.write(PREDICTIONS, kept)
 
 
+def _kept() -> dict[str, Any]:
+    return results.earlier(PREDICTIONS) or {}
+
+
 def compared(all_stages: Sequence[Stage]) -> list[tuple[Stage, dict[str, Any], dict[str, Any]]]:
     """The stages that ran after they were predicted: with the prediction, and what happened."""
-    kept: dict[str, Any] = results.earlier(PREDICTIONS) or {}
+    kept = _kept()
     ended: dict[str, dict[str, Any]] = {}
-    for entry in countdown.read_lines(paths.HAPPENED):
-        ended.setdefault(entry["stage"], {})
-        if entry.get("ended", 0) >= kept.get(entry["stage"], {}).get("at", 0):
-            ended[entry["stage"]] = ended[entry["stage"]] or entry
+    for line in countdown.read_lines(paths.HAPPENED):
+        name = line["stage"]
+        if line.get("ended", 0) >= kept.get(name, {}).get("at", 0):
+            ended.setdefault(name, line)  # the first run after the prediction
     found = []
     for stage in all_stages:
-        entry = ended.get(stage.name)
-        predicted: dict[str, Any] = kept.get(stage.name) or {}
+        entry, predicted = ended.get(stage.name), kept.get(stage.name)
         if entry and predicted:
             happened = of_metrics(stage)
             peak = happened.peak_bytes if happened else 0

@@ -47,7 +47,7 @@ def _line(name: str, text: str) -> str:
 
 
 def _kinds(plan: Plan) -> str:
-    counted = Counter(one.stage.kind for one in plan.predictions)
+    counted = Counter(one.stage.script for one in plan.predictions)
     return ", ".join(f"{count} {kind}" for kind, count in counted.items())
 
 
