@@ -59,6 +59,9 @@ def doctor(
 
 @app.command(epilog="Example: tunebench plan && dvc repro")
 def plan(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="make two real training steps of each model and method")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="ask the Hub for nothing")] = False,
 ) -> None:
@@ -68,7 +71,7 @@ def plan(
     """
     from tunebench.planning import report
 
-    _print(lambda: report.lines(as_json=as_json, offline=offline))
+    _print(lambda: report.lines(as_json=as_json, offline=offline, probe=probe))
 
 
 @app.command(epilog="Example: tunebench best posts")

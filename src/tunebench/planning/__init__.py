@@ -8,6 +8,7 @@ No torch is imported but by a probe; the numbers come from shapes, and from what
 - `rows`, `tokens`, `work`: how much each stage has to do
 - `memory`, `seconds`: models of peak and time; `device` is what they run on
 - `prediction`, `past`: one stage's, corrected by earlier runs
+- `probe`: two real steps, in a process of their own
 - `remedies`: the smallest change with which a stage fits
 - `downloads`: what is neither local nor in the cache
 - `plan`, `printing`: all together, and as text or JSON; `report` is what the command prints

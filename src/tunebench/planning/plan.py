@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,11 +67,12 @@ class Plan:
         return self.params.hardware.usd_per_hour * self.seconds / 3600
 
 
-def make(*, offline: bool = False) -> Plan:
+def make(*, offline: bool = False, probe: bool = False) -> Plan:
     """The plan of the repository in this folder.
 
     Args:
         offline: ask the Hub for nothing.
+        probe: make two real steps of each model and method that would train.
 
     Raises:
         ParameterError: if params.yaml, or what it names, has a fault, as `check` says it.
@@ -86,7 +87,7 @@ def make(*, offline: bool = False) -> Plan:
     with TemporaryDirectory(prefix="tunebench.") as folder:
         checked.write(params, Path(folder))
         state = State.of(params, Path(folder))
-    work, plan = _planned(state, quickly=False)
+    work, plan = _planned(state, quickly=False, probe=probe)
     work.tokens.save()
     needed = downloads.needed(params, downloaded=state.downloaded, offline=offline)
     return replace(plan, downloads=needed)
@@ -97,17 +98,29 @@ def quickly(state: State) -> Plan:
     return _planned(state, quickly=True)[1]
 
 
-def _planned(state: State, *, quickly: bool) -> tuple[Work, Plan]:
+def _planned(state: State, *, quickly: bool, probe: bool = False) -> tuple[Work, Plan]:
     params = state.params
     work = Work(params, state.downloaded, quickly=quickly)
     known = {name: sizes.of(params.models[name]) for name in params.grid.models}
     model = Model(work, known, device.here(quickly=quickly))
     past = Past(model, state.stages, state.lock)
+    notes = list(_probe(model, past, state.waiting)) if probe else []
     predictions = [
         _predicted(stage, state.stale[stage.name], model, past) for stage in state.waiting
     ]
-    unknown = list(_unknown(params, known, work))
+    unknown = [*_unknown(params, known, work), *notes]
     return work, Plan(params, state.stages, predictions, model.device, unknown=unknown)
+
+
+def _probe(model: Model, past: Past, waiting: Sequence[Stage]) -> Iterator[str]:
+    """Correct the models by two real steps; a line for each that could not be made."""
+    from tunebench.planning import probe
+
+    for stage, found in probe.errors(model, waiting):
+        if isinstance(found, str):
+            yield f"probe of {stage.run.model} by {stage.run.method}: {found}"
+        else:
+            past.errors.append(found)
 
 
 def _predicted(stage: Stage, reason: str, model: Model, past: Past) -> Prediction:
@@ -144,7 +157,7 @@ def _remedy(stage: Stage, model: Model, past: Past, available: float) -> str:
     if stage.script == "train":
         work = max(model.work.trainings(stage.run), key=lambda each: each.rows * each.longest)
         return remedies.of_training(
-            subject, work, place=f"methods.{stage.run.method}.training", fits=fits,
+            subject, work, remedies.Places(stage.run.method, stage.run.dataset), fits=fits,
             speed=Speed(model.device.flops), kind=model.device.kind,
         )  # fmt: skip
     answering = model.work.answering(stage.run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunebench.config.schema import Params, PromptingMethod
@@ -13,7 +13,7 @@ from tunebench.planning.memory import Peak
 from tunebench.planning.seconds import Speed
 from tunebench.planning.sizes import Size
 from tunebench.planning.subject import Subject
-from tunebench.planning.work import FORGETTING_TOKENS, Answering, Work
+from tunebench.planning.work import FORGETTING_TOKENS, Answering, Training, Work
 from tunebench.prompts.batching import CPU_BATCH_TOKENS
 
 # of a process and DVC around it, on two cores: imports, hashing, intervals by the bootstrap
@@ -75,16 +75,25 @@ class Model:
         """
         speed = Speed(flops or self.device.flops)
         if stage.script == "train":
-            return self._training(stage, speed, params)
+            works = self.work.trainings(stage.run, params)
+            return self.training(stage, works, speed=speed, params=params)
         if stage.script in ("evaluate", "time_inference", "load_test"):
             return self._asking(stage, speed)
         return Modelled(beside=self._handled(stage), bytes=self._stored(stage))
 
-    def _training(self, stage: Stage, speed: Speed, params: Params | None) -> Modelled | None:
+    def training(
+        self,
+        stage: Stage,
+        trainings: Sequence[Training],
+        *,
+        speed: Speed | None = None,
+        params: Params | None = None,
+    ) -> Modelled | None:
+        """Trainings of a stage's model by its method, as `of`."""
         subject = self.subject(stage, params)
         if subject is None:
             return None
-        trainings = self.work.trainings(stage.run, params)
+        speed = speed or Speed(self.device.flops)
         peaks = [memory.of_training(subject, work, self.device.kind) for work in trainings]
         taken = sum(
             seconds.of_training(subject, work, speed, peak.activations + peak.optimizer)

@@ -17,26 +17,37 @@ HARDER = "name a smaller model under grid.models, or use a larger machine"
 
 @dataclass(frozen=True)
 class Remedy:
-    """A change, as params.yaml would hold it; `same` if it changes no result, only its seconds."""
+    """A change, as params.yaml would hold it, and what is trained then."""
 
     change: str
-    same: bool
     subject: Subject
     work: Training
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where params.yaml holds what may change: the method's name, and the data set's."""
+
+    method: str
+    dataset: str
+
+    @property
+    def training(self) -> str:
+        """The training settings of the method, which override all others."""
+        return f"methods.{self.method}.training"
+
+
 def of_training(
-    subject: Subject, work: Training, *, place: str, fits: Callable[[int], bool], speed: Speed,
+    subject: Subject, work: Training, places: Places, *, fits: Callable[[int], bool], speed: Speed,
     kind: Kind,
 ) -> str:  # fmt: skip
     """What to change so that a training fits: what leaves its result as it is first, then the
     fastest.
 
     Args:
-        place: of the method's training settings in params.yaml.
         fits: whether a peak of so many bytes fits.
     """
-    for group in _groups(subject, work, place):
+    for group in _groups(subject, work, places):
         found = [
             (seconds.of_training(one.subject, one.work, speed, 0.0), number, one.change)
             for number, one in enumerate(group)
@@ -47,40 +58,38 @@ def of_training(
     return HARDER
 
 
-def _groups(subject: Subject, work: Training, place: str) -> Iterator[list[Remedy]]:
-    """Changes, those together of which the faster is to be taken."""
-    fewer = [_fewer(subject, work, place, rows) for rows in _halves(work.rows)]
-    kept = replace(work, checkpointing=True)
-    checkpointing = Remedy(f"{place}.gradient_checkpointing: true", True, subject, kept)
-    alone = [] if work.checkpointing else [checkpointing]
-    yield fewer + alone
-    yield [
-        replace(one, change=f"{one.change}, {checkpointing.change}", work=replace(
-            one.work, checkpointing=True))
-        for one in fewer
-    ]  # fmt: skip
-    method = place.removesuffix(".training")
-    quantized = replace(subject, quantization="nf4")
-    smallest = replace(smaller(work, 1) if work.rows > 1 else work, checkpointing=True)
-    least = f"{place}.per_device_train_batch_size: 1, {checkpointing.change}"
+def _groups(subject: Subject, work: Training, places: Places) -> Iterator[list[Remedy]]:
+    """Changes, of each group of which the fastest that fits is to be taken."""
+    fewer = [_fewer(subject, work, places, rows) for rows in _halves(work.rows)]
+    kept = f"{places.training}.gradient_checkpointing: true"
+    alone = Remedy(kept, subject, replace(work, checkpointing=True))
+    yield fewer + [alone] * (not work.checkpointing)
+    least = [alone, *(_and(one, kept, replace(one.work, checkpointing=True)) for one in fewer)]
+    yield least[1:]
     if subject.trains == "adapter" and not subject.quantization:
-        change = f"{method}.quantization: nf4"
-        yield [Remedy(change, False, quantized, work)]
-        yield [Remedy(f"{change}, {least}", False, quantized, smallest)]
+        smaller_base = replace(subject, quantization="nf4")
+        change = f"methods.{places.method}.quantization: nf4"
+        yield [Remedy(change, smaller_base, work)]
+        least = [Remedy(f"{change}, {one.change}", smaller_base, one.work) for one in least]
+        yield least
     for length in _halves(work.longest):
         if length >= SHORTEST:
-            change = f"max_length: {length} of the data set, {least}"
-            yield [Remedy(change, False, subject, replace(smallest, longest=length))]
+            shorter = replace(least[-1].work, longest=length)
+            yield [_and(least[-1], f"datasets.{places.dataset}.max_length: {length}", shorter)]
 
 
-def _fewer(subject: Subject, work: Training, place: str, rows: int) -> Remedy:
+def _and(one: Remedy, change: str, work: Training) -> Remedy:
+    return Remedy(f"{one.change}, {change}", one.subject, work)
+
+
+def _fewer(subject: Subject, work: Training, places: Places, rows: int) -> Remedy:
     """Fewer rows at once, and as many in each optimizer step."""
     divided = smaller(work, rows)
     change = (
-        f"{place}.per_device_train_batch_size: {rows},"
-        f" {place}.gradient_accumulation_steps: {divided.accumulation}"
+        f"{places.training}.per_device_train_batch_size: {rows},"
+        f" {places.training}.gradient_accumulation_steps: {divided.accumulation}"
     )
-    return Remedy(change, True, subject, divided)
+    return Remedy(change, subject, divided)
 
 
 def _halves(number: int) -> Iterator[int]:
