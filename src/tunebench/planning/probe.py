@@ -67,7 +67,7 @@ def _probed(model: Model, each: Stage) -> Error | str:
         for name, value in vars(each.run).items()
         for text in (f"--{name.replace('_', '-')}", str(value))
     ]
-    command = [sys.executable, "-m", "tunebench.planning.probe", *options]
+    command = [sys.executable, "-m", __name__, *options]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=LONGEST_S, check=False
