@@ -99,9 +99,12 @@ def percentile_coverage(percent: int, prompts: int, draws: int) -> dict[str, flo
 def _times(
     dice: np.random.Generator, rows: int, prompts: int, noise: float, drift: float
 ) -> list[list[float]]:
-    """Seconds of requests, rows of the same prompts; those of the first row are slower by drift."""
+    """Seconds of requests of a tenth each, rows of the same prompts; the first row's are slower by
+    drift."""
     slower = np.log1p(drift) * np.linspace(1, 0, rows)[:, None]
-    made: list[list[float]] = np.exp(slower + dice.normal(0, noise, (rows, prompts))).tolist()
+    made: list[list[float]] = (
+        0.1 * np.exp(slower + dice.normal(0, noise, (rows, prompts)))
+    ).tolist()
     return made
 
 

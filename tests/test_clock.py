@@ -9,7 +9,7 @@ from tunebench.timing import clock
 
 
 @pytest.mark.parametrize(
-    ("seconds", "least", "expected"),
+    ("tenths", "least", "expected"),
     [
         ([1.0] * 40, 2, (12, True, 1.0)),
         ([1.0] * 40, 14, (15, True, 1.0)),
@@ -21,17 +21,21 @@ from tunebench.timing import clock
         ([2.0 ** -(index // 3) for index in range(90)], 1, (30, False, 2.0**-9)),
         ([2.0 ** -(index // 3) for index in range(90)], 40, (42, False, 2.0**-13)),
         ([1.0, 1.3, 0.8, 1.2, 0.7, 1.4, 1.1] * 5, 1, (30, False, 1.1)),
+        # requests of seconds need not be thirty
+        ([40.0] * 40, 1, (6, False, 40.0)),
+        ([40.0] * 40, 8, (9, False, 40.0)),
     ],
 )
 def test_warm_up_ends_when_requests_are_steady(
-    seconds: list[float], least: int, expected: tuple[int, bool, float]
+    tenths: list[float], least: int, expected: tuple[int, bool, float]
 ) -> None:
-    left = iter(seconds)
+    left = iter(tenths)
 
     def window() -> list[float]:
-        return [next(left) for _ in range(3)]
+        return [next(left) / 10 for _ in range(3)]
 
-    assert clock.warm_up(window, least) == expected
+    count, steady, last = clock.warm_up(window, least)
+    assert (count, steady, pytest.approx(10 * last)) == expected
 
 
 @pytest.mark.parametrize(

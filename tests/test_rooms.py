@@ -36,7 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "report": {"metrics", "models", "serving"},
     "doctor": {"data"},
     "init": {"data", "prompts", "models", "formatting"},
-    "planning": {"data", "prompts", "models", "training", "doctor", "init"},
+    "planning": {"data", "prompts", "models", "training", "timing", "doctor", "init"},
     "winner": {
         "metrics", "data", "prompts", "models", "formatting", "answering", "evaluation",
         "serving", "report",

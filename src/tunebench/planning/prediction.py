@@ -15,6 +15,7 @@ from tunebench.planning.sizes import Size
 from tunebench.planning.subject import Subject
 from tunebench.planning.work import FORGETTING_TOKENS, Answering, Training, Work
 from tunebench.prompts.batching import CPU_BATCH_TOKENS
+from tunebench.timing.clock import MAX_WARMUP_REQUESTS, MAX_WARMUP_S
 
 # of a process and DVC around it, on two cores: imports, hashing, intervals by the bootstrap
 FIXED_S = {
@@ -24,7 +25,6 @@ FIXED_S = {
 }  # fmt: skip
 DVC_S = 0.9  # of these, of DVC itself
 ROW_S = {"download": 5e-5, "subsample": 2e-5, "format_prompts": 2e-4}
-WARM_UP = 30  # requests, which it rarely gets away with fewer than
 RATES = 6  # that a load test tries
 MERGED = {"LORA", "ADALORA", "IA3", "OFT", "BOFT", "LOHA", "LOKR", "VERA", "FOURIERFT", "HRA"}
 
@@ -141,13 +141,16 @@ class Model:
         settings = self.params.inference
         sizes = settings.batch_sizes or [1, 4, 16, 64]
         prompts = min(settings.prompts, work.rows)
-        single = max(WARM_UP, settings.warmup) + prompts * settings.repeats
         method = self.params.method(stage.run.method)
         adapter = {} if isinstance(method, PromptingMethod) else getattr(method, "adapter", {})
         merged = [subject.untouched()] if adapter.get("peft_type") in MERGED else []
         taken = 0.0
         for one in [subject, *merged]:
-            taken += seconds.of_requests(one, work, 1, single, speed)
+            request = seconds.of_requests(one, work, 1, 1, speed)
+            # few warm-ups are shown to be steady sooner
+            warm_up = min(MAX_WARMUP_REQUESTS, MAX_WARMUP_S / request)
+            single = max(warm_up, settings.warmup) + prompts * settings.repeats
+            taken += request * single
             for size in sizes:
                 batches = -(-prompts // size) * settings.repeats + 1
                 if size > 1:

@@ -22,6 +22,7 @@ MIN_CHANGES = 5  # of fewer, no signed-rank test is that significant
 MAX_EXACT = 50  # beyond, the normal distribution is near enough, and 1000 would take seconds
 # a device that is not steady by then is shared or throttled: `warmup_steady` is false
 MAX_WARMUP_REQUESTS = 30
+MAX_WARMUP_S = 20.0  # caches and clocks have settled by then, however few requests that were
 
 
 def now() -> float:
@@ -81,7 +82,8 @@ def warm_up(window: Callable[[], Sequence[float]], minimum: int = 0) -> tuple[in
     while True:
         windows.append(window())
         sent, steady = sum(map(len, windows)), _ended_steady(windows)
-        if sent >= minimum and (steady or sent >= MAX_WARMUP_REQUESTS):
+        long = sent >= MAX_WARMUP_REQUESTS or sum(map(sum, windows)) >= MAX_WARMUP_S
+        if sent >= minimum and (steady or long):
             return sent, steady, median(windows[-1])
 
 
