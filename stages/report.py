@@ -57,7 +57,7 @@ def main(
     )
     for name, columns in tables.PLOTS.items():
         tables.write(plot_files / f"{name}.csv", plots[name], columns=columns)
-    page.write(report / paths.PAGE.name, params, built_tables)
+    page.write(report / paths.PAGE.name, params, records, built_tables, further=plots)
 
 
 if __name__ == "__main__":

@@ -275,6 +275,7 @@ def test_the_stage_says_it_in_one_line(project: Any, valid: dict[str, Any]) -> N
         + [
             "published.json",
             "cost.json",
+            "report.json",
             "serving.json",
             "virtual_tokens.json",
             "forgetting_text.json",

@@ -180,6 +180,14 @@ class Cost(Settings):
     """The price in dollars of one label, or of one written summary."""
 
 
+class Report(Settings):
+    """What the report page shows."""
+
+    rows: Annotated[int, Field(ge=0, le=200)] = 200
+    """How many test rows of a data set can be read on the page, with what each run answered; the
+    worst errors first. At 0 no text of the data is on the page, for those who may not share it."""
+
+
 class PublishedResult(Settings):
     """One run's published metrics: any further key is one, as a fraction: `accuracy: 0.749`."""
 
@@ -246,6 +254,8 @@ class Params(Settings):
     """Published numbers, shown beside the measured ones."""
     cost: Cost | None = None
     """Prices beside the machine's."""
+    report: Report = Report()
+    """What the report page shows."""
 
     def model(self, name: str) -> Model:
         """The model that `--model` names."""

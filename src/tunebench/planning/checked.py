@@ -26,6 +26,7 @@ def files(params: Params) -> dict[Path, Mapping[str, Any]]:
         **{paths.check(name): source for name, source in checking.check(params).items()},
         paths.PUBLISHED: params.model_dump(include={"published"}),
         paths.COST: params.model_dump(include={"cost"}),
+        paths.REPORT: params.model_dump(include={"report"}),
         paths.SERVING: params.inference.serving.model_dump(),
         paths.VIRTUAL_TOKENS: {"virtual_tokens": params.virtual_tokens},
         **{

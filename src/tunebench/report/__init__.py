@@ -3,6 +3,7 @@
 - `summary`: one record for each model, data set, method and size
 - `headlines`: the small files that `dvc metrics show` compares
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
+- `digits`: numbers with their unit, and as many digits as their interval carries
 - `cells`: labels that neither DVC's page nor a spreadsheet runs
 - `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
 - `recommendation`: the run to use for a data set

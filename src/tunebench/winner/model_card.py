@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tunebench import metrics, paths, results
-from tunebench.report.page import cell
+from tunebench.report.digits import cell
 from tunebench.winner import prompt
 from tunebench.winner.checking import Checked
 from tunebench.winner.runs import Ready

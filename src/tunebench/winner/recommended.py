@@ -7,7 +7,7 @@ from typing import Any
 
 from tunebench import config, metrics, results
 from tunebench.report import recommendation
-from tunebench.report.page import cell
+from tunebench.report.digits import cell
 from tunebench.report.recommendation import Candidate, Recommendation
 from tunebench.report.summary import NO_ROWS
 

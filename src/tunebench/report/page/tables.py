@@ -1,16 +1,12 @@
-"""The report page: the same tables as one HTML file that works offline."""
+"""The tables of `metrics/tables/` as the page shows them: a metric's interval in its cell."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from tunebench import metrics, results
-from tunebench.config.schema import Params
+from tunebench import metrics
+from tunebench.report.digits import cell
 from tunebench.report.inference import NEEDS
 from tunebench.report.tables import Row
 
@@ -51,6 +47,9 @@ NOTES = {
     "demand": "Whole machines for the demand and a margin above it, for 730 hours a month.",
     "deployment": "Merged, any server runs it; as an adapter, vLLM holds many beside one base.",
 }
+FORGETTING = (
+    "Forgetting: by how many nats per token tuning has raised the loss on text of another data set."
+)
 # aligned to the left
 WORDS = ("model", "dataset", "method", "other", "metric", "within", "distinguishable",
          "epoch_chosen_on", "chosen", "form", "quantization", "measured_by", "cheaper_below",
@@ -80,45 +79,16 @@ class Table:
     columns: list[str]
     rows: list[list[Cell]]
 
-
-def write(path: Path, params: Params, tables: Mapping[str, Sequence[Row]]) -> None:
-    """Write the page, with all text escaped."""
-    environment = Environment(
-        loader=PackageLoader("tunebench.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("page.html.jinja").render(
-        params=params,
-        words=WORDS,
-        notes=NOTES,
-        tables=[_table(name, tables[name]) for name in TITLES if name in tables],
-    )
-    with results.replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    @property
+    def note(self) -> str:
+        """What a reader has to know of it; empty if nothing."""
+        forgetting = FORGETTING if "forgetting" in self.columns else ""
+        return " ".join(filter(None, (NOTES.get(self.name, ""), forgetting)))
 
 
-def cell(value: Any, column: str) -> str:
-    """A formatted number, with the unit that its column's name tells.
-
-    >>> cell(0.8125, "accuracy"), cell(3_145_728, "adapter_bytes"), cell(None, "loss")
-    ('81.2', '3.15 MB', '')
-    """
-    if value is None or value == "":
-        return ""
-    if column.endswith("_bytes"):
-        unit, size = ("GB", 1e9) if value >= 1e9 else ("MB", 1e6) if value >= 1e6 else ("kB", 1e3)
-        return f"{value / size:.3g} {unit}"
-    if column.startswith((*metrics.QUALITY, "answers_that_differ")):
-        return f"{100 * value:.1f}"
-    if column == "forgetting":
-        return f"{value:+.3f}"
-    if column.startswith("usd"):
-        return f"${value:,.0f}" if value >= 1000 else f"${value:.4g}"
-    if column.endswith("_s") and not column.endswith("_per_s"):
-        return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def shown(tables: Mapping[str, Sequence[Row]]) -> list[Table]:
+    """The tables in the page's order."""
+    return [_table(name, tables[name]) for name in TITLES if name in tables]
 
 
 def _table(name: str, rows: Sequence[Row]) -> Table:

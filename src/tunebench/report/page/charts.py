@@ -1,0 +1,58 @@
+"""Vega-Lite: specifications filled in, static pictures, and the bundle that draws in a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+STATIC = {"width": 620, "label_width": 280}
+VERSION = "6.4"  # of Vega-Lite, for the bundle and for the static pictures
+
+
+@cache
+def specs() -> dict[str, dict[str, Any]]:
+    """Every specification by its name, and `config`, which all of them share."""
+    folder = resources.files(__package__) / "specs"
+    return {
+        path.name.partition(".")[0]: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.iterdir(), key=lambda path: path.name)
+        if path.name.endswith(".json")
+    }
+
+
+def fill(template: Any, values: Mapping[str, Any]) -> Any:
+    """A specification with `"<name>"` replaced by the value of that name.
+
+    >>> fill({"data": {"values": "<rows>"}, "title": "<"}, {"rows": [1]})
+    {'data': {'values': [1]}, 'title': '<'}
+    """
+    if isinstance(template, dict):
+        return {key: fill(part, values) for key, part in template.items()}
+    if isinstance(template, list):
+        return [fill(part, values) for part in template]
+    if isinstance(template, str) and template.startswith("<") and template.endswith(">"):
+        return values[template[1:-1]]
+    return template
+
+
+def svg(name: str, values: Mapping[str, Any]) -> str:
+    """A specification's picture for a page: it takes its text colour from around it."""
+    import vl_convert
+
+    known = specs()
+    config = known["config"] | {"aria": False}  # the figure around it says what is seen
+    spec = fill(known[name], {**STATIC, **values}) | {"config": config}
+    drawn: str = vl_convert.vegalite_to_svg(spec, vl_version=VERSION)
+    return drawn
+
+
+@cache
+def bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, which sets `window.vegaEmbed`."""
+    import vl_convert
+
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VERSION)
+    return f"(()=>{{{script}\n}})();"

@@ -1,0 +1,107 @@
+"""The learning curve: score by training rows, prompting as rules, published points beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from tunebench.report import digits
+from tunebench.report.page.axes import BY_NAME
+from tunebench.report.page.figures import ChartRow, Figure, legend
+from tunebench.report.page.looks import Look
+from tunebench.report.page.runs import PageRun
+from tunebench.report.summary import NO_ROWS
+from tunebench.report.tables import Row
+
+MARGIN = 1.25  # of the row axis, as a factor
+
+
+def build(
+    runs: Sequence[PageRun],
+    looks: dict[str, Look],
+    published: Sequence[Row],
+    fitted: Sequence[ChartRow] = (),
+) -> Figure | None:
+    """The curve of one data set; None if no tuned run has a score.
+
+    Args:
+        published: rows of the table `published`.
+        fitted: points of fitted curves: `model`, `method`, `rows` and `score` in per cent.
+    """
+    scored = [run for run in runs if run.score]
+    tuned = [run for run in scored if run.record.train_size != NO_ROWS]
+    if not tuned:
+        return None
+    sizes = sorted({run.record.train_rows for run in tuned})
+    reach = [*sizes, *(row["rows"] for row in fitted)]
+    domain = [min(reach) / MARGIN, max(reach) * MARGIN]
+    axis = BY_NAME[tuned[0].record.headline]
+    rows = [
+        *(_measured(run, domain[0]) for run in scored),
+        *({"kind": "fitted", **_names(tuned[0], row), **row} for row in fitted),
+        *_published(published, runs, domain[0]),
+    ]
+    values = {"x_domain": domain, "x_ticks": sizes, "y_title": axis.title}
+    return Figure("learning", tuned[0].dataset, _title(tuned), rows, values,
+                  legend(scored, looks))  # fmt: skip
+
+
+def _measured(run: PageRun, left: float) -> ChartRow:
+    record, score = run.record, run.score
+    assert score
+    prompted = record.train_size == NO_ROWS
+    place: dict[str, Any] = {"kind": "prompted", "at": left} if prompted else {"kind": "measured"}
+    return {"run": run.id, "label": run.label, "model": record.model, "method": record.method,
+            "rows": record.train_rows, "score": score.value, "low": score.low, "high": score.high,
+            "text": score.text, **place}  # fmt: skip
+
+
+def _names(run: PageRun, row: ChartRow) -> ChartRow:
+    return {"run": run.id, "label": f"{row['method']}, fitted"}
+
+
+def _published(
+    published: Sequence[Row], runs: Sequence[PageRun], left: float
+) -> Iterator[ChartRow]:
+    """Published scores of the runs that are in the grid."""
+    known = {(run.record.model, run.record.method, run.record.train_size): run for run in runs}
+    for row in published:
+        run = known.get((row["model"], row["method"], row["train_size"]))
+        if run is None or row["dataset"] != run.dataset or row["metric"] != run.record.headline:
+            continue
+        yield {"run": run.id, "label": run.label, "model": row["model"], "method": row["method"],
+               "kind": "published", "at": run.record.train_rows or left,
+               "score": 100 * row["published"],
+               "text": f"{digits.plain(100 * row['published'])} (published)"}  # fmt: skip
+
+
+def _title(tuned: Sequence[PageRun]) -> str:
+    """What more rows brought to the method that is best on most of them."""
+    most = max(run.record.train_rows for run in tuned)
+    best = max((run for run in tuned if run.record.train_rows == most), key=_score)
+    name = (best.record.model, best.record.method)
+    curve = sorted(
+        (run for run in tuned if (run.record.model, run.record.method) == name),
+        key=lambda run: run.record.train_rows,
+    )
+    first = curve[0]
+    if first.record.train_rows == most:
+        return f"One size only, {most:,} rows: a second would show whether more rows help"
+    gain = _score(best) - _score(first)
+    verb = "gains" if gain >= 0 else "loses"
+    return (
+        f"{best.record.method} {verb} {digits.plain(round(abs(gain), 1))} points from"
+        f" {first.record.train_rows:,} to {most:,} rows"
+    )
+
+
+def _score(run: PageRun) -> float:
+    assert run.score
+    return run.score.value
+
+
+def by_dataset(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of a table by their data set."""
+    ordered = sorted(rows, key=lambda row: str(row["dataset"]))
+    return {name: list(group) for name, group in groupby(ordered, key=lambda row: row["dataset"])}
