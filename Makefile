@@ -5,13 +5,17 @@ export PATH := $(BIN):$(PATH)
 # for every platform, from the public index alone, whatever pip's own settings are
 UV_COMPILE := --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: repro test test-slow lint docs study smollm2 real lock sbom audit licences install
+.PHONY: repro open test test-slow lint docs study smollm2 real lock sbom audit licences install
 .DEFAULT_GOAL := repro
 
 repro: install  ## the whole pipeline, from rows to report
 	python -m stages.check  # first: DVC's own words on a key that is missing say little
 	dvc repro
 	@echo "The report: report/index.html. The numbers: dvc metrics show, metrics/tables/*.csv"
+
+open:  ## the report, in this machine's browser
+	@test -f report/index.html || { echo "report/index.html is not there yet: run make repro" >&2; exit 2; }
+	@$(PYTHON) -m webbrowser -t "file://$(CURDIR)/report/index.html" >/dev/null || echo "Open report/index.html in a browser"
 
 test: install  ## the quick tests: everything but those marked slow
 	pytest
