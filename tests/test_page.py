@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -228,6 +229,32 @@ def test_published_stands_in_rows_and_columns_of_its_source(make: Any) -> None:
     assert section.index("11.10") < section.index("99.90")
     learned = next(each for each in data_of(text)["figures"] if each["chart"] == "learning")
     assert [row["score"] for row in learned["rows"] if row["kind"] == "published"] == [11.1, 99.9]
+
+
+def test_parts_of_other_modules_have_their_places(project: Any, valid: dict[str, Any]) -> None:
+    project.write_params(study(valid))
+    params = config.load()
+    Fake(rows=40).write(params)
+    place = {"model": "model_0", "dataset": "data_0", "method": "lora_0"}
+    line = [SimpleNamespace(rows=rows, score=0.6, low=0.5, high=0.7) for rows in (100, 4000)]
+    more = SimpleNamespace(labels=1000, machine_s=9.0, usd_for_labels=50.0, usd_to_train=None)
+    doubled = SimpleNamespace(rows=2000, gain=0.02, low=0.01, high=0.031, more=more)
+    target = SimpleNamespace(score=0.9, rows=1500.0, low=1200.0, high=None, more=more)
+    curve = SimpleNamespace(**place, line=line, doubled=doubled, targets=[target])
+    change = {"run": "a run", "metric": "accuracy", "before": 0.5, "after": 0.6, "note": ""}
+    judged = SimpleNamespace(**change, difference=0.1, low=None, high=None, verdict="within noise")
+    changes = SimpleNamespace(before="v1", after="now", parameters=[], scores=[judged])
+    answer = SimpleNamespace(dataset="data_0", title="data_0", sentences=["It is <b>enough</b>."])
+    parts = page.Parts([answer], [curve], changes)
+    page.write(paths.PAGE, params, summary.collect(params), {}, parts=parts)
+    text = paths.PAGE.read_text(encoding="utf-8")
+    assert "<p>It is &lt;b&gt;enough&lt;/b&gt;.</p>" in text
+    assert "<td>2.0 (1.0 to 3.1)</td>" in text
+    assert "1,000 labels ($50), training (9 s)" in text
+    assert "90%: 1,500 (1,200 to more than can be told)" in text
+    assert "What changed from v1 to now" in text and "within noise" in text
+    learned = next(each for each in data_of(text)["figures"] if each["chart"] == "learning")
+    assert [row["rows"] for row in learned["rows"] if row["kind"] == "fitted"] == [100, 4000]
 
 
 # parts of it -----------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from tunebench.report import digits
 from tunebench.report.page.axes import BY_NAME
-from tunebench.report.page.figures import ChartRow, Figure, legend
+from tunebench.report.page.figures import ChartRow, Figure, legend, points
 from tunebench.report.page.looks import Look
 from tunebench.report.page.runs import PageRun
 from tunebench.report.summary import NO_ROWS
@@ -21,25 +22,27 @@ def build(
     runs: Sequence[PageRun],
     looks: dict[str, Look],
     published: Sequence[Row],
-    fitted: Sequence[ChartRow] = (),
+    curves: Sequence[Any] = (),
 ) -> Figure | None:
     """The curve of one data set; None if no tuned run has a score.
 
     Args:
         published: rows of the table `published`.
-        fitted: points of fitted curves: `model`, `method`, `rows` and `score` in per cent.
+        curves: fitted ones of the data set: `model`, `method`, and `line` with `rows`, `score`,
+            `low` and `high`.
     """
     scored = [run for run in runs if run.score]
     tuned = [run for run in scored if run.record.train_size != NO_ROWS]
     if not tuned:
         return None
     sizes = sorted({run.record.train_rows for run in tuned})
+    fitted = list(_fitted(curves, tuned))
     reach = [*sizes, *(row["rows"] for row in fitted)]
     domain = [min(reach) / MARGIN, max(reach) * MARGIN]
     axis = BY_NAME[tuned[0].record.headline]
     rows = [
         *(_measured(run, domain[0]) for run in scored),
-        *({"kind": "fitted", **_names(tuned[0], row), **row} for row in fitted),
+        *fitted,
         *_published(published, runs, domain[0]),
     ]
     values = {"x_domain": domain, "x_ticks": sizes, "y_title": axis.title}
@@ -57,8 +60,17 @@ def _measured(run: PageRun, left: float) -> ChartRow:
             "text": score.text, **place}  # fmt: skip
 
 
-def _names(run: PageRun, row: ChartRow) -> ChartRow:
-    return {"run": run.id, "label": f"{row['method']}, fitted"}
+def _fitted(curves: Sequence[Any], tuned: Sequence[PageRun]) -> Iterator[ChartRow]:
+    """The points of fitted curves, each with a run of its method."""
+    of_method = {(run.record.model, run.record.method): run for run in tuned}
+    for curve in curves:
+        run = of_method.get((curve.model, curve.method))
+        for point in curve.line if run else ():
+            assert run
+            yield {"run": run.id, "kind": "fitted", "label": f"{curve.method}, fitted",
+                   "model": curve.model, "method": curve.method, "rows": point.rows,
+                   "score": 100 * point.score, "low": 100 * point.low,
+                   "high": 100 * point.high}  # fmt: skip
 
 
 def _published(
@@ -105,3 +117,50 @@ def by_dataset(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows of a table by their data set."""
     ordered = sorted(rows, key=lambda row: str(row["dataset"]))
     return {name: list(group) for name, group in groupby(ordered, key=lambda row: row["dataset"])}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What more rows would bring one method: gain of twice as many, and rows to reach scores."""
+
+    name: str
+    rows: str
+    gain: str
+    cost: str
+    targets: list[tuple[str, str]]
+
+
+def growth(curves: Sequence[Any]) -> list[Growth]:
+    """The readings of each curve that has a law (`report.learning.Curve`)."""
+    several = len({curve.model for curve in curves}) > 1
+    return [
+        Growth(
+            f"{curve.model}: {curve.method}" if several else curve.method,
+            f"{curve.doubled.rows:,.0f}",
+            points(curve.doubled.gain, curve.doubled.low, curve.doubled.high),
+            _more(curve.doubled.more),
+            [(digits.plain(100 * target.score), _reached(target)) for target in curve.targets],
+        )
+        for curve in curves
+        if curve.doubled is not None
+    ]
+
+
+def _more(more: Any) -> str:
+    """What the additional rows take, in dollars where there are prices, else in seconds."""
+    parts = [f"{more.labels:,} labels" + _usd(more.usd_for_labels)]
+    trained = _usd(more.usd_to_train) or f" ({digits.plain(more.machine_s)} s)"
+    return ", ".join([*parts, f"training{trained}"])
+
+
+def _usd(usd: float | None) -> str:
+    return f" (${digits.plain(usd)})" if usd else ""
+
+
+def _reached(target: Any) -> str:
+    """Rows to reach a score, with their interval as far as the law is read."""
+    if target.rows is None:
+        return "not within four times the largest size"
+    low = "fewer" if target.low is None else f"{target.low:,.0f}"
+    high = "more than can be told" if target.high is None else f"{target.high:,.0f}"
+    return f"{target.rows:,.0f} ({low} to {high})"

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -33,7 +33,7 @@ from tunebench.report.page import (
     volume,
 )
 from tunebench.report.page import tables as shown_tables
-from tunebench.report.page.figures import ChartRow, Figure
+from tunebench.report.page.figures import Figure
 from tunebench.report.page.predictions import Predictions
 from tunebench.report.page.runs import PageRun
 from tunebench.report.recommendation import REQUESTS
@@ -48,14 +48,12 @@ UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "
 class Parts:
     """What other modules say, for their places on the page; each may be left out.
 
-    `answers` have `dataset`, `model` and `sentences`; `fitted` are points of learning curves by
-    data set (`page.learning.build`), `growth` sentences about more rows by data set; `changes` is
-    the section about an earlier revision: `title`, `sentences` and `table` (`tables.Table`).
+    `answers` are those of `report.answer`, `curves` those of `report.learning`, `changes` those of
+    `report.compare`: what has changed since an earlier revision.
     """
 
     answers: Sequence[Any] = ()
-    fitted: Mapping[str, Sequence[ChartRow]] = field(default_factory=dict)
-    growth: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    curves: Sequence[Any] = ()
     changes: Any = None
 
 
@@ -105,6 +103,9 @@ def _content(
         "priced": runs.priced(params),
         "requests": REQUESTS,
         "parts": parts,
+        "growth": {name: growth for name in params.grid.datasets
+                   if (growth := learning.growth([curve for curve in parts.curves
+                                                  if curve.dataset == name]))},
         "figures": {
             chart: [(figure, Markup(figure.svg(common))) for figure in drawn
                     if figure.chart == chart]
@@ -160,7 +161,12 @@ def _figures(
         built += [
             figures.ranking(own),
             figures.cost(own, look),
-            learning.build(own, look, published.get(name, ()), parts.fitted.get(name, ())),
+            learning.build(
+                own,
+                look,
+                published.get(name, ()),
+                [curve for curve in parts.curves if curve.dataset == name],
+            ),
             pairs.build(own, compared.get(name, ())),
             failures.kinds(own, answered),
             serving.throughputs(params, own, look),
