@@ -1,6 +1,7 @@
 """The report page holds up under what no study of ours has: every bad input has its words."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from fake_results import Fake, study
 
-from tunebench import config, paths
+from tunebench import config, paths, results
+from tunebench.errors import SourceError
+from tunebench.paths import Run
 from tunebench.report import comparisons, page, published, summary, tables
 from tunebench.report.page import axes, charts, explorer, looks, pairs, predictions, runs
 
@@ -327,6 +330,57 @@ def test_a_rows_text_is_what_its_prompt_alone_says(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert predictions._frame(["same", "same"]) == (0, 0)
     assert predictions._frame(["one"]) == (0, 0)
+
+
+def write_answers(project: Any, *rows: dict[str, Any]) -> Run:
+    run = Run("tiny", "reviews", "zero_shot")
+    results.write_lines(paths.predictions(run), rows)
+    return run
+
+
+def test_answers_are_read_with_their_confidence(project: Any) -> None:
+    row = {"id": "a", "prompt": "p", "gold": "no", "answer": "yes", "tokens_in": 3}
+    logs = {"scores": {"yes": -1, "no": -1 + math.log(0.25)}}
+    right = row | {"id": "b", "gold": "yes"} | logs
+    read = predictions.read(write_answers(project, row | logs, right, right | {"draw": 1}))
+    assert read is not None
+    assert read.ids == ["a", "b"]
+    assert read.confidences == pytest.approx([0.8, 0.8])
+    assert read.merits[0] == (False, pytest.approx(math.log(0.25)))
+    assert read.merits[1] == (True, 0.0)
+    assert read.worst == [0, 1]
+
+
+def test_kinds_of_answers(project: Any) -> None:
+    row = {"id": "a", "prompt": "p", "gold": "no", "answer": None, "strict": False, "ended": True}
+    read = predictions.read(write_answers(
+        project, row | {"text": " "}, row | {"text": "maybe"},
+        row | {"text": "may", "ended": False},
+        row | {"answer": "yes", "text": "Yes."}, row | {"answer": "no", "text": "No."},
+    ))  # fmt: skip
+    assert read is not None
+    assert read.kinds == [predictions.EMPTY, predictions.NO_LABEL, predictions.CUT,
+                          predictions.WRONG, predictions.RIGHT]  # fmt: skip
+    assert read.confidences is None
+
+
+def test_half_a_character_is_no_obstacle(project: Any) -> None:
+    run = write_answers(project)
+    line = '{"id": "a", "prompt": "p", "gold": "x\\ud83d", "answer": "x"}\n'
+    paths.predictions(run).write_text(line)
+    read = predictions.read(run)
+    assert read is not None and read.gold == ["x?"]
+
+
+def test_missing_and_damaged_answers_are_named(project: Any) -> None:
+    run = write_answers(project)
+    assert predictions.read(run) is None
+    paths.predictions(run).write_text('{"id": "a"}\n{"id\n')
+    with pytest.raises(SourceError, match="line 2"):
+        predictions.read(run)
+    paths.predictions(run).unlink()
+    with pytest.raises(SourceError, match="is not there yet"):
+        predictions.read(run)
 
 
 @pytest.mark.parametrize(

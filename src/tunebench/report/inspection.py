@@ -24,15 +24,12 @@ def describe(run: Run, *, worst: int) -> Iterator[str]:
     yield "settings"
     for name, value in results.read(paths.predictions_provenance(run))["settings"].items():
         yield f"  {name}: {json.dumps(value, ensure_ascii=False)}"
-    for prediction in sorted(predictions, key=merit)[:worst]:
+    for prediction in sorted(predictions, key=_merit)[:worst]:
         yield from _prediction(prediction)
 
 
-def merit(row: Mapping[str, Any]) -> tuple[bool, float]:
-    """Sort key of predictions: wrong answers first, by the gold label's margin to the answer.
-
-    Summaries are ordered by ROUGE-1.
-    """
+def _merit(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """Sort key: wrong answers first, then by the gold label's margin to the answer."""
     if "rouge" in row:
         return False, float(row["rouge"]["rouge1"])
     scores = row.get("scores_normalized") or row.get("scores") or {}
