@@ -5,6 +5,9 @@
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
 - `cells`: labels that neither DVC's page nor a spreadsheet runs
 - `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
+- `row_scores`: each run's score on each test row, which paired tests compare
+- `savings`: by how much one run costs less, in words
+- `power`: test rows that would tell two methods apart
 - `recommendation`: the run to use for a data set
 - `repeatability`: how far its seconds and dollars can be trusted
 - `staleness`: results of other settings than params.yaml has
