@@ -74,6 +74,19 @@ def plan(
     _print(lambda: report.lines(as_json=as_json, offline=offline, probe=probe))
 
 
+@app.command(epilog="Example: tunebench answer posts")
+def answer(
+    dataset: Annotated[
+        str | None, typer.Argument(help="a data set of the grid; all of them if left out")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+) -> None:
+    """Say in a few sentences which run to use, what it costs, and what is not known yet."""
+    from tunebench.report import answer as answers
+
+    _print(lambda: [answers.as_json(dataset)] if json else answers.lines(dataset))
+
+
 @app.command(epilog="Example: tunebench best posts")
 def best(
     dataset: Annotated[str, typer.Argument(help="a data set of the grid")],

@@ -6,10 +6,10 @@
 - `cells`: labels that neither DVC's page nor a spreadsheet runs
 - `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
 - `row_scores`: each run's score on each test row, which paired tests compare
-- `savings`, `sentences`, `more_rows`: results in words
 - `power`: test rows that would tell two methods apart
 - `recommendation`: the run to use for a data set
 - `learning`, `power_law`: the score by training rows, and what more rows would bring
+- `answer`, `sentences`, `savings`, `more_rows`: all of that in words, for `tunebench answer`
 - `repeatability`: how far its seconds and dollars can be trusted
 - `staleness`: results of other settings than params.yaml has
 - `page`: `report/index.html`
