@@ -11,6 +11,7 @@
 - `learning`, `power_law`: the score by training rows, and what more rows would bring
 - `answer`, `sentences`, `savings`, `more_rows`: all of that in words, for `tunebench answer`
 - `repeatability`: how far its seconds and dollars can be trusted
+- `compare`, `retest`, `revisions`, `changes_text`: what changed since a Git revision
 - `staleness`: results of other settings than params.yaml has
 - `page`: `report/index.html`
 - `inspection`: one run, for `tunebench show`

@@ -95,7 +95,7 @@ def _frequent(gold: Sequence[str]) -> tuple[str, float]:
 def _columns(path: Path, metric: str) -> dict[str, list[Any]]:
     """The columns `id`, `draw`, `gold` and `score`, of all rows.
 
-    Arrow reads 2,000 rows with their prompts in 7 ms, Python's json in 22 ms. What Arrow refuses,
+    Arrow reads 2,000 rows of 800 bytes in 6 ms, Python's json in 18 ms. What Arrow refuses,
     such as half a character or an empty file, is read by json, which names the damaged line.
     """
     import pyarrow as pa
