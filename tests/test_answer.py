@@ -218,5 +218,5 @@ def test_it_is_printed_and_json() -> None:
 def test_the_end_of_repro_prints_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     answer.show([Answer(f"set{number}", "tiny", ["One.", "Two."]) for number in range(9)])
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "set0, tiny: One. Two."
-    assert (len(lines), lines[-1]) == (7, "3 more: tunebench answer")
+    assert lines[:4] == ["set0, tiny", "  One.", "  Two.", ""]
+    assert (len(lines), lines[-1]) == (16, "and 5 more: tunebench answer")

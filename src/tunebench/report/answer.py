@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from tunebench import config
@@ -29,7 +29,7 @@ from tunebench.report.tables import Row
 
 log = logging.getLogger(__name__)
 
-PRINTED = 6  # answers at the end of `dvc repro`; `tunebench answer` prints all
+PRINTED = 4  # answers at the end of `dvc repro`; `tunebench answer` prints all
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,15 @@ def lines(dataset: str | None = None) -> Iterator[str]:
         ParameterError: if the grid does not have the data set.
         SourceError: if results are missing.
     """
-    for number, answer in enumerate(_read(dataset)):
+    return _lines(_read(dataset))
+
+
+def _lines(answers: Iterable[Answer]) -> Iterator[str]:
+    for number, answer in enumerate(answers):
         if number:
             yield ""
         yield answer.title
-        for sentence in answer.sentences:
-            yield f"  {sentence}"
+        yield from (f"  {sentence}" for sentence in answer.sentences)
 
 
 def as_json(dataset: str | None = None) -> str:
@@ -152,10 +155,10 @@ def as_json(dataset: str | None = None) -> str:
 
 def show(answers: Sequence[Answer]) -> None:
     """Print the first answers, as the last lines of `dvc repro`."""
-    for answer in answers[:PRINTED]:
-        log.info(f"{answer.title}: {' '.join(answer.sentences)}")
+    for line in _lines(answers[:PRINTED]):
+        log.info(line)
     if len(answers) > PRINTED:
-        log.info(f"{len(answers) - PRINTED} more: tunebench answer")
+        log.info(f"and {len(answers) - PRINTED} more: tunebench answer")
 
 
 def _read(dataset: str | None) -> list[Answer]:

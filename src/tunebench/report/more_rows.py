@@ -65,6 +65,8 @@ def _step(curve: Curve, step: Step) -> str:
     apart, gained = step.p < paired.SIGNIFICANCE, step.gain > 0
     verb = "gained" if gained else "lost"
     change = f"{points(abs(step.gain))} points"
+    if points(abs(step.gain)) == "0.0":
+        verb, change = "stayed", "where it was"
     ends = sorted((step.low, step.high) if gained else (-step.low, -step.high))
     went = (
         f"from {step.from_rows:,} to {step.to_rows:,} rows {curve.method} {verb} {change}"

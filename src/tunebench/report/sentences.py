@@ -69,7 +69,8 @@ def _behind(candidate: Candidate, *, model: bool) -> str:
     assert candidate.comparison is not None
     low, high = (points(end) for end in candidate.comparison.interval)
     lower = points(candidate.comparison.difference)
-    return f"{named(candidate.record, model=model)} ({lower} points lower, {low} to {high})"
+    said = "as high a score" if lower == "0.0" else f"{lower} points lower"
+    return f"{named(candidate.record, model=model)} ({said}, {low} to {high})"
 
 
 def _cheap(found: Recommendation) -> str:
