@@ -31,7 +31,7 @@ from tunebench import metrics
 from tunebench.config.inference import Serving
 from tunebench.metrics import macro_f1, paired, statistics
 from tunebench.metrics.statistics import Interval
-from tunebench.report import break_even, prices, throughput
+from tunebench.report import break_even, power_law, prices, throughput
 from tunebench.report.costs import Choice
 from tunebench.report.summary import Record
 from tunebench.report.tables import Row
@@ -42,6 +42,8 @@ HARD_TO_EASY = 0.8  # standard deviation of the rows' difficulty, in logits
 SEEDS_APART = 0.035  # standard deviation of the seeds' accuracy
 REPEATABILITY = 0.05  # relative standard deviation of the same work in another run
 ROUNDS = 3
+POWER_LAWS = [(0.1, 1.2, 0.5), (0.05, 0.8, 0.25), (0.2, 12.0, 1.0)]
+SCORES_APART = 0.02  # standard error of a score, as of 400 test rows
 UNTUNED: dict[str, Any] = {
     "objective": {"latency_p95_s": 1.0},
     "min_requests": 100,
@@ -99,6 +101,7 @@ def every(draws: int, searches: int) -> Iterator[Case]:
     yield from of_families(draws)
     yield from of_quantiles(draws)
     yield from of_calibration(draws)
+    yield from of_learning_curves(draws // 4)
     yield from of_prices(draws)
     yield from of_rates(searches)
 
@@ -221,6 +224,25 @@ def of_calibration(draws: int) -> Iterator[Case]:
 
 
 # costs -----------------------------------------------------------------------------------------
+
+
+def of_learning_curves(draws: int) -> Iterator[Case]:
+    """What twice the largest size brings, by a power law through sizes that each double."""
+    for (floor, scale, exponent), number in product(POWER_LAWS, (3, 5)):
+        sizes = np.array([25.0 * 2**step for step in range(number)])
+        errors = floor + scale * sizes**-exponent
+        true = float(errors[-1] - floor - scale * (2 * sizes[-1]) ** -exponent)
+        covariance = np.eye(number) * SCORES_APART**2
+        gains = []
+        for draw in range(draws):
+            noise = np.random.default_rng(draw).normal(0, SCORES_APART, number)
+            law = power_law.fit(sizes.tolist(), np.clip(errors + noise, 0, 1).tolist(), covariance)
+            if law.fits:
+                gains.append(law.gain(2)[1])
+        held = fmean(holds(gain, true) for gain in gains)
+        case = f"{floor:g} + {scale:g}·n^-{exponent:g}, {number} sizes"
+        yield Case("gain of twice the rows", case, ">= 0.9", held)
+        yield Case("power law refused", case, "<= 0.1", 1 - len(gains) / draws)
 
 
 def of_quantiles(draws: int) -> Iterator[Case]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from tunebench import config, paths, results, stage
 from tunebench.paths import Run
 from tunebench.report import (
+    answer,
     break_even,
     comparisons,
     confusion,
@@ -12,6 +13,7 @@ from tunebench.report import (
     demand,
     deployment,
     headlines,
+    learning,
     load_tests,
     page,
     published,
@@ -20,6 +22,7 @@ from tunebench.report import (
     summary,
     tables,
 )
+from tunebench.report.row_scores import ScoreBook
 
 
 def outputs(_: Run) -> list[Path]:
@@ -34,12 +37,12 @@ def main(
     params = config.load()
     staleness.check(params)
     params = repeatability.measured(params)
-    records = summary.collect(params)
+    records, scores = summary.collect(params), ScoreBook()
     headlines.write(headline_files, headlines.build(records))
     results.write(nested, summary.nest(records))
     built_tables = (
         tables.build(records)
-        | comparisons.build(params, records)
+        | comparisons.build(params, records, scores)
         | tables.searches(params)
         | published.build(params.published, records)
         | load_tests.build(records, params)
@@ -57,7 +60,11 @@ def main(
     )
     for name, columns in tables.PLOTS.items():
         tables.write(plot_files / f"{name}.csv", plots[name], columns=columns)
-    page.write(report / paths.PAGE.name, params, records, built_tables, further=plots)
+    curves = learning.build(params, records, scores)
+    answers = answer.build(params, records, built_tables.get("comparisons", []), curves, scores)
+    parts = page.Parts(answers, curves, scores)
+    page.write(report / paths.PAGE.name, params, records, built_tables, further=plots, parts=parts)
+    answer.show(answers)
 
 
 if __name__ == "__main__":

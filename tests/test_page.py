@@ -5,7 +5,6 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,9 @@ from tunebench import config, paths, results
 from tunebench.errors import SourceError
 from tunebench.paths import Run
 from tunebench.report import comparisons, page, published, summary, tables
+from tunebench.report.answer import Answer
+from tunebench.report.compare import Change, Changes
+from tunebench.report.learning import Curve, Doubled, More, Point, Target
 from tunebench.report.page import axes, charts, explorer, looks, pairs, predictions, runs
 
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "__proto__", "<!-- \u2028 'x' \"y\" a.b[c]"]
@@ -239,16 +241,17 @@ def test_parts_of_other_modules_have_their_places(project: Any, valid: dict[str,
     params = config.load()
     Fake(rows=40).write(params)
     place = {"model": "model_0", "dataset": "data_0", "method": "lora_0"}
-    line = [SimpleNamespace(rows=rows, score=0.6, low=0.5, high=0.7) for rows in (100, 4000)]
-    more = SimpleNamespace(labels=1000, machine_s=9.0, usd_for_labels=50.0, usd_to_train=None)
-    doubled = SimpleNamespace(rows=2000, gain=0.02, low=0.01, high=0.031, more=more)
-    target = SimpleNamespace(score=0.9, rows=1500.0, low=1200.0, high=None, more=more)
-    curve = SimpleNamespace(**place, line=line, doubled=doubled, targets=[target])
-    change = {"run": "a run", "metric": "accuracy", "before": 0.5, "after": 0.6, "note": ""}
-    judged = SimpleNamespace(**change, difference=0.1, low=None, high=None, verdict="within noise")
-    changes = SimpleNamespace(before="v1", after="now", parameters=[], scores=[judged])
-    answer = SimpleNamespace(dataset="data_0", title="data_0", sentences=["It is <b>enough</b>."])
-    parts = page.Parts([answer], [curve], changes)
+    line = tuple(Point(rows, 0.6, 0.5, 0.7) for rows in (100, 4000))
+    more = More(1000, 9.0, 50.0, None)
+    curve = Curve(
+        **place, metric="accuracy", seeds=1, optimistic=False, points=[], step=None, note="",
+        line=line, doubled=Doubled(2000, 0.02, 0.01, 0.031, more),
+        targets=(Target(0.9, 1500.0, 1200.0, None, more),),
+    )  # fmt: skip
+    change = Change("a run", "accuracy", 0.5, 0.6, "within noise", 0.1)
+    changes = Changes("v1", "now", [], [change], [], [], 0.05)
+    answer = Answer("data_0", "", ["It is <b>enough</b>."])
+    parts = page.Parts([answer], [curve], changes=changes)
     page.write(paths.PAGE, params, summary.collect(params), {}, parts=parts)
     text = paths.PAGE.read_text(encoding="utf-8")
     assert "<p>It is &lt;b&gt;enough&lt;/b&gt;.</p>" in text
@@ -275,7 +278,7 @@ def test_page_agrees_with_the_recommendation(make: Any) -> None:
     )
     good = [run for run in data["runs"] if run["good"]]
     assert len(good) == sum(each.as_good for each in found.candidates)
-    total = chosen["once"] + chosen["each"] * data["requests"]
+    total = chosen["once"][0] + chosen["each"][0] * data["requests"]
     assert total == pytest.approx(found.chosen.usd)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tunebench import config, paths, results, training
+from tunebench.cli import app
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
 from tunebench.paths import Run
@@ -557,7 +559,12 @@ def test_forgetting_is_shown_where_it_was_measured(params: Params) -> None:
 
 def test_stage_writes_every_file(params: Params, project: Any) -> None:
     done = project.run("report")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    answered = CliRunner().invoke(app, ["answer"])
+    assert done.stderr == answered.output
+    assert done.stderr.startswith(
+        "reviews, tiny\n  lora on 24 rows has the highest score: accuracy"
+    )
     written = (str(paths.TABLES), str(paths.PLOTS))
     assert sorted(path for path in project.files() if path.startswith(written)) == [
         "metrics/plots/confusion.csv",

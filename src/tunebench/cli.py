@@ -74,6 +74,42 @@ def plan(
     _print(lambda: report.lines(as_json=as_json, offline=offline, probe=probe))
 
 
+@app.command(epilog="Example: tunebench compare main --markdown > changes.md")
+def compare(
+    before: Annotated[
+        str, typer.Argument(metavar="REV", help="a commit, branch, tag or DVC experiment")
+    ],
+    after: Annotated[
+        str | None, typer.Argument(metavar="REV", help="another; the files as they are if left out")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="for a pull request")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+) -> None:
+    """Say what changed between two revisions, and which differences are more than noise."""
+    from tunebench.report import changes_text
+    from tunebench.report import compare as comparing
+
+    if json and markdown:
+        raise typer.BadParameter("choose one of --json and --markdown")
+    if json:
+        _print(lambda: [dumps(comparing.between(before, after).as_json(), indent=2)])
+    else:
+        _print(lambda: changes_text.lines(before, after, markdown=markdown))
+
+
+@app.command(epilog="Example: tunebench answer posts")
+def answer(
+    dataset: Annotated[
+        str | None, typer.Argument(help="a data set of the grid; all of them if left out")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+) -> None:
+    """Say in a few sentences which run to use, what it costs, and what is not known yet."""
+    from tunebench.report import answer as answers
+
+    _print(lambda: [answers.as_json(dataset)] if json else answers.lines(dataset))
+
+
 @app.command(epilog="Example: tunebench best posts")
 def best(
     dataset: Annotated[str, typer.Argument(help="a data set of the grid")],

@@ -39,6 +39,18 @@ def read(path: Path) -> Any:
         ) from None
     except OSError as error:
         raise ParameterError([f"{path}: cannot be read: {error.strerror}"]) from None
+    return parsed(text, path)
+
+
+def parsed(text: str, path: Path) -> Any:
+    """The content of a YAML text.
+
+    Args:
+        path: the file's, for messages.
+
+    Raises:
+        ParameterError: if it cannot be parsed, or holds what is no plain value.
+    """
     if len(text) > MAX_BYTES:
         fault = f"has {len(text):,} characters, and may have {MAX_BYTES:,}; keep rows in data files"
         raise ParameterError([f"{path}: {fault}"])

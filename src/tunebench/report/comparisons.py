@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations, product
 from typing import Any
 
-from tunebench import metrics, paths, results
+from tunebench import metrics, results
 from tunebench.config.schema import Params
-from tunebench.errors import EvaluationError
 from tunebench.metrics import paired
+from tunebench.metrics.paired import Comparison
 from tunebench.paths import Run
+from tunebench.report import power
+from tunebench.report.row_scores import ScoreBook
 from tunebench.report.summary import NO_ROWS, Record
 from tunebench.report.tables import Row
 
@@ -25,26 +26,41 @@ class _Method:
     values: list[list[float]]
 
 
-def build(params: Params, records: Sequence[Record] = ()) -> dict[str, list[Row]]:
+@dataclass(frozen=True)
+class _Pair:
+    """Two methods at one train size, and what the test says of them alone."""
+
+    place: Row
+    first: _Method
+    second: _Method
+    comparison: Comparison
+
+
+def build(
+    params: Params, records: Sequence[Record] = (), scores: ScoreBook | None = None
+) -> dict[str, list[Row]]:
     """The table `comparisons`: each pair of methods on one model, data set and train size.
 
     `difference` is the first method's mean minus the second's, with its 95% interval and the
     p-value of zero (`metrics.paired`). `p_adjusted` is Holm's correction over a `family`: the pairs
-    of one model and data set. The two are `distinguishable` if it is below 5%.
+    of one model and data set. The two are `distinguishable` if it is below 5%; if not,
+    `test_rows_needed` tells them apart in 80% of the cases, should the difference be as large as it
+    looks (`power`).
 
     Args:
         records: of the same grid; a row is marked where one of its scores is optimistic.
+        scores: of the runs, as far as they are read already.
 
     Raises:
         EvaluationError: if two predictions are not of the same test rows.
     """
-    grid = params.grid
+    grid, scores = params.grid, scores or ScoreBook()
     caveats = {_key(vars(record)): record.caveat for record in records}
     rows = [
         row | caveats.get(_key(row), {}) | caveats.get(_key(row | {"method": row["other"]}), {})
         for model in grid.models
         for dataset in grid.datasets
-        for row in _adjusted(list(_of_dataset(params, model, dataset)))
+        for row in _family(list(_of_dataset(params, model, dataset, scores)))
     ]
     return {"comparisons": rows} if rows else {}
 
@@ -53,88 +69,51 @@ def _key(place: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(place[name]) for name in ("model", "dataset", "method", "train_size"))
 
 
-def _adjusted(family: Sequence[Row]) -> Iterator[Row]:
-    """The rows with their p-values adjusted for one another."""
-    adjusted = paired.holm([row["p"] for row in family])
-    for row, p in zip(family, adjusted, strict=True):
-        yield row | {
-            "p": results.rounded(row["p"], 3),
+def _family(pairs: Sequence[_Pair]) -> Iterator[Row]:
+    """The rows of pairs whose p-values are adjusted for one another."""
+    adjusted = paired.holm([pair.comparison.p for pair in pairs])
+    open_pairs = sum(p >= paired.SIGNIFICANCE for p in adjusted)
+    for pair, p in zip(pairs, adjusted, strict=True):
+        apart, compared = p < paired.SIGNIFICANCE, pair.comparison
+        low, high = compared.interval
+        level = paired.SIGNIFICANCE / max(1, open_pairs)
+        yield pair.place | {
+            "method": pair.first.name,
+            "other": pair.second.name,
+            "difference": results.rounded(compared.difference, 4),
+            "difference_low": results.rounded(low, 4),
+            "difference_high": results.rounded(high, 4),
+            "p": results.rounded(compared.p, 3),
             "p_adjusted": results.rounded(p, 3),
-            "family": f"{row['model']}, {row['dataset']}: {len(family)} pairs",
-            "distinguishable": "yes" if p < paired.SIGNIFICANCE else "no",
+            "family": f"{pair.place['model']}, {pair.place['dataset']}: {len(pairs)} pairs",
+            "distinguishable": "yes" if apart else "no",
+            "test_rows_needed": ""
+            if apart
+            else power.rows_needed(pair.first.values, pair.second.values, level=level),
         }
 
 
-def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Row]:
+def _of_dataset(params: Params, model: str, dataset: str, scores: ScoreBook) -> Iterator[_Pair]:
     grid, metric = params.grid, metrics.HEADLINE[params.dataset(dataset).task]
-    row_ids: dict[Run, list[str]] = {}
 
-    def method(name: str, runs: Sequence[Run]) -> _Method | None:
-        found = [row_values(run, metric, row_ids) for run in runs]
-        return (
-            _Method(name, [values for draws in found for values in draws]) if all(found) else None
-        )
+    def scored(runs: Mapping[str, Sequence[Run]]) -> list[_Method]:
+        methods = [_Method(name, scores.of(each, metric)) for name, each in runs.items()]
+        return [method for method in methods if method.values]
 
-    prompting = [method(name, [Run(model, dataset, name)]) for name in grid.prompting]
-    prompted = [compared for compared in prompting if compared is not None]
-    place: Row = {"model": model, "dataset": dataset}
-    for row in _pairs(prompted, [], metric):
-        yield place | {"train_size": NO_ROWS} | row
+    def compared(size: int | float | str, pairs: Iterable[tuple[_Method, _Method]]) -> list[_Pair]:
+        place = {"model": model, "dataset": dataset, "train_size": size, "metric": metric}
+        return [
+            _Pair(place, first, second, paired.compare(first.values, second.values))
+            for first, second in pairs
+        ]
+
+    prompted = scored({name: [Run(model, dataset, name)] for name in grid.prompting})
+    yield from compared(NO_ROWS, combinations(prompted, 2))
     for size in grid.train_sizes if grid.tuning else []:
-        tuned = [
-            method(name, [Run(model, dataset, name, size, seed) for seed in grid.seeds])
-            for name in grid.tuning
-        ]
-        for row in _pairs(
-            prompted, [compared for compared in tuned if compared is not None], metric
-        ):
-            yield place | {"train_size": size} | row
-
-
-def row_values(run: Run, metric: str, row_ids: dict[Run, list[str]]) -> list[list[float]]:
-    """The headline metric on each row, one list for each draw; empty if there is no score.
-
-    Args:
-        row_ids: collects the ids of the runs so far.
-    """
-    by_draw: defaultdict[int, list[Row]] = defaultdict(list)
-    for row in results.read_lines(paths.predictions(run)):
-        by_draw[row.get("draw", 0)].append(row)
-    for predictions in by_draw.values():
-        row_ids[run] = [str(row["id"]) for row in predictions]
-        first = next(iter(row_ids))
-        if row_ids[run] != row_ids[first]:
-            raise EvaluationError(
-                f"{paths.predictions(run)}: is of other test rows than {paths.predictions(first)};"
-                " run `dvc repro`"
-            )
-    return [
-        [
-            float(row["answer"] == row["gold"])
-            if metric == "accuracy"
-            else float(row["rouge"][metric])
-            for row in predictions
-        ]
-        for predictions in by_draw.values()
-    ]
-
-
-def _pairs(prompted: Sequence[_Method], tuned: Sequence[_Method], metric: str) -> Iterator[Row]:
-    """All pairs whose second method is tuned; if no method is tuned, all pairs."""
-    for first, second in combinations([*prompted, *tuned], 2):
-        if second in tuned or not tuned:
-            yield _compare(first, second, metric)
-
-
-def _compare(first: _Method, second: _Method, metric: str) -> Row:
-    compared = paired.compare(first.values, second.values)
-    low, high = compared.interval
-    return {
-        "metric": metric,
-        "method": first.name,
-        "other": second.name,
-        "difference": results.rounded(compared.difference, 4),
-        "difference_low": results.rounded(low, 4),
-        "difference_high": results.rounded(high, 4),
-        "p": compared.p,
-    }
+        tuned = scored(
+            {
+                name: [Run(model, dataset, name, size, seed) for seed in grid.seeds]
+                for name in grid.tuning
+            }
+        )
+        yield from compared(size, chain(product(prompted, tuned), combinations(tuned, 2)))

@@ -6,7 +6,7 @@ each file and fits a terminal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
             "status": OPTIMISTIC if record.optimistic else record.status,
             **{name: record.quality.get(name) for name in quality},
             "plus_minus": _plus_minus(record),
-            **{name: _cost(record, name) for name in COSTS},
+            **{name: cost(record.training | record.inference, name) for name in COSTS},
         }
         for record in records
     }
@@ -56,10 +56,10 @@ def _place(record: Record, *, several: bool) -> Path:
     return model / record.dataset / f"{record.method}{size}.json"
 
 
-def _cost(record: Record, name: str) -> float | None:
-    costs = record.training | record.inference
-    cost: float | None = costs.get(f"merged_{name}", costs.get(name))
-    return cost
+def cost(measured: Mapping[str, Any], name: str) -> float | None:
+    """One of a run's costs, that of the merged model where there is one."""
+    value: float | None = measured.get(f"merged_{name}", measured.get(name))
+    return value
 
 
 def _plus_minus(record: Record) -> float | None:

@@ -43,12 +43,12 @@ def spread(speeds: Sequence[float]) -> float:
 
 
 def _speeds(params: Params) -> list[float]:
-    """The measured peak FLOPs per second of each training that ended with a model."""
+    """The measured peak FLOPs per second of each training that is there, with a model."""
     grid = params.grid
     axes = product(grid.models, grid.datasets, grid.tuning, grid.train_sizes, grid.seeds)
-    trained = [results.read(paths.train(Run(*axis))) for axis in axes]
+    trained = (results.earlier(paths.train(Run(*axis))) for axis in axes)
     return [
         run["model_flops_per_s"] / run["model_flops_utilization"]
         for run in trained
-        if run.get("model_flops_utilization")
+        if run and run.get("model_flops_utilization")
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tunebench import config, metrics, results
-from tunebench.report import recommendation
+from tunebench.report import recommendation, savings
 from tunebench.report.digits import cell
 from tunebench.report.recommendation import Candidate, Recommendation
 from tunebench.report.summary import NO_ROWS
@@ -91,7 +91,7 @@ def _costs(found: Recommendation) -> Iterator[str]:
         "training memory": cell(costs.get("train_peak_memory_bytes"), "train_peak_memory_bytes"),
         "adapter": cell(costs.get("adapter_bytes"), "adapter_bytes"),
         "one request": cell(costs.get(f"{form}latency_p50_s"), "latency_p50_s"),
-        f"in all, {found.requests:,} requests": _cost(found.chosen),
+        f"in all, {found.requests:,} requests": savings.cost(found.chosen),
     }
     width = max(map(len, facts))
     for name, value in facts.items():
@@ -101,11 +101,17 @@ def _costs(found: Recommendation) -> Iterator[str]:
 
 def _reasons(found: Recommendation) -> Iterator[str]:
     chosen, best = found.chosen, found.best
-    as_good = [candidate for candidate in found.candidates if candidate.as_good]
+    as_good = found.as_good
     timed = chosen.machine_s is not None
     cheapest = f"cheapest for {found.requests:,} requests" if timed else "one with the fewest rows"
+    not_cheaper = f"is shown to be cheaper for {found.requests:,} requests"
     if chosen is best and len(as_good) == 1:
         yield "Why: it has the highest score, and the test rows tell it from all others."
+    elif chosen is best and chosen is not found.cheapest:
+        yield (
+            f"Why: it has the highest score, and of the {len(as_good)} runs that the test rows do"
+            f" not tell apart from it, none {not_cheaper}."
+        )
     elif chosen is best:
         yield (
             f"Why: it has the highest score, and is the {cheapest} of the {len(as_good)} runs that"
@@ -118,7 +124,10 @@ def _reasons(found: Recommendation) -> Iterator[str]:
             f"Why: {best.run} has the highest score, but the test rows do not tell the two apart:"
             f" it may be anything from {-low:.1f} points worse to {high:.1f} better."
         )
-        yield f"Of the {len(as_good)} runs as good as the best, this is the {cheapest}."
+        if chosen is found.cheapest:
+            yield f"Of the {len(as_good)} runs as good as the best, this is the {cheapest}."
+        else:
+            yield f"Of the {len(as_good)} runs as good as the best, none {not_cheaper}."
     if any(candidate.record.optimistic for candidate in as_good):
         yield "Some scores are optimistic: their epoch was chosen on the test rows."
     if len(chosen.runs) > 1:
@@ -149,22 +158,10 @@ def _row(candidate: Candidate, found: Recommendation) -> Sequence[str]:
         p = f"{candidate.p_adjusted:.2g}"
     rows = f"{candidate.record.train_rows:,}"
     return (mark, str(candidate.run), score, _interval(candidate), behind, interval, p, rows,
-            _cost(candidate))  # fmt: skip
+            savings.cost(candidate))  # fmt: skip
 
 
 def _interval(candidate: Candidate) -> str:
     record = candidate.record
     ends = (record.quality[end] for end in metrics.interval(record.headline))
     return " to ".join(cell(end, record.headline) for end in ends)
-
-
-def _cost(candidate: Candidate) -> str:
-    """In dollars where there is a price, else in time of the machine."""
-    if candidate.usd is not None:
-        return cell(candidate.usd, "usd")
-    seconds = candidate.machine_s
-    if seconds is None:
-        return "not timed"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 3600 else f"{seconds / 3600:,.3g} h"

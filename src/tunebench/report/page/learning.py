@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from tunebench.report import digits
+from tunebench.report.learning import Curve, More, Target
 from tunebench.report.page.axes import BY_NAME
 from tunebench.report.page.figures import ChartRow, Figure, legend, points
 from tunebench.report.page.looks import Look
@@ -22,14 +23,13 @@ def build(
     runs: Sequence[PageRun],
     looks: dict[str, Look],
     published: Sequence[Row],
-    curves: Sequence[Any] = (),
+    curves: Sequence[Curve] = (),
 ) -> Figure | None:
     """The curve of one data set; None if no tuned run has a score.
 
     Args:
         published: rows of the table `published`.
-        curves: fitted ones of the data set: `model`, `method`, and `line` with `rows`, `score`,
-            `low` and `high`.
+        curves: those of the data set, some with a fitted law.
     """
     scored = [run for run in runs if run.score]
     tuned = [run for run in scored if run.record.train_size != NO_ROWS]
@@ -60,7 +60,7 @@ def _measured(run: PageRun, left: float) -> ChartRow:
             "text": score.text, **place}  # fmt: skip
 
 
-def _fitted(curves: Sequence[Any], tuned: Sequence[PageRun]) -> Iterator[ChartRow]:
+def _fitted(curves: Sequence[Curve], tuned: Sequence[PageRun]) -> Iterator[ChartRow]:
     """The points of fitted curves, each with a run of its method."""
     of_method = {(run.record.model, run.record.method): run for run in tuned}
     for curve in curves:
@@ -130,8 +130,8 @@ class Growth:
     targets: list[tuple[str, str]]
 
 
-def growth(curves: Sequence[Any]) -> list[Growth]:
-    """The readings of each curve that has a law (`report.learning.Curve`)."""
+def growth(curves: Sequence[Curve]) -> list[Growth]:
+    """The readings of each curve that has a law."""
     several = len({curve.model for curve in curves}) > 1
     return [
         Growth(
@@ -146,7 +146,7 @@ def growth(curves: Sequence[Any]) -> list[Growth]:
     ]
 
 
-def _more(more: Any) -> str:
+def _more(more: More) -> str:
     """What the additional rows take, in dollars where there are prices, else in seconds."""
     parts = [f"{more.labels:,} labels" + _usd(more.usd_for_labels)]
     trained = _usd(more.usd_to_train) or f" ({digits.plain(more.machine_s)} s)"
@@ -157,7 +157,7 @@ def _usd(usd: float | None) -> str:
     return f" (${digits.plain(usd)})" if usd else ""
 
 
-def _reached(target: Any) -> str:
+def _reached(target: Target) -> str:
     """Rows to reach a score, with their interval as far as the law is read."""
     if target.rows is None:
         return "not within four times the largest size"

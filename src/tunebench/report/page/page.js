@@ -15,8 +15,15 @@
 
   // which runs meet the reader's needs, and which of them costs least --------------------------
   const requests = () => number("requests") ?? page.requests;
-  const monthly = run => (run.each === null ? null : run.each * requests());
-  const cost = run => (run.each === null ? null : run.once + run.each * requests());
+  const times = (amount, factor) => amount.map(each => (each === null ? Infinity : each * factor));
+  const monthly = run => (run.each === null ? null : times(run.each, requests())[0]);
+  function bill(run) { // both with their intervals: independent errors add as squares
+    if (run.once === null || run.each === null) return null;
+    const [once, each] = [times(run.once, 1), times(run.each, requests())], total = once[0] + each[0];
+    const error = end => Math.hypot(once[end] - once[0], each[end] - each[0]);
+    return [total, total - error(1), total + error(2)];
+  }
+  const cost = run => bill(run)?.[0] ?? null;
   const money = value => (page.priced ? `$${short(value)}` : `${short(value)} s of the machine`);
   const within = (value, most) => most === null || (value !== null && value !== undefined && value <= most);
   const meets = run =>
@@ -27,10 +34,17 @@
     within(monthly(run), number("budget"));
   const order = run => [cost(run) === null ? Infinity : cost(run), run.rows, -run.score];
   const cheaper = (a, b) => order(a).map((x, i) => x - order(b)[i]).find(x => x) ?? 0;
+  // not shown to cost more than the cheapest, nor trained on more rows: as `tunebench best` has it
+  function asCheap(run, least) {
+    const [own, other] = [bill(run), bill(least)];
+    if (run === least || !own || !other || run.rows > least.rows) return run === least;
+    return own[0] - other[0] - Math.hypot(own[0] - own[1], other[2] - other[0]) <= 0;
+  }
   function cheapest() {
     const met = page.runs.filter(meets);
-    const asked = number("quality") === null ? met.filter(run => run.good) : met;
-    return (asked.length ? asked : met).sort(cheaper)[0];
+    const good = number("quality") === null ? met.filter(run => run.good) : met;
+    const asked = good.length ? good : met, [least] = [...asked].sort(cheaper);
+    return asked.filter(run => asCheap(run, least)).sort((a, b) => b.score - a.score)[0];
   }
   function verdict(shown) {
     const run = cheapest(), total = page.runs.filter(each => each.dataset === dataset() && each.score !== null).length;

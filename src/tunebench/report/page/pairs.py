@@ -65,22 +65,29 @@ def _matrix(
         ends = (row["difference"], row["difference_low"], row["difference_high"])
         if row["difference"] < 0:
             first, second, ends = second, first, (-ends[0], -ends[2], -ends[1])
-        pairs.append((first, second, ends, row["distinguishable"] == "yes"))
+        pairs.append((first, second, ends, row))
     ranks = _ranks(run for first, second, _, _ in pairs for run in (first, second))
-    for first, second, ends, real in pairs:
+    for first, second, ends, row in pairs:
+        real = row["distinguishable"] == "yes"
         text = points(*ends)
         yield {
             "run": first.id, "other": second.id, "better": first.record.method,
             "worse": second.record.method, "better_rank": ranks[first.id],
             "worse_rank": ranks[second.id], "difference": 100 * ends[0], "real": real,
             "text": text, "shown": text.partition(" (")[0],
-            "verdict": "tell them apart" if real else "do not tell them apart",
+            "verdict": "tell them apart" if real else _needed(row["test_rows_needed"]),
         }  # fmt: skip
 
 
 def _run(row: Row, name: str, size: str, by_place: dict[tuple[str, str, str], PageRun]) -> PageRun:
     prompted = by_place.get((row["model"], row[name], NO_ROWS))
     return prompted or by_place[row["model"], row[name], size]
+
+
+def _needed(rows: int | str) -> str:
+    """What would tell two methods apart: so many test rows, or other words of `report.power`."""
+    needed = f"about {rows:,}" if isinstance(rows, int) else rows
+    return f"do not tell them apart; {needed} would"
 
 
 def _ranks(runs: Iterator[PageRun]) -> dict[int, int]:

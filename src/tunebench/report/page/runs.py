@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from tunebench import metrics
 from tunebench.config.schema import Params
-from tunebench.errors import SourceError
 from tunebench.paths import Run
 from tunebench.report import costs, digits, recommendation, throughput
 from tunebench.report.page.axes import AXES, BY_NAME, Axis
-from tunebench.report.recommendation import Recommendation
+from tunebench.report.prices import Usd
+from tunebench.report.recommendation import Candidate, Recommendation
+from tunebench.report.row_scores import ScoreBook
 from tunebench.report.summary import NO_ROWS, Record
 
 
@@ -36,7 +38,8 @@ class PageRun:
 
     `key` is its name in a link; `once` and `each` what it costs before the first request and for
     each, in dollars or else in seconds of the machine, None where that was not measured; `good`
-    whether the test rows do not tell it from the data set's best.
+    whether the test rows do not tell it from the data set's best; `chosen` whether it is the one
+    to use.
     """
 
     id: int
@@ -45,8 +48,8 @@ class PageRun:
     record: Record
     run: Run
     measures: dict[str, Measure] = field(default_factory=dict)
-    once: float | None = None
-    each: float | None = None
+    once: Usd | None = None
+    each: Usd | None = None
     good: bool = False
     chosen: bool = False
 
@@ -66,7 +69,7 @@ class PageRun:
         return {
             "id": self.id, "key": self.key, "label": self.label, "dataset": record.dataset,
             "model": record.model, "method": record.method, "size": record.train_size,
-            "rows": record.train_rows, "once": self.once, "each": self.each,
+            "rows": record.train_rows, "once": _ends(self.once), "each": _ends(self.each),
             "good": self.good, "chosen": self.chosen, "score": self.score and self.score.value,
             "measures": {
                 name: [_short(measure.value), _short(measure.low), _short(measure.high),
@@ -76,9 +79,20 @@ class PageRun:
         }  # fmt: skip
 
 
-def build(params: Params, records: Sequence[Record]) -> list[PageRun]:
-    """A run of the page for each record, in the records' order."""
-    found = {name: _recommended(params, name) for name in params.grid.datasets}
+def build(
+    params: Params, records: Sequence[Record], scores: ScoreBook | None = None
+) -> list[PageRun]:
+    """A run of the page for each record, in the records' order.
+
+    Args:
+        scores: of the runs, as far as they are read already.
+    """
+    found = {
+        name: recommendation.among(
+            params, [record for record in records if record.dataset == name], scores=scores
+        )
+        for name in params.grid.datasets
+    }
     timed = {_method(record): record for record in records if throughput.is_timed(record, params)}
     labels = _labels(records)
     return [
@@ -99,13 +113,6 @@ def axes(runs: Sequence[PageRun]) -> list[Axis]:
     return [axis for axis in AXES if axis.name in names]
 
 
-def _recommended(params: Params, dataset: str) -> Recommendation | None:
-    try:
-        return recommendation.recommend(params, dataset)
-    except SourceError:  # no run has a score
-        return None
-
-
 def _method(record: Record) -> tuple[str, str, str]:
     return record.model, record.dataset, record.method
 
@@ -114,15 +121,13 @@ def _run(
     index: int, record: Record, label: str, timed: Record | None, found: Recommendation | None,
     params: Params,
 ) -> PageRun:  # fmt: skip
-    key = "/".join((record.model, record.dataset, record.method, record.train_size))
-    run = _first_run(record, params)
-    place = _place(record)
-    own = next((each for each in found.candidates if _place(each.record) == place), None) \
+    key = "/".join(_place(record))
+    own = next((each for each in found.candidates if each.record is record), None) \
         if found else None  # fmt: skip
-    measures = _measures(record, timed, params)
-    once, each = _cost(record, measures, params)
+    once, each = _cost(own) if own else (None, None)
     return PageRun(
-        index, key, label, record, run, measures, once, each,
+        index, key, label, record, recommendation.runs_of(params, record)[0],
+        _measures(record, timed, params), once, each,
         good=own is not None and own.as_good,
         chosen=own is not None and found is not None and own is found.chosen,
     )  # fmt: skip
@@ -130,14 +135,6 @@ def _run(
 
 def _place(record: Record) -> tuple[str, ...]:
     return (*_method(record), record.train_size)
-
-
-def _first_run(record: Record, params: Params) -> Run:
-    """The run of a record whose predictions are shown: that of the first seed."""
-    if record.train_size == NO_ROWS:
-        return Run(record.model, record.dataset, record.method)
-    (size,) = (size for size in params.grid.train_sizes if str(size) == record.train_size)
-    return Run(record.model, record.dataset, record.method, size, params.grid.seeds[0])
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
@@ -209,17 +206,21 @@ def _measure(values: dict[str, Any], axis: Axis) -> Measure:
     )
 
 
-def _cost(
-    record: Record, measures: dict[str, Measure], params: Params
-) -> tuple[float | None, float | None]:
+def _cost(own: Candidate) -> tuple[Usd, Usd | None]:
     """What a run costs before its first request and for each, as `recommendation` counts it."""
-    if "s_per_1k_requests" not in measures:
-        return None, None
-    once, each = record.training.get("machine_s", 0.0), measures["s_per_1k_requests"].value / 1000
-    if not priced(params):
-        return once, each
-    price = params.hardware.usd_per_hour / 3600
-    return once * price + costs.labels(record, params), each * price
+    in_dollars = own.usd_per_s or own.usd_for_labels is not None
+    rate = own.usd_per_s if in_dollars else 1.0
+    once = own.training_s.times(rate) + Usd.exact(own.usd_for_labels or 0.0)
+    answering = own.requests_s and own.requests_s.times(rate / recommendation.REQUESTS)
+    return once, answering
+
+
+def _ends(amount: Usd | None) -> list[float | None] | None:
+    """An amount and its interval; an end that is unknown is None."""
+    if amount is None:
+        return None
+    return [_short(each) if isfinite(each) else None for each in (amount.usd, amount.low,
+                                                                  amount.high)]  # fmt: skip
 
 
 def _short(number: float | None) -> float | None:

@@ -17,6 +17,9 @@ from markupsafe import Markup
 
 from tunebench import results
 from tunebench.config.schema import Params
+from tunebench.report.answer import Answer
+from tunebench.report.compare import Changes
+from tunebench.report.learning import Curve
 from tunebench.report.page import (
     beside,
     charts,
@@ -37,6 +40,7 @@ from tunebench.report.page.figures import Figure
 from tunebench.report.page.predictions import Predictions
 from tunebench.report.page.runs import PageRun
 from tunebench.report.recommendation import REQUESTS
+from tunebench.report.row_scores import ScoreBook
 from tunebench.report.summary import Record
 from tunebench.report.tables import Row
 
@@ -48,13 +52,14 @@ UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "
 class Parts:
     """What other modules say, for their places on the page; each may be left out.
 
-    `answers` are those of `report.answer`, `curves` those of `report.learning`, `changes` those of
-    `report.compare`: what has changed since an earlier revision.
+    `changes` are what has changed since an earlier revision; `scores` those of the runs, as far as
+    they are read already.
     """
 
-    answers: Sequence[Any] = ()
-    curves: Sequence[Any] = ()
-    changes: Any = None
+    answers: Sequence[Answer] = ()
+    curves: Sequence[Curve] = ()
+    scores: ScoreBook | None = None
+    changes: Changes | None = None
 
 
 def write(
@@ -87,7 +92,7 @@ def _content(
     params: Params, records: Sequence[Record], tables: Mapping[str, Sequence[Row]], parts: Parts
 ) -> dict[str, Any]:
     """What the template takes; `data` is what the page's script takes."""
-    found = runs.build(params, records)
+    found = runs.build(params, records, parts.scores)
     look = looks.of([*params.grid.prompting, *params.grid.tuning])
     common = {"methods": list(look), "colours": [each.colour for each in look.values()],
               "shapes": [each.shape for each in look.values()]}  # fmt: skip
