@@ -163,7 +163,7 @@ def test_two_models_have_their_names_in_labels(make: Any) -> None:
     assert len(set(labels)) == len(labels) == 10
     assert "model_1: lora_0, 1,000 rows" in labels
     groups = next(each["groups"] for each in data["figures"] if each["chart"] == "pairs")
-    assert groups[0] == "model_1: 1,000 rows" and len(groups) == 4
+    assert next(iter(groups)) == "model_1: 1,000 rows" and len(groups) == 4
 
 
 def test_no_rows_puts_no_text_on_the_page(make: Any) -> None:

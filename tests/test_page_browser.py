@@ -103,7 +103,7 @@ def test_another_data_set_shows_its_own(browser: Browser, report: Path) -> None:
 def test_axes_are_chosen(browser: Browser, report: Path) -> None:
     browser.open(report)
     browser.choose("x", "latency_p50_s")
-    assert browser.texts("#cost figcaption") == [
+    assert browser.texts("#cost .said") == [
         "accuracy, % against latency p50, ms: no other run beats those on the line in both"
     ]
     assert "latency p50, ms" in browser.texts("#cost .live text")

@@ -67,11 +67,17 @@ def with_interval(value: float, low: float | None, high: float | None) -> str:
 
     >>> with_interval(87.25, 83.6235, 90.1679), with_interval(3.14159, None, None)
     ('87.2 (83.6 to 90.2)', '3.14')
+    >>> with_interval(2.5, -0.004, 5.0)
+    '2.5 (0.0 to 5.0)'
     """
     if low is None or high is None or not low < high or not math.isfinite(high - low):
         return plain(value)
     places = decimals(low, high)
-    return f"{value:,.{places}f} ({low:,.{places}f} to {high:,.{places}f})"
+    # adding zero: -0.04 is 0.0, not -0.0
+    middle, lower, upper = (
+        f"{round(each, places) + 0.0:,.{places}f}" for each in (value, low, high)
+    )
+    return f"{middle} ({lower} to {upper})"
 
 
 def rounded(value: float, low: float | None, high: float | None) -> str:

@@ -43,8 +43,7 @@ def svg(name: str, values: Mapping[str, Any]) -> str:
     import vl_convert
 
     known = specs()
-    config = known["config"] | {"aria": False}  # the figure around it says what is seen
-    spec = fill(known[name], {**STATIC, **values}) | {"config": config}
+    spec = fill(known[name], {**STATIC, **values}) | {"config": known["config"]}
     drawn: str = vl_convert.vegalite_to_svg(spec, vl_version=VERSION)
     return drawn
 

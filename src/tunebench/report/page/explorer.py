@@ -54,9 +54,11 @@ def build(
     read = {run.id: texts(run.run, indices) for run in scored}
     shortest = min(read.values(), key=lambda rows: sum(len(row["prompt"]) for row in rows))
     kinds = sorted({kind for run in scored for kind in answered[run.id].kinds})
+    labels = _labels([answered[run.id] for run in scored])
     built = {
         "kinds": kinds,
         "total": len(answered[scored[0].id].ids),
+        "labels": labels,
         "rows": [
             {"id": str(row["id"]), "text": cut(row["text_of_row"].strip(), LONGEST_TEXT),
              "gold": cut(row["gold"], LONGEST_ANSWER)}
@@ -64,7 +66,7 @@ def build(
         ],
         "answers": {
             str(run.id): [
-                _answer(row, index, answered[run.id], kinds)
+                _answer(row, index, answered[run.id], kinds, labels)
                 for row, index in zip(read[run.id], indices, strict=True)
             ]
             for run in scored
@@ -73,14 +75,27 @@ def build(
     return _within(built, budget)
 
 
+def _labels(answered: Sequence[Predictions]) -> list[str]:
+    """All answers, where they are labels: rows name them by their place here."""
+    return sorted({answer for each in answered for answer in each.answers if answer is not None})
+
+
 def _answer(
-    row: Mapping[str, Any], index: int, answers: Predictions, kinds: Sequence[str]
-) -> list[Any]:
-    """Answer, kind, and confidence or score in per cent."""
+    row: Mapping[str, Any], index: int, answers: Predictions, kinds: Sequence[str],
+    labels: Sequence[str],
+) -> list[Any]:  # fmt: skip
+    """Answer (the place of a label, else a text), kind, and confidence or score in per cent."""
     text = row["answer"] if row["answer"] is not None else row.get("text", "")
     measured = answers.confidences or (None if answers.labelled else answers.scores)
     share = None if measured is None else round(100 * measured[index])
-    return [cut(text or "", LONGEST_ANSWER), kinds.index(answers.kinds[index]), share]
+    named = answers.labelled and row["answer"] is not None
+    answer = labels.index(row["answer"]) if named else cut(text or "", LONGEST_ANSWER)
+    return [answer, kinds.index(answers.kinds[index]), share]
+
+
+def written(built: Mapping[str, Any], answer: int | str) -> str:
+    """An answer as it was given."""
+    return built["labels"][answer] if isinstance(answer, int) else answer
 
 
 def _within(built: dict[str, Any], budget: int) -> dict[str, Any]:
@@ -97,7 +112,7 @@ def static(built: Mapping[str, Any], run: int) -> list[dict[str, Any]]:
     """A run's worst rows, for readers without JavaScript."""
     answers = built["answers"].get(str(run), [])
     rows = [
-        row | {"answer": answer, "kind": built["kinds"][kind], "share": share}
+        row | {"answer": written(built, answer), "kind": built["kinds"][kind], "share": share}
         for row, (answer, kind, share) in zip(built["rows"], answers, strict=False)
     ]
     wrong = [row for row in rows if row["kind"] != predictions.RIGHT]

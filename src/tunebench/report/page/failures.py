@@ -45,7 +45,8 @@ def kinds(runs: Sequence[PageRun], answered: Answered) -> Figure | None:
     present = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
     values = {"kinds": present, "kind_colours": [KINDS[kind] for kind in present],
               "x_title": "test rows, %"}  # fmt: skip
-    note = "" if len(shown) <= SHOWN_RUNS else f"The {SHOWN_RUNS} best of {len(shown)} runs."
+    best = "" if len(shown) <= SHOWN_RUNS else f" The {SHOWN_RUNS} best of {len(shown)} runs."
+    note = f"From left to right in the order of the legend.{best}"
     return Figure("errors", shown[0].dataset, _title(shown[0], answered), rows, values, note=note)
 
 
@@ -111,14 +112,24 @@ def confusion(answers: Predictions) -> dict[str, Any] | None:
         "labels": shown,
         "answers": columns,
         "left_out": len(labels) - len(shown),
-        "rows": [
-            {"gold": gold, "answer": answer, "rows": pairs[gold, answer], "right": gold == answer,
-             "share": round(pairs[gold, answer] / total[gold], 3)}
+        "totals": [total[label] for label in shown],
+        "cells": [
+            [shown.index(gold), column, pairs[gold, answer]]
             for gold in shown
-            for answer in columns
+            for column, answer in enumerate(columns)
             if pairs[gold, answer]
         ],
-    }  # fmt: skip
+    }
+
+
+def cells(matrix: Mapping[str, Any]) -> list[ChartRow]:
+    """The rows of the chart; `page.js` makes the same, since written out they are long."""
+    return [
+        {"gold": matrix["labels"][row], "answer": matrix["answers"][column], "rows": count,
+         "right": matrix["labels"][row] == matrix["answers"][column],
+         "share": count / matrix["totals"][row]}
+        for row, column, count in matrix["cells"]
+    ]  # fmt: skip
 
 
 def by_label(run: PageRun) -> list[list[Any]]:

@@ -23,7 +23,8 @@ class Figure:
     """A chart of one data set.
 
     `rows` have the ids of their runs, by which the reader's needs filter them. `values` fill the
-    specification. Of several `groups`, such as train sizes, the first is drawn when the page opens.
+    specification. Of several `groups`, such as train sizes, each with its title, the first is drawn
+    when the page opens.
     """
 
     chart: str
@@ -32,7 +33,7 @@ class Figure:
     rows: list[ChartRow]
     values: dict[str, Any] = field(default_factory=dict)
     legend: list[Look] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    groups: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -42,7 +43,9 @@ class Figure:
 
     def svg(self, common: dict[str, Any]) -> str:
         """Its static picture."""
-        rows = [row for row in self.rows if not self.groups or row["group"] == self.groups[0]]
+        rows = [
+            row for row in self.rows if not self.groups or row["group"] == next(iter(self.groups))
+        ]
         return charts.svg(self.chart, common | self.values | {"rows": rows})
 
     def as_json(self) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def ranking(runs: Sequence[PageRun]) -> Figure | None:
     ]  # fmt: skip
     title = f"{best.label} scores highest: {axis.title.partition(',')[0]} {score.text}"
     if len(scored) > 1:
-        title += f"; {_others(sum(run.good for run, _ in scored) - 1)} cannot be told from it"
+        title += f"; {_others(sum(run.good for run, _ in scored) - 1)}"
     hidden = len(scored) - RANKED
     note = f"The {RANKED} best of {len(scored)}; the table has all." if hidden > 0 else ""
     return Figure("ranking", best.dataset, title, rows, {"x_title": axis.title}, note=note)
@@ -147,7 +150,10 @@ def _coordinate(letter: str, measure: Measure, sign: int) -> ChartRow:
 
 
 def _others(count: int) -> str:
-    return {0: "no other", 1: "1 other"}.get(count, f"{count} others")
+    """Which runs the test rows do not tell from the best."""
+    if not count:
+        return "the test rows tell it from all others"
+    return f"{count} {'other' if count == 1 else 'others'} cannot be told from it"
 
 
 def points(value: float, low: float, high: float) -> str:

@@ -7,7 +7,7 @@
   const one = (css, from = document) => from.querySelector(css);
   const runs = new Map(page.runs.map(run => [run.id, run]));
   const state = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
-  const number = name => (state.get(name) ? Number(state.get(name)) : null);
+  const number = name => (state.get(name) && isFinite(state.get(name)) ? Number(state.get(name)) : null);
   const dataset = () => state.get("data") || page.figures[0]?.dataset || page.runs[0]?.dataset;
   const axesOf = () => page.axes[dataset()] || [];
   const measure = (run, name) => (Object.hasOwn(run.measures, name) ? run.measures[name] : null);
@@ -80,13 +80,14 @@
   function costValues(figure) {
     const axis = (letter, name) => axesOf().find(each => each.name === name) || axesOf().find(each => each.title === figure.values[`${letter}_title`]);
     const [x, y] = [axis("x", state.get("x")), axis("y", state.get("y"))];
-    one(`#${CSS.escape(figure.id)} figcaption`).textContent = `${y.title} against ${x.title}: no other run beats those on the line in both`;
+    one(`#${CSS.escape(figure.id)} figcaption .said`).textContent = `${y.title} against ${x.title}: no other run beats those on the line in both`;
     return { rows: page.runs.filter(meets).map(run => point(run, x, y)).filter(Boolean),
       x_title: x.title, x_scale: x.scale, x_ticks: x.ticks, y_title: y.title, y_scale: y.scale, y_ticks: y.ticks };
   }
   function figureValues(figure) {
     if (figure.chart === "cost") return costValues(figure);
-    const group = figure.groups.includes(state.get("group")) ? state.get("group") : figure.groups[0];
+    const groups = Object.keys(figure.groups), group = groups.includes(state.get("group")) ? state.get("group") : groups[0];
+    if (group) one(`#${CSS.escape(figure.id)} figcaption .said`).textContent = figure.groups[group];
     const shown = id => id === null || id === undefined || meets(runs.get(id));
     return { ...figure.values, rows: figure.rows.filter(row => shown(row.run) && shown(row.other) && (!group || row.group === group)) };
   }
@@ -105,12 +106,12 @@
   };
   async function drawRun() {
     const run = shownRun(), detail = run && page.details[run.id];
-    for (const box of all("[data-detail]")) box.hidden = !detail?.[box.dataset.detail]?.[box.dataset.detail === "confusion" ? "rows" : "length"];
+    for (const box of all("[data-detail]")) box.hidden = !detail?.[box.dataset.detail]?.[box.dataset.detail === "confusion" ? "cells" : "length"];
     if (!detail) return;
     all(".of-run").forEach(each => { each.textContent = run.label; });
     if (detail.confusion) {
       one("#left-out").textContent = detail.confusion.left_out ? `The ${detail.confusion.labels.length} labels that are confused most; ${detail.confusion.left_out} more are in confusion.csv, below.` : "";
-      await draw(one("[data-detail=confusion] .live"), "confusion", detail.confusion);
+      await draw(one("[data-detail=confusion] .live"), "confusion", { ...detail.confusion, rows: confused(detail.confusion) });
     }
     if (detail.reliability.length) {
       one("#reliable").textContent = detail.reliable;
@@ -122,6 +123,8 @@
       return row;
     }));
   }
+  const confused = ({ labels, answers, totals, cells }) => cells.map(([row, column, rows]) =>
+    ({ gold: labels[row], answer: answers[column], rows, right: labels[row] === answers[column], share: rows / totals[row] }));
   function cell(text, tag = "td", lang = "auto") {
     const made = document.createElement(tag);
     if (tag === "th") made.scope = "row";
@@ -151,8 +154,8 @@
       const drawn = page.figures.find(each => each.chart === "cost" && each.dataset === dataset())?.values[`${letter}_title`];
       one(`[data-choice=${letter}]`)?.replaceChildren(...axesOf().map(axis => option(axis.name, axis.title, state.get(letter) || axesOf().find(each => each.title === drawn)?.name)));
     }
-    const groups = page.figures.find(each => each.chart === "pairs" && each.dataset === dataset())?.groups || [];
-    one("[data-choice=group]")?.replaceChildren(...groups.map(group => option(group, group, state.get("group"))));
+    const groups = page.figures.find(each => each.chart === "pairs" && each.dataset === dataset())?.groups || {};
+    one("[data-choice=group]")?.replaceChildren(...Object.keys(groups).map(group => option(group, group, state.get("group"))));
     const latencies = axesOf().filter(axis => axis.name.startsWith("latency"));
     one("[data-choice=percentile]")?.replaceChildren(...latencies.reverse().map(axis => option(axis.name, axis.title.split(" ")[1].replace(",", ""), state.get("percentile"))));
   }
@@ -171,17 +174,18 @@
     if (!table) return;
     const mine = rows?.answers[run?.id], other = page.runs.find(each => each.key === state.get("other"));
     const theirs = other && rows?.answers[other.id];
+    const written = answer => (typeof answer === "number" ? rows.labels[answer] : answer);
     const found = pattern(one("[data-state=find]"));
     const kept = (rows?.rows || []).map((row, index) => ({ ...row, mine: mine?.[index], theirs: theirs?.[index] })).filter(row =>
       row.mine && (!state.get("label") || row.gold === state.get("label")) &&
       (!state.get("kind") || rows.kinds[row.mine[1]] === state.get("kind")) &&
       (!theirs || row.mine[0] !== row.theirs[0] || row.id === state.get("row")) &&
-      found.test(`${row.text}\n${row.gold}\n${row.mine[0]}`));
+      found.test(`${row.text}\n${row.gold}\n${written(row.mine[0])}`));
     const right = rows?.kinds.indexOf("right") ?? -1, summaries = !page.details[run?.id]?.confusion;
     kept.sort((a, b) => (a.mine[1] === right) - (b.mine[1] === right) || (summaries ? a.mine[2] - b.mine[2] : b.mine[2] - a.mine[2]));
     one("tbody", table).replaceChildren(...kept.map(row => {
       const made = document.createElement("tr"), link = document.createElement("a"), head = cell("", "th", "ltr");
-      const answer = ([text, kind, share]) => `${text || "(nothing)"}${share === null ? "" : ` (${share}%)`}${rows.kinds[kind] === "right" ? " ✓" : summaries ? "" : ` ✗ ${rows.kinds[kind]}`}`;
+      const answer = ([text, kind, share]) => `${written(text) || "(nothing)"}${share === null ? "" : ` (${share}%)`}${rows.kinds[kind] === "right" ? " ✓" : summaries ? "" : ` ✗ ${rows.kinds[kind]}`}`;
       link.textContent = row.id;
       link.href = `#${new URLSearchParams([...state].filter(([name]) => name !== "row").concat([["row", row.id]]))}`;
       head.append(link);

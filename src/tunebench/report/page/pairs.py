@@ -33,10 +33,11 @@ def build(runs: Sequence[PageRun], comparisons: Sequence[Row]) -> Figure | None:
         for row in _matrix([row for row in comparisons if row["model"] == model], size, by_place)
     ]
     groups = list(dict.fromkeys(row["group"] for row in rows))[::-1]
-    first = [row for row in rows if row["group"] == groups[0]]
-    few = "true" if len({row["better"] for row in first}) < WRITTEN else "false"
+    titles = {group: _title(group, [row for row in rows if row["group"] == group])
+              for group in groups}  # fmt: skip
+    few = "true" if len({row["better"] for row in rows}) < WRITTEN else "false"
     values = {"most": max(row["difference"] for row in rows) or 1, "few": few}
-    return Figure("pairs", runs[0].dataset, _title(first), rows, values, groups=groups)
+    return Figure("pairs", runs[0].dataset, titles[groups[0]], rows, values, groups=titles)
 
 
 def _sizes(comparisons: Sequence[Row], model: str) -> list[str]:
@@ -95,10 +96,8 @@ def _ranks(runs: Iterator[PageRun]) -> dict[int, int]:
     return {run: rank for rank, run in enumerate(sorted(scores, key=lambda run: -scores[run]))}
 
 
-def _title(rows: Sequence[ChartRow]) -> str:
+def _title(group: str, rows: Sequence[ChartRow]) -> str:
     real, total = sum(row["real"] for row in rows), len(rows)
     if total == 1:
-        return (
-            "The one difference is real" if real else "The one difference is not shown to be real"
-        )
-    return f"{real} of {total} differences are real: these test rows tell the two methods apart"
+        return f"{group}: the one difference is {'real' if real else 'not shown to be real'}"
+    return f"{group}: these test rows show {real} of {total} differences to be real"

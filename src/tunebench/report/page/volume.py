@@ -94,8 +94,9 @@ def _title(choices: Sequence[tuple[PageRun, Choice]], unit: str) -> str:
 
 def _note(choices: Sequence[tuple[PageRun, Choice]]) -> str:
     """How the prices were measured, and that quality is not in them."""
-    ways = " or ".join(dict.fromkeys(choice.served.measured_by for _, choice in choices))
-    behind = ways.replace(throughput.LOAD_TEST, "behind a server under load")
+    ways = {choice.served.measured_by for _, choice in choices}
+    merged = ", adapters merged where they can be" if throughput.MERGED in ways else ""
+    behind = "behind a server under load" if throughput.LOAD_TEST in ways else f"in process{merged}"
     return (
         f"Measured {behind}. A request is charged its share of a machine that is never idle; how"
         " good the answers are stands in the ranking. Crosses mark break-even points."

@@ -198,7 +198,7 @@ def _detail(run: PageRun, answers: Predictions, common: dict[str, Any]) -> dict[
     matrix = detail["confusion"]
     drawn = {"confusion_svg": "", "reliability_svg": ""}
     if matrix:
-        values = {**common, **matrix, "cell_label_width": 160}
+        values = {**common, **matrix, "rows": failures.cells(matrix), "cell_label_width": 160}
         drawn["confusion_svg"] = Markup(charts.svg("confusion", values))
     if detail["reliability"]:
         values = {**common, "rows": detail["reliability"]}
