@@ -21,7 +21,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
 KINDS = ("prompting", "peft", "full")
 
 # other files that `check` writes beside those of data sets and models
-FILES_BESIDE = ("published", "cost", "forgetting_text", "timing", "serving", "virtual_tokens")
+FILES_BESIDE = ("published", "cost", "forgetting_text", "timing", "serving", "virtual_tokens",
+                "report")  # fmt: skip
 
 
 def faults(raw: Any) -> Iterator[str]:

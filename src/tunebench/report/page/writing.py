@@ -240,6 +240,6 @@ def _asset(name: str) -> str:
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("tunebench.report.page", "."), autoescape=True,
+        loader=PackageLoader(str(__package__), "."), autoescape=True,
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
