@@ -20,7 +20,9 @@ without JavaScript.
 `specs/*.vl.json` are Vega-Lite with `"<name>"` where a value of the data set goes, as DVC's plot
 templates have it. Data has fixed field names; labels, methods and texts are values only, so none of
 them is ever part of an expression. `page.html.jinja` holds the sections in their order, `partials`
-one file for each; `style.css` and `page.js` are the page's own.
+one file for each; `style.css` and `scripts` are the page's own. The scripts, put together, know
+what the reader has chosen (`state`, which is the address), which runs meet it (`needs`), and draw
+(`charts`, `run`, `rows`, `tables`, `view`).
 """
 
 from tunebench.report.page.writing import Parts, write

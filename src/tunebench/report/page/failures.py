@@ -123,7 +123,7 @@ def confusion(answers: Predictions) -> dict[str, Any] | None:
 
 
 def cells(matrix: Mapping[str, Any]) -> list[ChartRow]:
-    """The rows of the chart; `page.js` makes the same, since written out they are long."""
+    """The rows of the chart; `scripts/run.js` makes the same, since they are long."""
     return [
         {"gold": matrix["labels"][row], "answer": matrix["answers"][column], "rows": count,
          "right": matrix["labels"][row] == matrix["answers"][column],

@@ -49,7 +49,7 @@ class Figure:
         return charts.svg(self.chart, common | self.values | {"rows": rows})
 
     def as_json(self) -> dict[str, Any]:
-        """What `page.js` reads."""
+        """What the page's scripts read."""
         return {"id": self.id, "chart": self.chart, "dataset": self.dataset, "rows": self.rows,
                 "values": self.values, "groups": self.groups}  # fmt: skip
 

@@ -64,7 +64,7 @@ class PageRun:
         return self.measures.get(self.record.headline)
 
     def as_json(self) -> dict[str, Any]:
-        """What `page.js` reads."""
+        """What the page's scripts read."""
         record = self.record
         return {
             "id": self.id, "key": self.key, "label": self.label, "dataset": record.dataset,

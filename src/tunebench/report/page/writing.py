@@ -44,6 +44,7 @@ from tunebench.report.row_scores import ScoreBook
 from tunebench.report.summary import Record
 from tunebench.report.tables import Row
 
+SCRIPTS = ("state", "needs", "charts", "run", "rows", "tables", "view")  # in the page's order
 # in JSON within a script: what an HTML or a JavaScript parser could take for more than text
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -79,7 +80,7 @@ def write(
     """
     content = _content(params, records, tables, parts or Parts())
     files = making.downloads({**tables, **(further or {})})
-    data, script, bundle = _json(content.pop("data")), _asset("page.js"), charts.bundle()
+    data, script, bundle = _json(content.pop("data")), _script(), charts.bundle()
     page = _environment().get_template("page.html.jinja").render(
         content, files=files, data=Markup(data), script=Markup(script), bundle=Markup(bundle),
         style=Markup(_asset("style.css")), hashes=" ".join(map(_hash, (bundle, script))),
@@ -230,6 +231,13 @@ def _hash(script: str) -> str:
     """How the page's policy names a script that may run: no other does."""
     digest = hashlib.sha256(script.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+@cache
+def _script() -> str:
+    """The page's own scripts as one, which shares no name with others."""
+    parts = "".join(_asset(f"scripts/{name}.js") for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 
 @cache
