@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
 @contextmanager
 def started() -> Iterator["Browser"]:
     """One browser; the tests are skipped, saying so, where there is none."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = next(filter(None, map(shutil.which, NAMES)), None)
     driver = shutil.which("chromedriver")
     if not chromium or not driver:
         pytest.skip("no Chromium here; on Debian: apt-get install chromium chromium-driver")

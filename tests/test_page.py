@@ -17,7 +17,7 @@ from tunebench.report import comparisons, page, published, summary, tables
 from tunebench.report.answer import Answer
 from tunebench.report.compare import Change, Changes
 from tunebench.report.learning import Curve, Doubled, More, Point, Target
-from tunebench.report.page import axes, charts, explorer, looks, pairs, predictions, runs
+from tunebench.report.page import axes, charts, explorer, looks, pairs, predictions, runs, serving
 
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "__proto__", "<!-- \u2028 'x' \"y\" a.b[c]"]
 LONG = "a label of eighty characters that goes on and on until it is eighty characters long"
@@ -292,6 +292,29 @@ def test_pairs_are_always_the_better_minus_the_worse(make: Any) -> None:
             scores[row["run"]] - scores[row["other"]], abs=0.01
         )
         assert row["difference"] >= 0
+
+
+def test_rates_stand_beside_the_objective(make: Any) -> None:
+    make(Fake(rows=40))
+    params = config.load()
+    found = runs.build(params, summary.collect(params))
+    look = looks.of(["shots_0", "lora_0", "lora_1"])
+    table = [
+        {"model": "model_0", "dataset": "data_0", "method": "lora_0", "offered_rps": rate,
+         "latency_p50_s": rate / 10, "latency_p99_s": rate, "latency_p99_s_low": rate / 2,
+         "latency_p99_s_high": 2 * rate, "verdict": verdict}
+        for rate, verdict in ((1.0, "holds"), (2.0, "holds"), (4.0, "fails"))
+    ]  # fmt: skip
+    figure = serving.rates(params, found, look, table)
+    assert figure is not None
+    assert figure.title == "lora_0, 1,000 rows holds the objective up to 2 requests a second"
+    kinds = [row["kind"] for row in figure.rows]
+    assert (kinds.count("measured"), kinds.count("objective")) == (6, 1)
+    assert [each.method for each in figure.legend] == ["lora_0"]
+    assert "latency p99: 2 s" in figure.svg({"methods": [], "colours": [], "shapes": []})
+    failed = serving.rates(params, found, look, table[2:])
+    assert failed is not None and failed.title == "No rate is shown to meet the objective"
+    assert serving.rates(params, found, look, []) is None
 
 
 def test_every_specification_draws_and_names_its_values() -> None:

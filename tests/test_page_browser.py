@@ -64,7 +64,9 @@ def test_needs_filter_everything_and_live_in_the_address(browser: Browser, repor
     kept = browser.texts("#ranking tbody tr")
     assert 0 < len(kept) < before == 8
     verdict = browser.texts("#verdict")
-    assert verdict[0].startswith(f"{len(kept)} of 8 runs meet this. Cheapest of those that meet this, ")
+    assert verdict[0].startswith(
+        f"{len(kept)} of 8 runs meet this. Cheapest of those that meet this, "
+    )
     points = browser.js("document.querySelectorAll('#ranking .live .mark-symbol path').length")
     assert points == 2 * len(kept) // 2
     address = browser.js("location.hash")

@@ -57,7 +57,7 @@ def scale(values: Iterable[float]) -> dict[str, Any]:
     positive = [value for value in known if value > 0]
     if not positive or known[0] < 0 or positive[-1] < LOG_FROM * positive[0]:
         return {"scale": {"type": "linear", "zero": False, "nice": True}, "ticks": None}
-    ticks = _decades(positive[0], positive[-1])
+    ticks = decades(positive)
     if known[0] > 0:
         spread = {"type": "log", "domain": [positive[0] / 1.2, positive[-1] * 1.2], "nice": False}
         return {"scale": spread, "ticks": ticks}
@@ -65,9 +65,11 @@ def scale(values: Iterable[float]) -> dict[str, Any]:
     return {"scale": spread | {"nice": False}, "ticks": [0, *ticks]}
 
 
-def _decades(least: float, most: float) -> list[float]:
-    """Round numbers between two values: powers of ten, and their thirds if these are few."""
+def decades(values: Iterable[float]) -> list[float]:
+    """Round numbers among positive values: powers of ten, and steps between if these are few."""
+    known = sorted(values)
+    least, most = known[0], known[-1]
     powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    steps = (1,) if len(powers) > 4 else (1, 3)
+    steps = (1,) if len(powers) > 4 else (1, 3) if len(powers) > 3 else (1, 2, 5)
     ticks = [step * 10.0**power for power in powers for step in steps]
     return [tick for tick in ticks if least / 1.2 <= tick <= most * 1.2]

@@ -9,6 +9,7 @@ from tunebench import metrics
 from tunebench.config.schema import Params
 from tunebench.report import digits, throughput
 from tunebench.report.inference import THROUGHPUT
+from tunebench.report.page import axes
 from tunebench.report.page.figures import ChartRow, Figure, legend
 from tunebench.report.page.looks import Look
 from tunebench.report.page.runs import PageRun
@@ -30,15 +31,11 @@ def throughputs(params: Params, runs: Sequence[PageRun], looks: dict[str, Look])
         f"{best['label']}{form} answers most: {best['text']} requests a second at batch size"
         f" {best['batch']}"
     )
-    values = {"x_domain": [sizes[0] / 1.2, sizes[-1] * 1.2], "x_ticks": sizes}
+    values = {"x_domain": [sizes[0] / 1.2, sizes[-1] * 1.2], "x_ticks": sizes,
+              "y_ticks": axes.decades(row["rate"] for row in rows)}  # fmt: skip
     note = "Dashed: the adapter attached. Solid: merged, or the untouched base."
-    return Figure("throughput", best_dataset(timed), title, rows, values, legend(timed, looks),
+    return Figure("throughput", timed[0].dataset, title, rows, values, legend(timed, looks),
                   note=note if any(row["form"] for row in rows) else "")  # fmt: skip
-
-
-def best_dataset(runs: Sequence[PageRun]) -> str:
-    """The data set of the runs of one data set."""
-    return runs[0].dataset
 
 
 def _batches(run: PageRun) -> Iterator[ChartRow]:
@@ -86,13 +83,14 @@ def rates(
         else f"{_fastest(held)['label']} holds the objective up to {_fastest(held)['rate']:.3g}"
         " requests a second"
     )
-    drawn = list({row["run"]: runs_by(runs, row["run"]) for row in rows}.values())
-    return Figure("rates", runs[0].dataset, title, rows + objective, {}, legend(drawn, looks),
+    drawn = list({row["run"]: _by_id(runs, row["run"]) for row in rows}.values())
+    ticks = axes.decades(row["seconds"] for row in [*rows, *objective])
+    return Figure("rates", runs[0].dataset, title, rows + objective, {"y_ticks": ticks},
+                  legend(drawn, looks),
                   note="Filled: the rate holds. Solid: p50; dashed: p90; dotted: p99.")  # fmt: skip
 
 
-def runs_by(runs: Sequence[PageRun], number: int) -> PageRun:
-    """The run with that id."""
+def _by_id(runs: Sequence[PageRun], number: int) -> PageRun:
     return next(run for run in runs if run.id == number)
 
 
@@ -130,4 +128,14 @@ def utilization(params: Params, runs: Sequence[PageRun], looks: dict[str, Look])
         f"{least['label']} costs least per request; a machine that is busy a tenth of the time"
         " costs ten times as much"
     )
-    return Figure("utilization", drawn[0].dataset, title, rows, {}, legend(drawn, looks))
+    ticks = axes.decades(end for row in rows for end in (row["full"], 20 * row["full"]))
+    note = "Measured in process, at the batch size that answered most."
+    return Figure(
+        "utilization",
+        drawn[0].dataset,
+        title,
+        rows,
+        {"y_ticks": ticks},
+        legend(drawn, looks),
+        note=note,
+    )

@@ -8,6 +8,7 @@ from itertools import pairwise
 from tunebench.config.schema import Params
 from tunebench.report import break_even, costs, digits, summary, throughput
 from tunebench.report.costs import DRAWN, Choice
+from tunebench.report.page import axes
 from tunebench.report.page.figures import ChartRow, Figure, legend
 from tunebench.report.page.looks import Look
 from tunebench.report.page.runs import PageRun
@@ -37,9 +38,11 @@ def build(params: Params, runs: Sequence[PageRun], looks: dict[str, Look]) -> li
                    for choice in group]  # fmt: skip
         if choices:
             drawn = [run for run, _ in choices]
+            rows = list(_rows(choices))
+            values = {"y_title": unit, "y_ticks": axes.decades(row["cost"] for row in rows)}
             figures.append(
-                Figure("volume", dataset, _title(choices, unit), list(_rows(choices)),
-                       {"y_title": unit}, legend(drawn, looks), note=_note(choices))
+                Figure("volume", dataset, _title(choices, unit), rows,
+                       values, legend(drawn, looks), note=_note(choices))
             )  # fmt: skip
     return figures
 
