@@ -1,23 +1,19 @@
 """The report page holds up under what no study of ours has: every bad input has its words."""
 
 import json
-import math
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_results import Fake, study
 
-from tunebench import config, paths, results
-from tunebench.errors import SourceError
-from tunebench.paths import Run
+from tunebench import config, paths
 from tunebench.report import comparisons, page, published, summary, tables
 from tunebench.report.answer import Answer
 from tunebench.report.compare import Change, Changes
 from tunebench.report.learning import Curve, Doubled, More, Point, Target
-from tunebench.report.page import axes, charts, explorer, looks, pairs, predictions, runs, serving
+from tunebench.report.page import axes, looks
 
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "__proto__", "<!-- \u2028 'x' \"y\" a.b[c]"]
 LONG = "a label of eighty characters that goes on and on until it is eighty characters long"
@@ -261,169 +257,3 @@ def test_parts_of_other_modules_have_their_places(project: Any, valid: dict[str,
     assert "What changed from v1 to now" in text and "within noise" in text
     learned = next(each for each in data_of(text)["figures"] if each["chart"] == "learning")
     assert [row["rows"] for row in learned["rows"] if row["kind"] == "fitted"] == [100, 4000]
-
-
-# parts of it -----------------------------------------------------------------------------------
-
-
-def test_page_agrees_with_the_recommendation(make: Any) -> None:
-    from tunebench.report import recommendation
-
-    data = data_of(make(Fake(rows=40)))
-    found = recommendation.recommend(config.load(), "data_0")
-    (chosen,) = [run for run in data["runs"] if run["chosen"]]
-    assert (
-        chosen["key"]
-        == f"model_0/data_0/{found.chosen.record.method}/{found.chosen.record.train_size}"
-    )
-    good = [run for run in data["runs"] if run["good"]]
-    assert len(good) == sum(each.as_good for each in found.candidates)
-    total = chosen["once"][0] + chosen["each"][0] * data["requests"]
-    assert total == pytest.approx(found.chosen.usd)
-
-
-def test_pairs_are_always_the_better_minus_the_worse(make: Any) -> None:
-    data = data_of(make(Fake(rows=40), prompting=2, tuning=2))
-    rows = next(each["rows"] for each in data["figures"] if each["chart"] == "pairs")
-    assert len(rows) == 2 * 6  # 4 methods at each of 2 sizes
-    scores = {run["id"]: run["score"] for run in data["runs"]}
-    for row in rows:
-        assert row["difference"] == pytest.approx(
-            scores[row["run"]] - scores[row["other"]], abs=0.01
-        )
-        assert row["difference"] >= 0
-
-
-def test_rates_stand_beside_the_objective(make: Any) -> None:
-    make(Fake(rows=40))
-    params = config.load()
-    found = runs.build(params, summary.collect(params))
-    look = looks.of(["shots_0", "lora_0", "lora_1"])
-    table = [
-        {"model": "model_0", "dataset": "data_0", "method": "lora_0", "offered_rps": rate,
-         "latency_p50_s": rate / 10, "latency_p99_s": rate, "latency_p99_s_low": rate / 2,
-         "latency_p99_s_high": 2 * rate, "verdict": verdict}
-        for rate, verdict in ((1.0, "holds"), (2.0, "holds"), (4.0, "fails"))
-    ]  # fmt: skip
-    figure = serving.rates(params, found, look, table)
-    assert figure is not None
-    assert figure.title == "lora_0, 1,000 rows holds the objective up to 2 requests a second"
-    kinds = [row["kind"] for row in figure.rows]
-    assert (kinds.count("measured"), kinds.count("objective")) == (6, 1)
-    assert [each.method for each in figure.legend] == ["lora_0"]
-    assert "latency p99: 2 s" in figure.svg({"methods": [], "colours": [], "shapes": []})
-    failed = serving.rates(params, found, look, table[2:])
-    assert failed is not None and failed.title == "No rate is shown to meet the objective"
-    assert serving.rates(params, found, look, []) is None
-
-
-def test_every_specification_draws_and_names_its_values() -> None:
-    known = charts.specs()
-    assert len(known) == 12
-    for name, spec in known.items():
-        holes = set(re.findall(r'"<(\w+)>"', json.dumps(spec)))
-        assert name == "config" or {"rows", "width"} <= holes
-
-
-def test_chosen_rows_hold_each_runs_worst_errors() -> None:
-    def answered(wrong: list[int]) -> predictions.Predictions:
-        kinds = [predictions.WRONG if n in wrong else predictions.RIGHT for n in range(100)]
-        merits = [(n not in wrong, float(n)) for n in range(100)]
-        return predictions.Predictions(
-            None,
-            [str(n) for n in range(100)],
-            [],
-            [],
-            kinds,
-            merits,
-            None,
-            [],  # type: ignore[arg-type]
-        )
-
-    first, second = answered([90, 91, 92]), answered(list(range(50)))
-    chosen = explorer.choose([first, second], 8)
-    assert len(chosen) == 8
-    assert {90, 91, 92} <= set(chosen) and {0, 1, 2} <= set(chosen)
-    assert len(explorer.choose([first], 50)) == 50
-    assert explorer.choose([], 50) == []
-
-
-def test_a_rows_text_is_what_its_prompt_alone_says(tmp_path: Path) -> None:
-    prompts = [f"Do this.\nText: {text}\nAnswer: " for text in ("one", "another", "a third")]
-    start, end = predictions._frame(prompts)
-    assert [prompt[start : end or None].strip() for prompt in prompts] == [
-        "Text: one", "Text: another", "Text: a third",
-    ]  # fmt: skip
-    assert predictions._frame(["same", "same"]) == (0, 0)
-    assert predictions._frame(["one"]) == (0, 0)
-
-
-def write_answers(project: Any, *rows: dict[str, Any]) -> Run:
-    run = Run("tiny", "reviews", "zero_shot")
-    results.write_lines(paths.predictions(run), rows)
-    return run
-
-
-def test_answers_are_read_with_their_confidence(project: Any) -> None:
-    row = {"id": "a", "prompt": "p", "gold": "no", "answer": "yes", "tokens_in": 3}
-    logs = {"scores": {"yes": -1, "no": -1 + math.log(0.25)}}
-    right = row | {"id": "b", "gold": "yes"} | logs
-    read = predictions.read(write_answers(project, row | logs, right, right | {"draw": 1}))
-    assert read is not None
-    assert read.ids == ["a", "b"]
-    assert read.confidences == pytest.approx([0.8, 0.8])
-    assert read.merits[0] == (False, pytest.approx(math.log(0.25)))
-    assert read.merits[1] == (True, 0.0)
-    assert read.worst == [0, 1]
-
-
-def test_kinds_of_answers(project: Any) -> None:
-    row = {"id": "a", "prompt": "p", "gold": "no", "answer": None, "strict": False, "ended": True}
-    read = predictions.read(write_answers(
-        project, row | {"text": " "}, row | {"text": "maybe"},
-        row | {"text": "may", "ended": False},
-        row | {"answer": "yes", "text": "Yes."}, row | {"answer": "no", "text": "No."},
-    ))  # fmt: skip
-    assert read is not None
-    assert read.kinds == [predictions.EMPTY, predictions.NO_LABEL, predictions.CUT,
-                          predictions.WRONG, predictions.RIGHT]  # fmt: skip
-    assert read.confidences is None
-
-
-def test_half_a_character_is_no_obstacle(project: Any) -> None:
-    run = write_answers(project)
-    line = '{"id": "a", "prompt": "p", "gold": "x\\ud83d", "answer": "x"}\n'
-    paths.predictions(run).write_text(line)
-    read = predictions.read(run)
-    assert read is not None and read.gold == ["x?"]
-
-
-def test_missing_and_damaged_answers_are_named(project: Any) -> None:
-    run = write_answers(project)
-    assert predictions.read(run) is None
-    paths.predictions(run).write_text('{"id": "a"}\n{"id\n')
-    with pytest.raises(SourceError, match="line 2"):
-        predictions.read(run)
-    paths.predictions(run).unlink()
-    with pytest.raises(SourceError, match="is not there yet"):
-        predictions.read(run)
-
-
-@pytest.mark.parametrize(
-    ("values", "kind", "ticks"),
-    [
-        ([1, 2, 3], "linear", None),
-        ([0, 0], "linear", None),
-        ([-1, 100], "linear", None),
-        ([1, 1000], "log", [1, 3, 10, 30, 100, 300, 1000]),
-        ([0, 1, 1000], "symlog", [0, 1, 3, 10, 30, 100, 300, 1000]),
-    ],
-)
-def test_scales(values: list[float], kind: str, ticks: list[float] | None) -> None:
-    found = axes.scale(values)
-    assert (found["scale"]["type"], found["ticks"]) == (kind, ticks)
-
-
-def test_pairs_without_comparisons_are_no_figure() -> None:
-    assert pairs.build([], []) is None
-    assert runs.axes([]) == []
