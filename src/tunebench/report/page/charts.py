@@ -54,4 +54,4 @@ def bundle() -> str:
     import vl_convert
 
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VERSION)
-    return f"(()=>{{{script}\n}})();"
+    return f'(()=>{{"use strict";{script}\n}})();'
