@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from test_plan_models import FULL, LORA, QV, smollm2, training
+from test_estimates import FULL, LORA, QV, smollm2, training
 
-from tunebench.planning import memory, remedies
-from tunebench.planning.seconds import Speed
-from tunebench.planning.subject import Subject
-from tunebench.planning.work import Answering, Training, smaller
+from tunebench.estimates import memory
+from tunebench.estimates.seconds import Speed
+from tunebench.estimates.subject import Subject
+from tunebench.estimates.work import Answering, Training, smaller
+from tunebench.planning import remedies
 
 SPEED = Speed(140e9)
 PLACE = "methods.lora.training"

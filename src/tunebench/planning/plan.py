@@ -12,14 +12,15 @@ from typing import Any
 from tunebench import config, countdown, paths, results
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
-from tunebench.planning import checked, device, downloads, remedies, sizes
+from tunebench.estimates import sizes
+from tunebench.estimates.seconds import Speed
+from tunebench.estimates.sizes import Size
+from tunebench.planning import checked, device, downloads, remedies
 from tunebench.planning.device import Device
 from tunebench.planning.downloads import Download
 from tunebench.planning.graph import Stage
 from tunebench.planning.past import Past, of_metrics
 from tunebench.planning.prediction import Model
-from tunebench.planning.seconds import Speed
-from tunebench.planning.sizes import Size
 from tunebench.planning.state import State
 from tunebench.planning.work import Work
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunebench.config.schema import Params, PromptingMethod
-from tunebench.planning import memory, seconds
+from tunebench.estimates import memory, seconds
+from tunebench.estimates.memory import Peak
+from tunebench.estimates.seconds import Speed
+from tunebench.estimates.sizes import Size
+from tunebench.estimates.subject import Subject
+from tunebench.estimates.work import Answering, Training
 from tunebench.planning.device import Device
 from tunebench.planning.graph import Stage
-from tunebench.planning.memory import Peak
-from tunebench.planning.seconds import Speed
-from tunebench.planning.sizes import Size
-from tunebench.planning.subject import Subject
-from tunebench.planning.work import FORGETTING_TOKENS, Answering, Training, Work
+from tunebench.planning.work import FORGETTING_TOKENS, Work
 from tunebench.prompts.batching import CPU_BATCH_TOKENS
 from tunebench.timing.clock import MAX_WARMUP_REQUESTS, MAX_WARMUP_S
 

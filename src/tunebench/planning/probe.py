@@ -17,14 +17,15 @@ from typing import Any
 from tunebench import config, models, stage, training
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError, TunebenchError
-from tunebench.init import lengths
+from tunebench.estimates import sizes
+from tunebench.estimates.work import Training
 from tunebench.models import outcomes
 from tunebench.paths import Run
 from tunebench.planning.graph import Stage
 from tunebench.planning.past import Error
 from tunebench.planning.prediction import Model
 from tunebench.planning.tokens import Tokens
-from tunebench.planning.work import Training, Work
+from tunebench.planning.work import Work
 from tunebench.prompts import Prompt
 
 STEPS = 2
@@ -132,7 +133,7 @@ def main(run: Run) -> dict[str, Any]:
 
 def _base(params: Params, name: str) -> models.Base:
     model = params.models[name]
-    folder = lengths.folder_of(model)
+    folder = sizes.folder_of(model)
     if folder is None:
         raise SourceError(
             f"models.{name}: is not here yet; fetch it first: dvc repro fetch_model@{name}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from tunebench.planning import memory, seconds
-from tunebench.planning.memory import Kind
-from tunebench.planning.seconds import Speed
-from tunebench.planning.subject import Subject
-from tunebench.planning.work import Answering, Training, smaller
+from tunebench.estimates import memory, seconds
+from tunebench.estimates.memory import Kind
+from tunebench.estimates.seconds import Speed
+from tunebench.estimates.subject import Subject
+from tunebench.estimates.work import Answering, Training, smaller
 
 SHORTEST = 64  # tokens of a row that say anything
 HARDER = "name a smaller model under grid.models, or use a larger machine"

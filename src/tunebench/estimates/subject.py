@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tunebench.config.schema import Method, Model, PeftMethod
-from tunebench.planning.sizes import Size
+from tunebench.estimates.sizes import Size
 
 Trains = Literal["nothing", "adapter", "all"]
 
@@ -62,10 +62,14 @@ class Subject:
 
     @property
     def weight_bytes(self) -> float:
-        """Bytes of the loaded weights; embeddings and head are never quantized."""
+        """Bytes of the loaded weights; embeddings and head are never quantized.
+
+        All of them are trained in float32, beside which autocast holds a copy in `dtype`.
+        """
         size = self.size
         if self.trains == "all":
-            return 4.0 * size.parameters
+            copy = 0.0 if self.dtype == "float32" else self.width
+            return (4.0 + copy) * size.parameters
         if not self.quantization:
             return self.width * size.parameters
         linear = QUANTIZED_BYTES[self.quantization] * size.body

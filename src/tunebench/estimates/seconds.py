@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tunebench.planning.subject import Subject
-from tunebench.planning.work import Answering, Training
+from tunebench.estimates.subject import Subject
+from tunebench.estimates.work import Answering, Training
 
 MEASURED_FLOPS = 140e9
 # of the device's peak: training in batches; scoring, whose masks take the slower attention

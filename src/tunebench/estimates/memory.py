@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from tunebench.planning.subject import QUANTIZED_BYTES, Subject
-from tunebench.planning.work import Answering, Training
+from tunebench.estimates.subject import QUANTIZED_BYTES, Subject
+from tunebench.estimates.work import Answering, Training
 from tunebench.prompts.batching import CPU_BATCH_TOKENS
 from tunebench.training.logits import MAX_LOGITS
 
@@ -84,6 +84,11 @@ def of_training(subject: Subject, work: Training, kind: Kind) -> Peak:
         activations=activations,
         logits=labelled * vocabulary * 4.0 * LOGITS_COPIES,
     )
+
+
+def least(subject: Subject, optimizer: str = "adamw_torch") -> int:
+    """Bytes of weights, gradients and optimizer; activations, logits and caches come on top."""
+    return round(subject.weight_bytes + subject.trainable * _of_trained(subject, optimizer))
 
 
 def _of_trained(subject: Subject, optimizer: str) -> float:
