@@ -12,8 +12,8 @@ import pytest
 from tunebench.config.schema import FullMethod, Model, PeftMethod, PromptingMethod
 from tunebench.errors import SourceError
 from tunebench.estimates import memory, seconds, sizes
+from tunebench.estimates.loaded import LoadedModel
 from tunebench.estimates.seconds import Speed
-from tunebench.estimates.subject import Subject
 from tunebench.estimates.work import Answering, Training
 from tunebench.planning import work
 from tunebench.planning.tokens import Tokens
@@ -43,9 +43,9 @@ def method(**options: Any) -> PeftMethod:
     return PeftMethod(kind="peft", quantization=quantization, adapter=adapter | options)
 
 
-def smollm2(made: Any) -> Subject:
+def smollm2(made: Any) -> LoadedModel:
     assert SMOLLM2
-    return Subject.of(SMOLLM2, FLOAT32, made)
+    return LoadedModel.of(SMOLLM2, FLOAT32, made)
 
 
 def training(rows: int, steps: int, longest: int, **more: Any) -> Training:
@@ -93,10 +93,10 @@ def test_training_of_the_demo(
 ) -> None:
     assert TINY
     made = method(quantization="nf4", r=8, lora_dropout=0.1, target_modules=targets)
-    subject, run = Subject.of(TINY, FLOAT32, made), Training(8, 150, 150, tokens, longest, 4.0)
-    peak = memory.of_training(subject, run, "cpu")
+    model, run = LoadedModel.of(TINY, FLOAT32, made), Training(8, 150, 150, tokens, longest, 4.0)
+    peak = memory.of_training(model, run, "cpu")
     assert peak.total / 1e6 == pytest.approx(peak_mb, rel=0.05)
-    assert seconds.of_training(subject, run, SPEED, 0.0) == pytest.approx(taken_s, rel=0.25)
+    assert seconds.of_training(model, run, SPEED, 0.0) == pytest.approx(taken_s, rel=0.25)
 
 
 def test_trainable_weights_are_pefts() -> None:
@@ -216,8 +216,8 @@ def test_parameters_by_a_name(
 def test_least_memory_of_a_model_of_7_billion(dtype: str, made: Any, gigabytes: float) -> None:
     size = sizes.of(Model(hub="owner/model-7b"))
     assert size
-    subject = Subject.of(size, Model(hub="owner/model-7b", dtype=dtype), made)
-    assert memory.least(subject) / 1e9 == pytest.approx(gigabytes, rel=0.02)
+    model = LoadedModel.of(size, Model(hub="owner/model-7b", dtype=dtype), made)
+    assert memory.least(model) / 1e9 == pytest.approx(gigabytes, rel=0.02)
 
 
 def test_a_damaged_gguf_file_is_said(tmp_path: Any) -> None:

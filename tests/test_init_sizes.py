@@ -9,8 +9,8 @@ import pytest
 from tunebench.config import schema
 from tunebench.config.data import Template
 from tunebench.data.tables import TextRow
+from tunebench.estimates.loaded import LoadedModel
 from tunebench.estimates.sizes import Size
-from tunebench.estimates.subject import Subject
 from tunebench.formatting import templates
 from tunebench.init import lengths
 from tunebench.init.machine import Machine
@@ -18,7 +18,7 @@ from tunebench.prompts import tokenization
 
 SMALL = Machine(cores=2, free_bytes=8 * 10**9)
 GPU = replace(SMALL, free_bytes=80 * 10**9, gpu="H100")
-SMOLLM2 = Subject.of(
+SMOLLM2 = LoadedModel.of(
     Size(134_515_008, 28_311_552, 0, 30, 576, 1536, 576, 192, 49152, 8192),
     schema.Model(path="model", dtype="float32"),
     schema.PeftMethod(
@@ -36,7 +36,7 @@ ROWS: list[TextRow] = [
 )
 def test_a_batch_fits_the_memory(free: float, tokens: int, batch: int) -> None:
     machine = replace(SMALL, free_bytes=int(free))
-    found = machine.batch_size(8, subjects=[SMOLLM2], tokens=tokens)
+    found = machine.batch_size(8, models=[SMOLLM2], tokens=tokens)
     assert found == batch
 
 

@@ -13,8 +13,8 @@ from tunebench.doctor.findings import Finding, fault, ok, size, warning
 
 if TYPE_CHECKING:
     from tunebench.config.schema import Model, Params
+    from tunebench.estimates.loaded import LoadedModel
     from tunebench.estimates.sizes import Size
-    from tunebench.estimates.subject import Subject
 
 SHOWN = 5  # faults of params.yaml; `stages.check` shows all
 
@@ -64,7 +64,7 @@ def _faults(lines: list[str]) -> Iterator[Finding]:
 def _fit(params: Params, name: str) -> Finding:
     """Whether one model fits, by each method of the grid."""
     from tunebench.estimates import memory
-    from tunebench.estimates.subject import Subject
+    from tunebench.estimates.loaded import LoadedModel
 
     model = params.models[name]
     known = _size(model)
@@ -76,10 +76,10 @@ def _fit(params: Params, name: str) -> Finding:
             remedy=f"dvc repro fetch_model@{name}",
         )
     available, place = _available()
-    subjects = {
-        method: Subject.of(known, model, params.methods[method]) for method in _methods(params)
+    models = {
+        method: LoadedModel.of(known, model, params.methods[method]) for method in _methods(params)
     }
-    needs = {method: memory.least(subject) for method, subject in subjects.items()}
+    needs = {method: memory.least(model) for method, model in models.items()}
     count, by = known.parameters, "" if known.known_by == "files" else f" by its {known.known_by}"
     listed = ", ".join(f"{method} {size(need)}" for method, need in needs.items())
     values = {"parameters": count, "available_bytes": available, "least_bytes": needs}
@@ -93,7 +93,7 @@ def _fit(params: Params, name: str) -> Finding:
         "study",
         name,
         f"{text}; {', '.join(too_large)} cannot fit in {size(available)} of {place}",
-        remedy=_smaller(too_large[0], subjects[too_large[0]], available),
+        remedy=_smaller(too_large[0], models[too_large[0]], available),
         **values,
     )
 
@@ -105,17 +105,17 @@ def _methods(params: Params) -> list[str]:
     return [*params.grid.prompting[:1], *params.grid.tuning]
 
 
-def _smaller(method: str, subject: Subject, available: int) -> str:
+def _smaller(method: str, model: LoadedModel, available: int) -> str:
     """The smallest change with which a method may fit."""
     from tunebench.estimates import memory
 
-    if subject.trains == "all":
+    if model.trains == "all":
         return f"take {method} out of grid.tuning, for a method with an adapter"
-    narrow = replace(subject, dtype="bfloat16")
-    if subject.dtype == "float32" and memory.least(narrow) < available:
+    narrow = replace(model, dtype="bfloat16")
+    if model.dtype == "float32" and memory.least(narrow) < available:
         return "in params.yaml, write dtype: bfloat16 for this model"
     quantized = replace(narrow, quantization="nf4")
-    if subject.trains == "adapter" and memory.least(quantized) < available:
+    if model.trains == "adapter" and memory.least(quantized) < available:
         return f"in params.yaml, write quantization: nf4 under methods.{method}"
     return "name a smaller model under grid.models, or use a larger machine"
 

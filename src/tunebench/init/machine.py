@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from tunebench.config import machine
 from tunebench.estimates import memory
+from tunebench.estimates.loaded import LoadedModel
 from tunebench.estimates.memory import Kind
-from tunebench.estimates.subject import Subject
 from tunebench.estimates.work import Training
 
 # operations per second and core: SmolLM2-135M trained at 71 tokens/s in float32 on two cores
@@ -64,15 +64,15 @@ class Machine:
         """Whether a model fits unquantized, with as much again for training an adapter."""
         return 2 * parameters * _bytes(dtype) < self.free_bytes
 
-    def batch_size(self, wanted: int, *, subjects: Iterable[Subject], tokens: int) -> int:
+    def batch_size(self, wanted: int, *, models: Iterable[LoadedModel], tokens: int) -> int:
         """The rows of this length that train at once: `wanted`, halved until they fit.
 
         Args:
-            subjects: the model as each method loads it.
+            models: the model as each method loads it.
         """
         kind: Kind = "cuda" if self.gpu else "cpu"
-        for subject in subjects:
-            while wanted > 1 and _peak(subject, wanted, tokens, kind) > USED * self.free_bytes:
+        for model in models:
+            while wanted > 1 and _peak(model, wanted, tokens, kind) > USED * self.free_bytes:
                 wanted //= 2
         return wanted
 
@@ -102,12 +102,12 @@ class Machine:
         return [*rows, 1.0 if largest == available else largest]
 
 
-def _peak(subject: Subject, rows: int, tokens: int, kind: Kind) -> int:
+def _peak(model: LoadedModel, rows: int, tokens: int, kind: Kind) -> int:
     """Bytes at the peak of a training with batches of so many rows, all as long as can be."""
     work = Training(
         rows, steps=100, updates=100, tokens=100 * rows * tokens, longest=tokens, labelled=tokens
     )
-    return memory.of_training(subject, work, kind).total
+    return memory.of_training(model, work, kind).total
 
 
 def _bytes(dtype: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tunebench.config.options import merge
 from tunebench.errors import ParameterError
-from tunebench.estimates.subject import Subject
+from tunebench.estimates.loaded import LoadedModel
 from tunebench.init import methods
 from tunebench.init.answers import listed
 from tunebench.init.case import Case
@@ -67,7 +67,7 @@ def training(case: Case, tokens: int) -> dict[str, Any]:
     if case.answers.batch_size is not None:
         batch = case.answers.batch_size
     else:
-        batch = case.machine.batch_size(default, subjects=_subjects(case), tokens=tokens)
+        batch = case.machine.batch_size(default, models=_subjects(case), tokens=tokens)
     chosen: dict[str, Any] = {}
     if batch != default:
         chosen["per_device_train_batch_size"] = batch
@@ -80,13 +80,13 @@ def training(case: Case, tokens: int) -> dict[str, Any]:
     return chosen
 
 
-def _subjects(case: Case) -> Iterator[Subject]:
+def _subjects(case: Case) -> Iterator[LoadedModel]:
     """The model as each chosen tuning method loads it; none of unknown size."""
     size, model = case.model.size, case.params.models[case.model.name]
     if size is None:
         return
     for name in methods.tuning(case):
-        yield Subject.of(size, model, case.params.method(name))
+        yield LoadedModel.of(size, model, case.params.method(name))
 
 
 def train_sizes(case: Case, measured: Lengths, entry: Mapping[str, Any]) -> list[int | float]:

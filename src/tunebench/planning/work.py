@@ -12,7 +12,7 @@ from tunebench.estimates.work import Answering, Training
 from tunebench.paths import Run
 from tunebench.planning import rows as sources
 from tunebench.planning.rows import Rows
-from tunebench.planning.tokens import Measured, Tokens
+from tunebench.planning.tokens import TokenCounter, Tokens
 from tunebench.training.batch_size import DEFAULT as DEFAULT_BATCH
 from tunebench.training.search import trials
 
@@ -29,12 +29,12 @@ class Work:
 
     Args:
         downloaded: names of the data sets whose rows are downloaded already.
-        quickly: see `tokens.Measured`.
+        quickly: see `tokens.TokenCounter`.
     """
 
     def __init__(self, params: Params, downloaded: Sequence[str], *, quickly: bool) -> None:
         self.params = params
-        self.tokens = Measured(params, quickly=quickly)
+        self.tokens = TokenCounter(params, quickly=quickly)
         self._downloaded = downloaded
         self._rows: dict[str, Rows] = {}
 

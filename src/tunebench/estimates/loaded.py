@@ -18,7 +18,7 @@ DEFAULT_TARGETS = ("q_proj", "v_proj")  # that PEFT knows for Llama and most oth
 
 
 @dataclass(frozen=True)
-class Subject:
+class LoadedModel:
     """One model with one method.
 
     `adapted` are the inputs and outputs of the linear modules of a layer that have an adapter.
@@ -34,8 +34,8 @@ class Subject:
     virtual_tokens: int = 0
 
     @classmethod
-    def of(cls, size: Size, model: Model, method: Method) -> Subject:
-        """The subject of a run; `dtype: auto` counts as float32, the larger one."""
+    def of(cls, size: Size, model: Model, method: Method) -> LoadedModel:
+        """The model of a run; `dtype: auto` counts as float32, the larger one."""
         dtype = "float32" if model.dtype == "auto" else model.dtype
         quantization = _quantization(getattr(method, "quantization", None))
         if method.kind == "prompting":
@@ -90,7 +90,7 @@ class Subject:
         """How many modules of the model have an adapter."""
         return len(self.adapted) * self.size.layers
 
-    def untouched(self) -> Subject:
+    def untouched(self) -> LoadedModel:
         """The same base without an adapter."""
         return replace(self, trains="nothing", adapted=(), virtual_tokens=0)
 
