@@ -25,8 +25,8 @@ SMALL_PROCESS = 180e6  # of a stage without torch
 WORKSPACE = 50e6  # of threads and matrix products
 # tensors of different sizes leave holes in glibc's heap, more with each module that has an adapter:
 # SmolLM2, 4 × 253 tokens, resident over allocated: 1.35 with two modules a layer, 1.8 with seven,
-# 2.2 with seven beside 4-bit weights, which are unpacked each time
-HOLES, HOLES_PER_MODULE, HOLES_OF_UNPACKING = 1.17, 0.09, 1.22
+# 2.0 with seven beside 4-bit weights, which are unpacked each time
+HOLES, HOLES_PER_MODULE, HOLES_OF_UNPACKING = 1.17, 0.09, 1.12
 FULL_HOLES = 1.05
 STEPS_UNTIL_FULL = 4  # the holes grow with the first steps
 # of the activations that gradient checkpointing frees: the heap keeps so much
