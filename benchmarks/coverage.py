@@ -232,11 +232,11 @@ def of_learning_curves(draws: int) -> Iterator[Case]:
         sizes = np.array([25.0 * 2**step for step in range(number)])
         errors = floor + scale * sizes**-exponent
         true = float(errors[-1] - floor - scale * (2 * sizes[-1]) ** -exponent)
-        covariance = np.eye(number) * SCORES_APART**2
         gains = []
         for draw in range(draws):
             noise = np.random.default_rng(draw).normal(0, SCORES_APART, number)
-            law = power_law.fit(sizes.tolist(), np.clip(errors + noise, 0, 1).tolist(), covariance)
+            seen = np.clip(errors + noise, 0, 1)
+            law = power_law.fit(sizes.tolist(), seen.tolist(), [SCORES_APART] * number)
             if law.fits:
                 gains.append(law.gain(2)[1])
         held = fmean(holds(gain, true) for gain in gains)
