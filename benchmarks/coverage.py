@@ -101,7 +101,7 @@ def every(draws: int, searches: int) -> Iterator[Case]:
     yield from of_families(draws)
     yield from of_quantiles(draws)
     yield from of_calibration(draws)
-    yield from of_learning_curves(draws // 4)
+    yield from of_learning_curves(draws)
     yield from of_prices(draws)
     yield from of_rates(searches)
 
@@ -239,7 +239,7 @@ def of_learning_curves(draws: int) -> Iterator[Case]:
             law = power_law.fit(sizes.tolist(), seen.tolist(), [SCORES_APART] * number)
             if law.fits:
                 gains.append(law.gain(2)[1])
-        held = fmean(holds(gain, true) for gain in gains)
+        held = fmean(holds(gain, true) for gain in gains) if gains else 0.0
         case = f"{floor:g} + {scale:g}·n^-{exponent:g}, {number} sizes"
         yield Case("gain of twice the rows", case, ">= 0.9", held)
         yield Case("power law refused", case, "<= 0.1", 1 - len(gains) / draws)
