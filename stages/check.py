@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tunebench import config, paths, stage
 from tunebench.paths import Run
-from tunebench.planning import checked, queue
+from tunebench.planning import check_files, queue
 
 
 def outputs(_: Run) -> list[Path]:
@@ -15,7 +15,7 @@ def outputs(_: Run) -> list[Path]:
 def main(_: Run, folder: Path) -> None:
     """Write the source and the fingerprint of each data set and model of the grid."""
     params = config.load()
-    checked.write(params, folder)
+    check_files.write(params, folder)
     for metrics in paths.METRIC_FOLDERS:  # the report reads all of them, empty ones too
         metrics.mkdir(parents=True, exist_ok=True)
     # DVC warns of a dependency without files

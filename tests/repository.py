@@ -95,12 +95,18 @@ class Repository:
         )  # fmt: skip
 
     def repro(self, *stages: str) -> list[str]:
-        """Run the pipeline; the stages that ran, without `check`, which always does."""
+        """Run the pipeline; the stages that ran, without `check`, which always does.
+
+        Each of them counts itself, and the last one is the last of all.
+        """
         done = self.dvc("repro", *stages)
         assert done.returncode == 0, done.stdout + done.stderr
-        ran = re.findall(r"Running stage '([^']+)'", done.stdout)
-        assert ran[0] == "check"
-        return ran[1:]
+        check, *ran = re.findall(r"Running stage '([^']+)'", done.stdout)
+        assert check == "check"
+        counted = re.findall(r"^(\d+) of (\d+) stages, about .+ left$", done.stderr, re.MULTILINE)
+        assert [int(number) for number, _ in counted] == list(range(1, len(ran) + 1))
+        assert not counted or counted[-1][0] == counted[-1][1]
+        return ran
 
     def results(self) -> dict[str, bytes]:
         """The bytes of every file that stages made, by path."""
@@ -110,7 +116,7 @@ class Repository:
             for path in sorted((self.folder / top).rglob("*"))
             if path.is_file()
             and path.name != "fingerprints.json"
-            and path.relative_to(self.folder).parts[1] not in ("locks", "checkpoints")
+            and path.relative_to(self.folder).parts[1] not in ("locks", "checkpoints", "plan")
         }
 
     def metrics(self, path: str) -> Any:

@@ -84,6 +84,29 @@ def test_dearer_runs_of_the_same_rows_are_not_preferred_for_noise() -> None:
     assert recommendation.recommend(config.load(), "reviews").chosen.run == PROMPTED
 
 
+@pytest.mark.parametrize(
+    ("rates", "chosen", "claim"),
+    [
+        ((10, 5, 1), "zero_shot", "cannot tell it from 2 others, none of which is cheaper for"),
+        ((10, 5, 10.1), "zero_shot", "none of which is shown to be cheaper for 100,000 requests."),
+        ((10, 40, 41), "few_shot", "of these few_shot (1.0 points lower, -2.3 to 4.3) is the best"),
+        ((10, 20, 60), "many_shot", "of these many_shot (2.0 points lower, -1.9 to 5.8) is the"),
+    ],
+)
+def test_which_of_three_equals(
+    study: dict[str, Any], project: Any, rates: tuple[float, ...], chosen: str, claim: str
+) -> None:
+    names = ["zero_shot", "few_shot", "many_shot"]
+    study["methods"]["many_shot"] = {"kind": "prompting", "shots": 4}
+    study["grid"] |= {"prompting": names, "tuning": [], "train_sizes": [], "seeds": []}
+    project.write_params(study)
+    for name, right, rate in zip(names, (90, 89, 88), rates, strict=True):
+        write(Run("tiny", "reviews", name), first(right), rate=rate)
+    (found,) = answers()
+    assert found.chosen == f"tiny/reviews/{chosen}"
+    assert claim in found.sentences[1]
+
+
 def test_what_open_pairs_need(study: dict[str, Any], project: Any) -> None:
     study["grid"] |= {"prompting": ["zero_shot", "few_shot"], "tuning": []}
     study["grid"] |= {"train_sizes": [], "seeds": []}

@@ -10,41 +10,9 @@ from projects import VALID, Project
 from ruamel.yaml import YAML
 
 from tunebench import leftovers
-from tunebench.config import machine, schema
+from tunebench.config import machine
 from tunebench.doctor import disks, gpus, hardware, hub, packages, repository, study, yaml12
 from tunebench.doctor.findings import size
-from tunebench.doctor.memory import least_bytes
-
-
-@pytest.mark.parametrize(
-    ("options", "right"),
-    [
-        ({"dtype": "bfloat16"}, 14.0),
-        ({"dtype": "float32", "trains": "all"}, 112.0),
-        ({"dtype": "bfloat16", "trains": "all"}, 126.0),
-        ({"dtype": "bfloat16", "quantization": "nf4", "trains": "adapter"}, 5.77),
-        ({"dtype": "bfloat16", "trains": "adapter"}, 15.12),
-    ],
-)
-def test_memory_of_a_model_of_7_billion_in_gb(options: dict[str, str], right: float) -> None:
-    assert least_bytes(7_000_000_000, **options) / 1e9 == pytest.approx(right, rel=0.01)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("source", "right"),
-    [
-        ({"hub": "HuggingFaceH4/zephyr-7b-beta"}, (7_000_000_000, " by its name")),
-        ({"hub": "HuggingFaceTB/SmolLM2-135M-Instruct"}, (135_000_000, " by its name")),
-        ({"hub": "Qwen/Qwen2.5-1.5B"}, (1_500_000_000, " by its name")),
-        ({"hub": "openai-community/gpt2"}, (0, "")),
-        ({"hub": "org/4bit-model"}, (0, "")),
-    ],
-)
-def test_parameters_by_a_model_s_name(
-    source: dict[str, str], right: tuple[int, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert study.parameter_count("m", schema.Model(**source)) == right
 
 
 def test_a_model_that_is_too_large(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

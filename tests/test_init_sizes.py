@@ -9,6 +9,8 @@ import pytest
 from tunebench.config import schema
 from tunebench.config.data import Template
 from tunebench.data.tables import TextRow
+from tunebench.estimates.loaded import LoadedModel
+from tunebench.estimates.sizes import Size
 from tunebench.formatting import templates
 from tunebench.init import lengths
 from tunebench.init.machine import Machine
@@ -16,7 +18,13 @@ from tunebench.prompts import tokenization
 
 SMALL = Machine(cores=2, free_bytes=8 * 10**9)
 GPU = replace(SMALL, free_bytes=80 * 10**9, gpu="H100")
-MODEL = {"parameters": 135e6, "num_hidden_layers": 30, "hidden_size": 576, "vocab_size": 49152}
+SMOLLM2 = LoadedModel.of(
+    Size(134_515_008, 28_311_552, 0, 30, 576, 1536, 576, 192, 49152, 8192),
+    schema.Model(path="model", dtype="float32"),
+    schema.PeftMethod(
+        kind="peft", adapter={"peft_type": "LORA", "r": 16, "target_modules": "all-linear"}
+    ),
+)
 ROWS: list[TextRow] = [
     {"id": f"train-{n}", "text": "ещё один текст, some words " * (1 + n % 5), "target": "yes"}
     for n in range(20)
@@ -24,11 +32,11 @@ ROWS: list[TextRow] = [
 
 
 @pytest.mark.parametrize(
-    ("free", "tokens", "batch"), [(80e9, 512, 8), (8e9, 256, 8), (8e9, 2048, 1), (0.0, 64, 1)]
+    ("free", "tokens", "batch"), [(80e9, 512, 8), (8e9, 256, 4), (8e9, 2048, 1), (0.0, 64, 1)]
 )
 def test_a_batch_fits_the_memory(free: float, tokens: int, batch: int) -> None:
     machine = replace(SMALL, free_bytes=int(free))
-    found = machine.batch_size(8, model=MODEL, dtype="float32", tokens=tokens)
+    found = machine.batch_size(8, models=[SMOLLM2], tokens=tokens)
     assert found == batch
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from scipy.stats import kstest
 from test_servers import SERVED, own
 
 from tunebench import models, paths
@@ -73,8 +74,11 @@ def test_arrivals_are_a_poisson_process(tmp_path: Path) -> None:
     with loaded(tmp_path, "") as (source, _):
         load = source.load(100.0, 400, seed=3)
     gaps = np.diff(sorted(request.due for request in load.requests))
+    assert len(gaps) == 399
     assert gaps.mean() == pytest.approx(0.01, rel=0.15)
-    assert gaps.std() == pytest.approx(0.01, rel=0.2)  # exponential: deviation and mean are equal
+    # not by the deviation: a machine that stalls may leave out some arrivals
+    assert kstest(gaps, "expon", args=(0, 0.01)).pvalue > 0.01
+    assert abs(np.corrcoef(gaps[:-1], gaps[1:])[0, 1]) < 0.15  # each gap is independent of the last
 
 
 def test_every_prompt_comes_before_any_comes_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tunebench import config
 from tunebench.doctor import yaml12
 from tunebench.errors import SourceError
 from tunebench.inputs import value_of
-from tunebench.planning import checked, command, graph, staleness
+from tunebench.planning import check_files, command, graph, staleness
 from tunebench.planning.digests import Digests
 from tunebench.planning.state import State
 
@@ -50,7 +50,7 @@ def made(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("src/tunebench", "stages"):
         shutil.copytree(ROOT / name, name, ignore=shutil.ignore_patterns("__pycache__"))
     Path("data/check").mkdir(parents=True)
-    checked.write(config.load(), Path("data/check"))
+    check_files.write(config.load(), Path("data/check"))
     with Path("dvc.lock").open("w") as file:
         YAML().dump({"schema": "2.0", "stages": lock()}, file)
     return project.folder
@@ -180,7 +180,7 @@ NEEDS = {"check": set(), "train@a": {"check"}, "train@b": {"check"}, "report": {
     ],
 )
 def test_stages_that_dvc_was_asked_for(words: str, names: set[str]) -> None:
-    asked = command.asked(["python", "/bin/dvc", *words.split()])
+    asked = command.targets(["python", "/bin/dvc", *words.split()])
     assert asked is not None
     assert asked.among(NEEDS) == names
     assert asked.forced == ("-f" in words.split())
@@ -189,4 +189,4 @@ def test_stages_that_dvc_was_asked_for(words: str, names: set[str]) -> None:
 @pytest.mark.parametrize("words", ["exp run", "repro -s train@a", "repro --downstream check",
                                    "repro other/dvc.yaml"])  # fmt: skip
 def test_other_commands_are_not_counted(words: str) -> None:
-    assert command.asked(["dvc", *words.split()]) is None
+    assert command.targets(["dvc", *words.split()]) is None

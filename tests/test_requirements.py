@@ -145,7 +145,7 @@ def test_the_workflow_runs_what_is_there() -> None:
     assert [".ci/run"] in commands
     assert (ROOT / ".ci" / "run").exists()
     made = {command[-1] for command in commands if command[0] == "make"}
-    assert {"lint", "test", "repro", "audit"} <= made <= targets
+    assert {"lint", "test", "test-slow", "repro", "audit"} <= made <= targets
     used = [step["uses"] for step in steps if "uses" in step]
     assert all(re.fullmatch(r"actions/[\w-]+@v\d+", each) for each in used)
     cached = [step["with"] for step in steps if step.get("uses", "").startswith("actions/cache@")]

@@ -34,9 +34,12 @@ ROOMS: dict[str, set[str]] = {
     "timing": {"prompts", "models", "metrics", "answering"},
     "serving": {"prompts", "models", "metrics", "answering", "evaluation", "timing"},
     "report": {"metrics", "models", "serving"},
-    "doctor": {"data"},
-    "init": {"data", "prompts", "models", "formatting"},
-    "planning": {"data", "prompts", "models", "training", "timing", "doctor", "init"},
+    "estimates": {"data", "prompts", "models", "training"},
+    "doctor": {"estimates"},
+    "init": {"data", "prompts", "models", "formatting", "estimates"},
+    "planning": {
+        "data", "prompts", "models", "training", "timing", "estimates", "doctor", "init",
+    },
     "winner": {
         "metrics", "data", "prompts", "models", "formatting", "answering", "evaluation",
         "serving", "report",

@@ -99,7 +99,7 @@ def record() -> None:
         now = time.time()
         seconds = now - psutil.Process().create_time()
         entry = {"stage": name, "seconds": results.rounded(seconds, 4), "ended": round(now)}
-        _append(paths.HAPPENED, entry | {"peak_memory_bytes": _peak_bytes()})
+        _append(paths.STAGE_TIMES, entry | {"peak_memory_bytes": _peak_bytes()})
 
 
 def stage_name() -> str | None:

@@ -10,7 +10,6 @@ itself, and torch is never imported.
 - `yaml12`: YAML as DVC reads it, and fast
 - `hub`: whether the Hugging Face Hub answers, and to which token
 - `study`: params.yaml, and which of its models fit in memory by which method
-- `memory`: bytes of weights, gradients and optimizer
 - `printing`: the findings as text or JSON
 - `__main__`: `python -m tunebench.doctor`, where even the `tunebench` command does not start
 """

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunebench import paths
 from tunebench.doctor import gpus, hardware
 from tunebench.doctor.findings import Finding, fault, ok, size, warning
-from tunebench.doctor.memory import DTYPE_BYTES, least_bytes
 
 if TYPE_CHECKING:
     from tunebench.config.schema import Model, Params
+    from tunebench.estimates.loaded import LoadedModel
+    from tunebench.estimates.sizes import Size
 
-TRAINS = {"prompting": "nothing", "peft": "adapter", "full": "all"}
 SHOWN = 5  # faults of params.yaml; `stages.check` shows all
-IN_NAME = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.IGNORECASE)
 
 
 def parameters() -> Iterator[Finding]:
@@ -65,9 +63,12 @@ def _faults(lines: list[str]) -> Iterator[Finding]:
 
 def _fit(params: Params, name: str) -> Finding:
     """Whether one model fits, by each method of the grid."""
+    from tunebench.estimates import memory
+    from tunebench.estimates.loaded import LoadedModel
+
     model = params.models[name]
-    count, by = parameter_count(name, model)
-    if not count:
+    known = _size(model)
+    if known is None:
         return warning(
             "study",
             name,
@@ -75,7 +76,11 @@ def _fit(params: Params, name: str) -> Finding:
             remedy=f"dvc repro fetch_model@{name}",
         )
     available, place = _available()
-    needs = {method: _needed(params, model, method, count) for method in _methods(params)}
+    models = {
+        method: LoadedModel.of(known, model, params.methods[method]) for method in _methods(params)
+    }
+    needs = {method: memory.least(model) for method, model in models.items()}
+    count, by = known.parameters, "" if known.known_by == "files" else f" by its {known.known_by}"
     listed = ", ".join(f"{method} {size(need)}" for method, need in needs.items())
     values = {"parameters": count, "available_bytes": available, "least_bytes": needs}
     text = f"{_count(count)} parameters{by}, {model.dtype}; at least {listed}"
@@ -88,7 +93,7 @@ def _fit(params: Params, name: str) -> Finding:
         "study",
         name,
         f"{text}; {', '.join(too_large)} cannot fit in {size(available)} of {place}",
-        remedy=_smaller(params, model, too_large[0], count, available),
+        remedy=_smaller(too_large[0], models[too_large[0]], available),
         **values,
     )
 
@@ -100,25 +105,18 @@ def _methods(params: Params) -> list[str]:
     return [*params.grid.prompting[:1], *params.grid.tuning]
 
 
-def _needed(params: Params, model: Model, method: str, count: int) -> int:
-    definition = params.methods[method]
-    quantization = getattr(definition, "quantization", None) or ""
-    if isinstance(quantization, dict):
-        quantization = "nf4" if quantization.get("load_in_4bit") else "int8"
-    trains = TRAINS[definition.kind]
-    return least_bytes(count, model.dtype, quantization=quantization, trains=trains)
-
-
-def _smaller(params: Params, model: Model, name: str, count: int, available: int) -> str:
+def _smaller(method: str, model: LoadedModel, available: int) -> str:
     """The smallest change with which a method may fit."""
-    kind = params.methods[name].kind
-    if kind == "full":
-        return f"take {name} out of grid.tuning, for a method with an adapter"
-    if model.dtype == "float32" and least_bytes(count, "bfloat16", trains=TRAINS[kind]) < available:
+    from tunebench.estimates import memory
+
+    if model.trains == "all":
+        return f"take {method} out of grid.tuning, for a method with an adapter"
+    narrow = replace(model, dtype="bfloat16")
+    if model.dtype == "float32" and memory.least(narrow) < available:
         return "in params.yaml, write dtype: bfloat16 for this model"
-    quantized = least_bytes(count, "bfloat16", quantization="nf4", trains="adapter")
-    if kind == "peft" and quantized < available:
-        return f"in params.yaml, write quantization: nf4 under methods.{name}"
+    quantized = replace(narrow, quantization="nf4")
+    if model.trains == "adapter" and memory.least(quantized) < available:
+        return f"in params.yaml, write quantization: nf4 under methods.{method}"
     return "name a smaller model under grid.models, or use a larger machine"
 
 
@@ -139,42 +137,15 @@ def _available() -> tuple[int, str]:
     return hardware.memory()[0], "memory"
 
 
-def parameter_count(name: str, model: Model) -> tuple[int, str]:
-    """How many parameters a model has, and how that is known; 0 where it is not.
-
-    By its pin, by a local folder's weights, by the weights in the Hub's cache, else by its name.
-    """
-    pin = paths.pin(name)
-    if pin.exists():
-        written = json.loads(pin.read_text(encoding="utf-8"))
-        if written.get("source", {}).get("hub") == model.hub:
-            return int(written.get("parameters") or 0), ""
-    folder = Path(model.path) if model.path else _cached(str(model.hub))
-    if folder is not None and folder.is_dir() and (counted := _counted(folder, model)):
-        return counted, ""
-    if found := IN_NAME.search(Path(model.path or model.hub or "").name):
-        factor = {"b": 1e9, "m": 1e6}[found[2].lower()]
-        return int(float(found[1]) * factor), " by its name"
-    return 0, ""
-
-
-def _counted(folder: Path, model: Model) -> int:
-    from tunebench.data import model_files
+def _size(model: Model) -> Size | None:
+    """How large a model is; None where nothing tells."""
     from tunebench.errors import SourceError
+    from tunebench.estimates import sizes
 
-    weights = sorted(folder.glob("*.safetensors"))
     try:
-        return model_files.parameters(weights)
-    except SourceError:  # cut or damaged: `check` says how
-        return int(sum(file.stat().st_size for file in weights) / DTYPE_BYTES.get(model.dtype, 4.0))
-
-
-def _cached(repository: str) -> Path | None:
-    """The folder of a Hub model's files in the cache, if its configuration was downloaded."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found: Any = try_to_load_from_cache(repository, "config.json")
-    return Path(found).parent if isinstance(found, str) else None
+        return sizes.of(model)
+    except SourceError:  # damaged: `check` says how
+        return None
 
 
 def _count(parameters: int) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebench.config.data import RESERVED_FIELDS, Template
 from tunebench.config.schema import Model, Params
-from tunebench.data import gguf_header, model_files, pins, tables
-from tunebench.data.sources.fingerprints import digests
+from tunebench.data import tables
 from tunebench.data.tables import TextRow
 from tunebench.errors import PromptError, SourceError
-from tunebench.models import gguf_cache
+from tunebench.estimates import sizes
+from tunebench.estimates.sizes import Size
 
 if TYPE_CHECKING:
     from tunebench.prompts.tokenization import Tokenizer
@@ -38,29 +36,24 @@ PARAMETERS = 1_000_000_000
 class Base:
     """What is known of the model before it is fetched.
 
-    `facts` are its config.json, and what `pins.describe` reads from its files. Neither they nor a
-    tokenizer are known of a model on the Hub that is not in the cache; `where` names it.
+    A model on the Hub that is not in the cache has no tokenizer here, and its `size` by its name at
+    best; `where` names it.
     """
 
     name: str
     tokenizer: Tokenizer | None = None
-    facts: Mapping[str, Any] | None = None
+    size: Size | None = None
     where: str = ""
 
     @property
     def context(self) -> int | None:
         """The context length in tokens."""
-        return (self.facts or {}).get("context_length")
+        return self.size.context if self.size else None
 
     @property
     def parameters(self) -> int:
-        """How many weights it has; by its name, as `llama-3-8b`, if it is not here."""
-        if self.facts is not None:
-            return int(self.facts["parameters"])
-        stated = re.search(r"(\d+(?:\.\d+)?)([bm])(?![a-z])", self.where.lower())
-        if stated is None:
-            return PARAMETERS
-        return int(float(stated[1]) * (1e9 if stated[2] == "b" else 1e6))
+        """How many weights it has; a guess where nothing tells."""
+        return self.size.parameters if self.size else PARAMETERS
 
 
 @dataclass(frozen=True)
@@ -85,40 +78,21 @@ def percentile(values: Sequence[int], fraction: float) -> int:
 
 
 def base(name: str, model: Model) -> Base:
-    """A model's tokenizer and facts, from its folder or the Hugging Face cache.
+    """A model's tokenizer and size, from its folder or the Hugging Face cache.
 
     Raises:
         SourceError: if its local files are missing or damaged.
     """
     from tunebench.prompts import tokenization
 
-    folder = folder_of(model)
-    if folder is None:
-        return Base(name, where=str(model.path or model.hub))
+    folder = sizes.folder_of(model)
     try:
-        settings = model_files.read(folder / "config.json")
-        facts = settings | (settings.get("text_config") or {}) | pins.describe(str(folder))
-        return Base(name, tokenization.load(folder), facts)
+        size = sizes.of(model)
+        if folder is None:
+            return Base(name, size=size, where=str(model.path or model.hub))
+        return Base(name, tokenization.load(folder), size)
     except SourceError as error:
         raise SourceError(f"params.yaml: models.{name}: {error}") from None
-
-
-def folder_of(
-    model: Model, names: Sequence[str] = ("config.json", "tokenizer_config.json")
-) -> Path | None:
-    """The folder of a model that is on this machine; None without the named files."""
-    if model.path is not None:
-        folder = Path(model.path)
-        if folder.suffix == gguf_header.SUFFIX and folder.is_file():
-            folder = gguf_cache.folder(digests([folder])[folder], model.dtype)
-        return folder if (folder / "config.json").exists() else None
-    from huggingface_hub import try_to_load_from_cache
-
-    for name in names:
-        cached = try_to_load_from_cache(str(model.hub), name, revision=model.revision or "main")
-        if not isinstance(cached, str):
-            return None
-    return Path(str(cached)).parent
 
 
 def template(params: Params, model: Base) -> tuple[str, dict[str, Any] | None]:

@@ -6,11 +6,14 @@ Bounds for a proposal, not predictions: they only keep a first study from taking
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from tunebench.config import machine
+from tunebench.estimates import memory
+from tunebench.estimates.loaded import LoadedModel
+from tunebench.estimates.memory import Kind
+from tunebench.estimates.work import Training
 
 # operations per second and core: SmolLM2-135M trained at 71 tokens/s in float32 on two cores
 # (6 × 135e6 × 71 / 2); of a GPU with tensor cores, a third of what an A100 states in bfloat16
@@ -19,9 +22,7 @@ GPU_FLOPS = 100e12
 # budgets of one training, and of one evaluation, in seconds
 TRAINING_S = 600.0
 EVALUATION_S = 240.0
-# 34 bytes at 16 bits for each token, layer and hidden unit, without recomputation
-# (Korthikanti et al. 2022, arXiv 2205.05198, section 4)
-ACTIVATION_BYTES = 34
+USED = 0.9  # of the free memory, by a training
 FEWEST = 100  # rows of the largest size, whatever they take
 TEST_ROWS = (1000, 500, 400, 200, 100, 50)
 WRITTEN = 5  # a written token takes as long as some read ones, as each is a pass of its own
@@ -63,21 +64,16 @@ class Machine:
         """Whether a model fits unquantized, with as much again for training an adapter."""
         return 2 * parameters * _bytes(dtype) < self.free_bytes
 
-    def batch_size(self, wanted: int, *, model: Mapping[str, Any], dtype: str, tokens: int) -> int:
+    def batch_size(self, wanted: int, *, models: Iterable[LoadedModel], tokens: int) -> int:
         """The rows of this length that train at once: `wanted`, halved until they fit.
 
         Args:
-            model: its config.json, and its number of `parameters`.
+            models: the model as each method loads it.
         """
-        layers, hidden = (_first(model, names) for names in (LAYERS, HIDDEN))
-        parameters, vocabulary = int(model["parameters"]), int(model.get("vocab_size") or 0)
-        if not layers or not hidden:
-            return wanted
-        activations = layers * hidden * ACTIVATION_BYTES * _bytes(dtype) // 2
-        logits = vocabulary * 4  # of a token, with their gradient; few tokens have any
-        room = 0.6 * (self.free_bytes - parameters * _bytes(dtype))
-        while wanted > 1 and wanted * tokens * (activations + logits) > room:
-            wanted //= 2
+        kind: Kind = "cuda" if self.gpu else "cpu"
+        for model in models:
+            while wanted > 1 and _peak(model, wanted, tokens, kind) > USED * self.free_bytes:
+                wanted //= 2
         return wanted
 
     def test_rows(self, available: int, *, parameters: int, tokens: float, written: int) -> int:
@@ -106,12 +102,12 @@ class Machine:
         return [*rows, 1.0 if largest == available else largest]
 
 
-LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
-HIDDEN = ("hidden_size", "n_embd", "d_model")
-
-
-def _first(settings: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    return next((int(settings[name]) for name in names if settings.get(name)), 0)
+def _peak(model: LoadedModel, rows: int, tokens: int, kind: Kind) -> int:
+    """Bytes at the peak of a training with batches of so many rows, all as long as can be."""
+    work = Training(
+        rows, steps=100, updates=100, tokens=100 * rows * tokens, longest=tokens, labelled=tokens
+    )
+    return memory.of_training(model, work, kind).total
 
 
 def _bytes(dtype: str) -> int:

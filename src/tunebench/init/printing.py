@@ -150,7 +150,7 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"{path}: quotes are read as text (--quoting minimal if they enclose fields)"
     if found.labels and all(label.lstrip("+-").isdecimal() for label in found.labels):
         yield "labels are numbers: names say more to a model (--label-names, for 0, 1, …)"
-    if case.model.facts is None:
+    if case.model.tokenizer is None:
         yield (
             f"{case.model.where} is not on this machine yet: tokens are estimated by bytes, and the"
             " template is none of its own; once it is here, tunebench init knows both"

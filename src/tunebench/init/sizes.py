@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunebench.config.options import merge
 from tunebench.errors import ParameterError
+from tunebench.estimates.loaded import LoadedModel
+from tunebench.init import methods
 from tunebench.init.answers import listed
 from tunebench.init.case import Case
 from tunebench.init.lengths import Lengths, percentile
@@ -60,14 +62,12 @@ def training(case: Case, tokens: int) -> dict[str, Any]:
     Args:
         tokens: `max_length`.
     """
-    settings, facts = case.params.training, case.model.facts
+    settings = case.params.training
     default = int(settings.get("per_device_train_batch_size", 8))
     if case.answers.batch_size is not None:
         batch = case.answers.batch_size
-    elif facts is None:
-        batch = default
     else:
-        batch = case.machine.batch_size(default, model=facts, dtype=case.dtype, tokens=tokens)
+        batch = case.machine.batch_size(default, models=_subjects(case), tokens=tokens)
     chosen: dict[str, Any] = {}
     if batch != default:
         chosen["per_device_train_batch_size"] = batch
@@ -78,6 +78,15 @@ def training(case: Case, tokens: int) -> dict[str, Any]:
     if case.model.parameters > REAL_MODEL and rate is not None and rate > SMALL_RATE:
         chosen["learning_rate"] = LEARNING_RATE
     return chosen
+
+
+def _subjects(case: Case) -> Iterator[LoadedModel]:
+    """The model as each chosen tuning method loads it; none of unknown size."""
+    size, model = case.model.size, case.params.models[case.model.name]
+    if size is None:
+        return
+    for name in methods.tuning(case):
+        yield LoadedModel.of(size, model, case.params.method(name))
 
 
 def train_sizes(case: Case, measured: Lengths, entry: Mapping[str, Any]) -> list[int | float]:

@@ -3,11 +3,10 @@
 No torch is imported but by a probe; the numbers come from shapes, and from what earlier runs took.
 
 - `graph`: the stages of dvc.yaml, filled in
-- `state`, `staleness`, `digests`, `checked`: which of them `dvc repro` would run
-- `sizes`, `subject`: how large a model is, and as a method loads it
+- `state`, `staleness`, `digests`, `check_files`: which of them `dvc repro` would run
 - `rows`, `tokens`, `work`: how much each stage has to do
-- `memory`, `seconds`: models of peak and time; `device` is what they run on
-- `prediction`, `past`: one stage's, corrected by earlier runs
+- `device`: what it runs on
+- `prediction`, `history`: one stage's memory and time, corrected by earlier runs
 - `probe`: two real steps, in a process of their own
 - `remedies`: the smallest change with which a stage fits
 - `downloads`: what is neither local nor in the cache

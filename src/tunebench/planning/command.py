@@ -15,7 +15,7 @@ FORCE = {"-f", "--force"}
 
 
 @dataclass(frozen=True)
-class Asked:
+class Targets:
     """Names or patterns of stages, all if empty; `forced` if unchanged ones run too."""
 
     targets: tuple[str, ...] = ()
@@ -38,11 +38,11 @@ class Asked:
         return chosen.union(*(needs[name] for name in chosen))
 
 
-def asked(arguments: Sequence[str]) -> Asked | None:
+def targets(arguments: Sequence[str]) -> Targets | None:
     """What `dvc repro` was asked for; None for another command, or options not known here.
 
-    >>> asked(["python", "/bin/dvc", "repro", "-f", "train@tiny-posts-qlora-1.0-0"])
-    Asked(targets=('train@tiny-posts-qlora-1.0-0',), forced=True)
+    >>> targets(["python", "/bin/dvc", "repro", "-f", "train@tiny-posts-qlora-1.0-0"])
+    Targets(targets=('train@tiny-posts-qlora-1.0-0',), forced=True)
     """
     if "repro" not in arguments:
         return None
@@ -51,4 +51,4 @@ def asked(arguments: Sequence[str]) -> Asked | None:
     targets = [word.removeprefix("dvc.yaml:") for word in rest if not word.startswith("-")]
     if options - PLAIN - FORCE or any(word.endswith(("dvc.yaml", ".dvc")) for word in targets):
         return None
-    return Asked(tuple(targets), bool(options & FORCE))
+    return Targets(tuple(targets), bool(options & FORCE))

@@ -8,10 +8,10 @@ from time import perf_counter
 
 from tunebench import results
 from tunebench.doctor import gpus, hardware
+from tunebench.estimates.memory import Kind
+from tunebench.estimates.seconds import MEASURED_FLOPS
 from tunebench.init.machine import GPU_FLOPS
 from tunebench.paths import PLAN
-from tunebench.planning.memory import Kind
-from tunebench.planning.seconds import MEASURED_FLOPS
 
 REMEMBERED = PLAN / "device.json"
 SIDE, ROUNDS, PRODUCTS = 1024, 3, 4

@@ -11,7 +11,7 @@ from tunebench import paths, results
 from tunebench.config.schema import Params
 from tunebench.data.pins import SETTINGS, WEIGHTS
 from tunebench.doctor.hub import PATIENCE_S
-from tunebench.init import lengths
+from tunebench.estimates import sizes
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def _models(params: Params) -> Iterator[Download]:
         model = params.models[name]
         if model.hub is None:
             continue
-        folder = lengths.folder_of(model, ("config.json",))
+        folder = sizes.folder_of(model, ("config.json",))
         if folder is not None and any(folder.glob("*.safetensors")):
             continue
         pin = results.earlier(paths.pin(name)) or {}

@@ -12,14 +12,15 @@ from typing import Any
 from tunebench import config, countdown, paths, results
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
-from tunebench.planning import checked, device, downloads, remedies, sizes
+from tunebench.estimates import sizes
+from tunebench.estimates.seconds import Speed
+from tunebench.estimates.sizes import Size
+from tunebench.planning import check_files, device, downloads, remedies
 from tunebench.planning.device import Device
 from tunebench.planning.downloads import Download
 from tunebench.planning.graph import Stage
-from tunebench.planning.past import Past, of_metrics
-from tunebench.planning.prediction import Model
-from tunebench.planning.seconds import Speed
-from tunebench.planning.sizes import Size
+from tunebench.planning.history import History, of_metrics
+from tunebench.planning.prediction import Predictor
 from tunebench.planning.state import State
 from tunebench.planning.work import Work
 
@@ -85,7 +86,7 @@ def make(*, offline: bool = False, probe: bool = False) -> Plan:
         )
     params = config.load()
     with TemporaryDirectory(prefix="tunebench.") as folder:
-        checked.write(params, Path(folder))
+        check_files.write(params, Path(folder))
         state = State.of(params, Path(folder))
     work, plan = _planned(state, quickly=False, probe=probe)
     work.tokens.save()
@@ -102,66 +103,66 @@ def _planned(state: State, *, quickly: bool, probe: bool = False) -> tuple[Work,
     params = state.params
     work = Work(params, state.downloaded, quickly=quickly)
     known = {name: sizes.of(params.models[name]) for name in params.grid.models}
-    model = Model(work, known, device.here(quickly=quickly))
-    past = Past(model, state.stages, state.lock)
-    notes = list(_probe(model, past, state.waiting)) if probe else []
+    predictor = Predictor(work, known, device.here(quickly=quickly))
+    history = History(predictor, state.stages, state.lock)
+    notes = list(_probe(predictor, history, state.waiting)) if probe else []
     predictions = [
-        _predicted(stage, state.stale[stage.name], model, past) for stage in state.waiting
+        _predicted(stage, state.stale[stage.name], predictor, history) for stage in state.waiting
     ]
     unknown = [*_unknown(params, known, work), *notes]
-    return work, Plan(params, state.stages, predictions, model.device, unknown=unknown)
+    return work, Plan(params, state.stages, predictions, predictor.device, unknown=unknown)
 
 
-def _probe(model: Model, past: Past, waiting: Sequence[Stage]) -> Iterator[str]:
+def _probe(predictor: Predictor, history: History, waiting: Sequence[Stage]) -> Iterator[str]:
     """Correct the models by two real steps; a line for each that could not be made."""
     from tunebench.planning import probe
 
-    for stage, found in probe.errors(model, waiting):
+    for stage, found in probe.errors(predictor, waiting):
         if isinstance(found, str):
             yield f"probe of {stage.run.model} by {stage.run.method}: {found}"
         else:
-            past.errors.append(found)
+            history.errors.append(found)
 
 
-def _predicted(stage: Stage, reason: str, model: Model, past: Past) -> Prediction:
-    modelled = model.of(stage)
-    peak = past.peak_bytes(stage, modelled)
+def _predicted(stage: Stage, reason: str, predictor: Predictor, history: History) -> Prediction:
+    estimate = predictor.of(stage)
+    peak = history.peak_bytes(stage, estimate)
     prediction = Prediction(
         stage=stage,
         reason=reason,
-        seconds=past.seconds(stage, modelled),
+        seconds=history.seconds(stage, estimate),
         peak_bytes=peak,
-        trained_tokens=modelled.trained if modelled else 0.0,
-        read_tokens=modelled.read if modelled else 0.0,
-        written_tokens=modelled.written if modelled else 0.0,
-        bytes=modelled.bytes if modelled else 0.0,
+        trained_tokens=estimate.trained if estimate else 0.0,
+        read_tokens=estimate.read if estimate else 0.0,
+        written_tokens=estimate.written if estimate else 0.0,
+        bytes=estimate.bytes if estimate else 0.0,
     )
-    available = USABLE * model.device.memory_bytes
+    available = USABLE * predictor.device.memory_bytes
     if not available or peak <= available:
         return prediction
-    return replace(prediction, remedy=_remedy(stage, model, past, available))
+    return replace(prediction, remedy=_remedy(stage, predictor, history, available))
 
 
-def _remedy(stage: Stage, model: Model, past: Past, available: float) -> str:
+def _remedy(stage: Stage, predictor: Predictor, history: History, available: float) -> str:
     """The smallest change with which a stage fits."""
-    subject, modelled = model.subject(stage), model.of(stage)
-    assert subject is not None
-    assert modelled is not None
-    assert modelled.peak is not None
+    model, estimate = predictor.loaded(stage), predictor.of(stage)
+    assert model is not None
+    assert estimate is not None
+    assert estimate.peak is not None
     # what the models lack of what was measured, of this stage as of its changed self
-    factor = past.peak_bytes(stage, modelled) / modelled.peak.total
+    factor = history.peak_bytes(stage, estimate) / estimate.peak.total
 
     def fits(peak: int) -> bool:
         return peak * factor <= available
 
     if stage.script == "train":
-        work = max(model.work.trainings(stage.run), key=lambda each: each.rows * each.longest)
+        work = max(predictor.work.trainings(stage.run), key=lambda each: each.rows * each.longest)
         return remedies.of_training(
-            subject, work, remedies.Places(stage.run.method, stage.run.dataset), fits=fits,
-            speed=Speed(model.device.flops), kind=model.device.kind,
+            model, work, remedies.Places(stage.run.method, stage.run.dataset), fits=fits,
+            speed=Speed(predictor.device.flops), kind=predictor.device.kind,
         )  # fmt: skip
-    answering = model.work.answering(stage.run)
-    return remedies.of_answering(subject, answering, fits=fits, kind=model.device.kind)
+    answering = predictor.work.answering(stage.run)
+    return remedies.of_answering(model, answering, fits=fits, kind=predictor.device.kind)
 
 
 def _unknown(params: Params, known: Mapping[str, Size | None], work: Work) -> list[str]:
@@ -208,7 +209,7 @@ def compared(all_stages: Sequence[Stage]) -> list[tuple[Stage, dict[str, Any], d
     """The stages that ran after they were predicted: with the prediction, and what happened."""
     kept = _kept()
     ended: dict[str, dict[str, Any]] = {}
-    for line in countdown.read_lines(paths.HAPPENED):
+    for line in countdown.read_lines(paths.STAGE_TIMES):
         name = line["stage"]
         if line.get("ended", 0) >= kept.get(name, {}).get("at", 0):
             ended.setdefault(name, line)  # the first run after the prediction

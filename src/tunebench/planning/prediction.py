@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunebench.config.schema import Params, PromptingMethod
-from tunebench.planning import memory, seconds
+from tunebench.estimates import memory, seconds
+from tunebench.estimates.loaded import LoadedModel
+from tunebench.estimates.memory import Peak
+from tunebench.estimates.seconds import Speed
+from tunebench.estimates.sizes import Size
+from tunebench.estimates.work import Answering, Training
 from tunebench.planning.device import Device
 from tunebench.planning.graph import Stage
-from tunebench.planning.memory import Peak
-from tunebench.planning.seconds import Speed
-from tunebench.planning.sizes import Size
-from tunebench.planning.subject import Subject
-from tunebench.planning.work import FORGETTING_TOKENS, Answering, Training, Work
+from tunebench.planning.work import FORGETTING_TOKENS, Work
 from tunebench.prompts.batching import CPU_BATCH_TOKENS
 from tunebench.timing.clock import MAX_WARMUP_REQUESTS, MAX_WARMUP_S
 
@@ -30,7 +31,7 @@ MERGED = {"LORA", "ADALORA", "IA3", "OFT", "BOFT", "LOHA", "LOKR", "VERA", "FOUR
 
 
 @dataclass(frozen=True)
-class Modelled:
+class Estimate:
     """Seconds of a stage's work beyond `FIXED_S`, its peak, its tokens, and bytes that it writes.
 
     `beside` are seconds of work that its metrics do not measure.
@@ -45,7 +46,7 @@ class Modelled:
     bytes: float = 0.0
 
 
-class Model:
+class Predictor:
     """The models of time and memory for the stages of one parameter file.
 
     Args:
@@ -56,17 +57,17 @@ class Model:
         self.work, self.sizes, self.device = work, sizes, device
         self.params = work.params
 
-    def subject(self, stage: Stage, params: Params | None = None) -> Subject | None:
+    def loaded(self, stage: Stage, params: Params | None = None) -> LoadedModel | None:
         """The model and method of a stage; None where the model's size is not known."""
         params = params or self.params
         size = self.sizes.get(stage.run.model)
         if size is None:
             return None
-        return Subject.of(size, params.model(stage.run.model), params.method(stage.run.method))
+        return LoadedModel.of(size, params.model(stage.run.model), params.method(stage.run.method))
 
     def of(
         self, stage: Stage, *, flops: float = 0.0, params: Params | None = None
-    ) -> Modelled | None:
+    ) -> Estimate | None:
         """One stage; None where it depends on a model of unknown size.
 
         Args:
@@ -79,7 +80,7 @@ class Model:
             return self.training(stage, works, speed=speed, params=params)
         if stage.script in ("evaluate", "time_inference", "load_test"):
             return self._asking(stage, speed)
-        return Modelled(beside=self._handled(stage), bytes=self._stored(stage))
+        return Estimate(beside=self._handled(stage), bytes=self._stored(stage))
 
     def training(
         self,
@@ -88,64 +89,64 @@ class Model:
         *,
         speed: Speed | None = None,
         params: Params | None = None,
-    ) -> Modelled | None:
+    ) -> Estimate | None:
         """Trainings of a stage's model by its method, as `of`."""
-        subject = self.subject(stage, params)
-        if subject is None:
+        model = self.loaded(stage, params)
+        if model is None:
             return None
         speed = speed or Speed(self.device.flops)
-        peaks = [memory.of_training(subject, work, self.device.kind) for work in trainings]
+        peaks = [memory.of_training(model, work, self.device.kind) for work in trainings]
         taken = sum(
-            seconds.of_training(subject, work, speed, peak.activations + peak.optimizer)
+            seconds.of_training(model, work, speed, peak.activations + peak.optimizer)
             for work, peak in zip(trainings, peaks, strict=True)
         )
-        return Modelled(
+        return Estimate(
             seconds=taken,
             peak=max(peaks, key=lambda peak: peak.total),
             trained=sum(work.tokens for work in trainings),
-            bytes=subject.trainable * (4.0 if subject.trains == "adapter" else subject.width),
+            bytes=model.trainable * (4.0 if model.trains == "adapter" else model.width),
         )
 
-    def _asking(self, stage: Stage, speed: Speed) -> Modelled | None:
-        subject = self.subject(stage)
-        if subject is None:
+    def _asking(self, stage: Stage, speed: Speed) -> Estimate | None:
+        model = self.loaded(stage)
+        if model is None:
             return None
         work = self.work.answering(stage.run)
         if stage.script == "evaluate":
-            return self._evaluation(subject, work, speed)
+            return self._evaluation(model, work, speed)
         settings = self.params.inference
         if stage.script == "load_test":
             held = (settings.hold_s + settings.longest_hold_s) / 2
-            peak = memory.of_timing(subject, work, 8, self.device.kind)
-            return Modelled(min(RATES, settings.max_rates) * held, peak=peak)
-        return self._timing(stage, subject, work, speed)
+            peak = memory.of_timing(model, work, 8, self.device.kind)
+            return Estimate(min(RATES, settings.max_rates) * held, peak=peak)
+        return self._timing(stage, model, work, speed)
 
-    def _evaluation(self, subject: Subject, work: Answering, speed: Speed) -> Modelled:
+    def _evaluation(self, model: LoadedModel, work: Answering, speed: Speed) -> Estimate:
         in_small_batches = self.device.kind == "cpu" and not work.limit
         room = min(work.batch_tokens, CPU_BATCH_TOKENS) if in_small_batches else work.batch_tokens
         forgetting = (
-            seconds.of_forgetting(subject, work.forgetting_rows, FORGETTING_TOKENS, speed)
+            seconds.of_forgetting(model, work.forgetting_rows, FORGETTING_TOKENS, speed)
             if work.forgetting_rows
             else 0.0
         )
-        return Modelled(
-            seconds=seconds.of_answering(subject, work, speed, room),
+        return Estimate(
+            seconds=seconds.of_answering(model, work, speed, room),
             beside=forgetting,
-            peak=memory.of_answering(subject, work, self.device.kind),
+            peak=memory.of_answering(model, work, self.device.kind),
             read=work.read_tokens,
             written=work.written_tokens,
             bytes=work.draws * work.rows * (400 + 5 * work.prompt),
         )
 
-    def _timing(self, stage: Stage, subject: Subject, work: Answering, speed: Speed) -> Modelled:
+    def _timing(self, stage: Stage, model: LoadedModel, work: Answering, speed: Speed) -> Estimate:
         settings = self.params.inference
         sizes = settings.batch_sizes or [1, 4, 16, 64]
         prompts = min(settings.prompts, work.rows)
         method = self.params.method(stage.run.method)
         adapter = {} if isinstance(method, PromptingMethod) else getattr(method, "adapter", {})
-        merged = [subject.untouched()] if adapter.get("peft_type") in MERGED else []
+        merged = [model.untouched()] if adapter.get("peft_type") in MERGED else []
         taken = 0.0
-        for one in [subject, *merged]:
+        for one in [model, *merged]:
             request = seconds.of_requests(one, work, 1, 1, speed)
             # few warm-ups are shown to be steady sooner
             warm_up = min(MAX_WARMUP_REQUESTS, MAX_WARMUP_S / request)
@@ -155,8 +156,8 @@ class Model:
                 batches = -(-prompts // size) * settings.repeats + 1
                 if size > 1:
                     taken += seconds.of_requests(one, work, size, batches, speed)
-        peak = memory.of_timing(subject, work, max(sizes), self.device.kind)
-        return Modelled(taken, peak=peak, bytes=2000.0)
+        peak = memory.of_timing(model, work, max(sizes), self.device.kind)
+        return Estimate(taken, peak=peak, bytes=2000.0)
 
     def _handled(self, stage: Stage) -> float:
         """Seconds of rows that a stage reads and writes."""

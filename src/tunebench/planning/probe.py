@@ -17,14 +17,15 @@ from typing import Any
 from tunebench import config, models, stage, training
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError, TunebenchError
-from tunebench.init import lengths
+from tunebench.estimates import sizes
+from tunebench.estimates.work import Training
 from tunebench.models import outcomes
 from tunebench.paths import Run
 from tunebench.planning.graph import Stage
-from tunebench.planning.past import Error
-from tunebench.planning.prediction import Model
+from tunebench.planning.history import Error
+from tunebench.planning.prediction import Predictor
 from tunebench.planning.tokens import Tokens
-from tunebench.planning.work import Training, Work
+from tunebench.planning.work import Work
 from tunebench.prompts import Prompt
 
 STEPS = 2
@@ -36,7 +37,7 @@ ALONE = {
 }  # fmt: skip
 
 
-def errors(model: Model, waiting: Sequence[Stage]) -> Iterator[tuple[Stage, Error | str]]:
+def errors(predictor: Predictor, waiting: Sequence[Stage]) -> Iterator[tuple[Stage, Error | str]]:
     """How far the models are off for two steps of each model and method that would train.
 
     Yields:
@@ -47,20 +48,19 @@ def errors(model: Model, waiting: Sequence[Stage]) -> Iterator[tuple[Stage, Erro
         if each.script == "train":
             key = (each.run.model, each.run.method)
             known = longest.get(key)
-            if known is None or _tokens(model, each) > _tokens(model, known):
+            if known is None or _tokens(predictor, each) > _tokens(predictor, known):
                 longest[key] = each
     for each in longest.values():
-        yield each, _probed(model, each)
+        yield each, _probed(predictor, each)
 
 
-def _tokens(model: Model, each: Stage) -> int:
-    work = model.work.trainings(each.run)[0]
+def _tokens(predictor: Predictor, each: Stage) -> int:
+    work = predictor.work.trainings(each.run)[0]
     return work.rows * work.longest
 
 
-def _probed(model: Model, each: Stage) -> Error | str:
-    subject = model.subject(each)
-    if subject is None:
+def _probed(predictor: Predictor, each: Stage) -> Error | str:
+    if predictor.loaded(each) is None:
         return "the model is not here yet"
     options = [
         text
@@ -80,26 +80,26 @@ def _probed(model: Model, each: Stage) -> Error | str:
     found = json.loads(done.stdout.splitlines()[-1])
     if "train_s" not in found:
         return outcomes.message(found)
-    return _error(model, each, found)
+    return _error(predictor, each, found)
 
 
-def _error(model: Model, each: Stage, found: dict[str, Any]) -> Error:
+def _error(predictor: Predictor, each: Stage, found: dict[str, Any]) -> Error:
     """The error for the steps that were made, which the tokens in them tell."""
-    planned = model.work.trainings(each.run)[0]
+    planned = predictor.work.trainings(each.run)[0]
     accumulated = planned.accumulation
     row = found["tokens"] / (STEPS * accumulated * planned.rows)
     made = replace(
         planned, steps=STEPS * accumulated, updates=STEPS, tokens=found["tokens"],
         longest=round(row),
     )  # fmt: skip
-    modelled = model.training(each, [made])
-    assert modelled is not None
-    assert modelled.peak is not None
+    estimate = predictor.training(each, [made])
+    assert estimate is not None
+    assert estimate.peak is not None
     return Error(
         # of the method on whatever rows
         replace(each, name="probe", run=replace(each.run, dataset="")),
-        (found["train_s"] + found["load_s"]) / modelled.seconds,
-        found["peak_memory_bytes"] - modelled.peak.total,
+        (found["train_s"] + found["load_s"]) / estimate.seconds,
+        found["peak_memory_bytes"] - estimate.peak.total,
     )
 
 
@@ -132,7 +132,7 @@ def main(run: Run) -> dict[str, Any]:
 
 def _base(params: Params, name: str) -> models.Base:
     model = params.models[name]
-    folder = lengths.folder_of(model)
+    folder = sizes.folder_of(model)
     if folder is None:
         raise SourceError(
             f"models.{name}: is not here yet; fetch it first: dvc repro fetch_model@{name}"

@@ -28,7 +28,7 @@ def announce(params: Params, folder: Path) -> None:
     started = time.time()
     for file in (paths.QUEUE, paths.STARTED):
         file.unlink(missing_ok=True)
-    asked = command.asked(above.cmdline())
+    asked = command.targets(above.cmdline())
     if asked is None:
         return
     try:

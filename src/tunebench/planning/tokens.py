@@ -66,7 +66,7 @@ class Tokens:
         )
 
 
-class Measured:
+class TokenCounter:
     """Tokens of each model and data set, remembered from one plan to the next.
 
     Args:

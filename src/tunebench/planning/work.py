@@ -1,18 +1,18 @@
-"""How much each stage has to do: rows, steps, tokens to train, to read and to write."""
+"""How much each stage has to do, by params.yaml."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tunebench.config.options import Options, OwnTraining, merge
 from tunebench.config.schema import Params, PromptingMethod, TuningMethod
+from tunebench.estimates.work import Answering, Training
 from tunebench.paths import Run
 from tunebench.planning import rows as sources
 from tunebench.planning.rows import Rows
-from tunebench.planning.tokens import Measured, Tokens
+from tunebench.planning.tokens import TokenCounter, Tokens
 from tunebench.training.batch_size import DEFAULT as DEFAULT_BATCH
 from tunebench.training.search import trials
 
@@ -24,68 +24,17 @@ GOES_ON = 1.5
 FORGETTING_TOKENS = 96  # of a text
 
 
-@dataclass(frozen=True)
-class Training:
-    """One training: `rows` at once in each of `steps` forward and backward passes.
-
-    `tokens` are those of all epochs, `longest` those of a batch's longest row, `labelled` the mean
-    of a row's tokens that count in the loss; `updates` are the optimizer's steps.
-    """
-
-    rows: int
-    steps: int
-    updates: int
-    tokens: float
-    longest: int
-    labelled: float
-    checkpointing: bool = False
-    optimizer: str = "adamw_torch"
-    accumulation: int = 1
-    packing: bool = False
-
-
-@dataclass(frozen=True)
-class Answering:
-    """The answers to a file of prompts, `draws` times.
-
-    Of each prompt `fresh` tokens are run, without those that all prompts share; `labels` are scored
-    after it, or `written` tokens follow, `limit` at most. `prompt` is the mean of all its tokens,
-    `longest` the longest prompt's.
-    """
-
-    rows: int
-    draws: int
-    fresh: float
-    prompt: float
-    labels: int
-    written: float
-    limit: int
-    longest: int
-    batch_tokens: int
-    forgetting_rows: int = 0
-
-    @property
-    def read_tokens(self) -> float:
-        """Tokens that are run and not written."""
-        return self.draws * self.rows * (self.fresh + self.labels)
-
-    @property
-    def written_tokens(self) -> float:
-        """Tokens that are written."""
-        return self.draws * self.rows * self.written
-
-
 class Work:
     """The work of every run of a parameter file.
 
     Args:
         downloaded: names of the data sets whose rows are downloaded already.
-        quickly: see `tokens.Measured`.
+        quickly: see `tokens.TokenCounter`.
     """
 
     def __init__(self, params: Params, downloaded: Sequence[str], *, quickly: bool) -> None:
         self.params = params
-        self.tokens = Measured(params, quickly=quickly)
+        self.tokens = TokenCounter(params, quickly=quickly)
         self._downloaded = downloaded
         self._rows: dict[str, Rows] = {}
 
@@ -181,14 +130,6 @@ def training(options: Options, rows: int, tokens: Tokens, *, virtual_tokens: int
         optimizer=str(arguments.get("optim") or "adamw_torch"),
         accumulation=accumulation,
         packing=bool(own.packing),
-    )
-
-
-def smaller(work: Training, rows: int) -> Training:
-    """The same training with fewer rows at once, and as many in an optimizer step."""
-    factor = math.ceil(work.rows / rows)
-    return replace(
-        work, rows=rows, steps=work.steps * factor, accumulation=work.accumulation * factor
     )
 
 

@@ -2,9 +2,9 @@
 
 Where a method was tuned on three sizes or more, a power law is fitted to its error, one minus the
 headline metric (`power_law`). It is read no further than at four times the largest size, and not
-at all where it misses the points. Its interval is that of the test rows, which all sizes share, and
-of the seeds where there are several. What it cannot tell is whether the law holds beyond the sizes
-that ran.
+at all where it misses the points. Its interval comes from those of the points, as if each had test
+rows of its own: that they share them makes differences surer, which leaves room for what other
+training rows would change. It cannot tell whether the law holds beyond the sizes that ran.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import floor
-from typing import TYPE_CHECKING
 
 from tunebench import metrics, results
 from tunebench.config.schema import Params
@@ -23,10 +22,6 @@ from tunebench.report import prices, recommendation
 from tunebench.report.power_law import PARAMETERS, PowerLaw, fit
 from tunebench.report.row_scores import ScoreBook
 from tunebench.report.summary import NO_ROWS, Record
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 FARTHEST = 4  # times the largest size: how far the law is read
 DRAWN = 25  # points of the fitted line
@@ -139,7 +134,7 @@ def _curve(params: Params, records: list[Record], scores: ScoreBook) -> Curve:
     values = [
         scores.of(recommendation.runs_of(params, record), record.headline) for record in records
     ]
-    law, note = _law(records, values)
+    law, note = _law(records)
     curve = Curve(
         model=last.model,
         dataset=last.dataset,
@@ -172,9 +167,7 @@ def _step(records: Sequence[Record], values: Sequence[list[list[float]]]) -> Ste
     return Step(records[-2].train_rows, records[-1].train_rows, gain, low, high, p)
 
 
-def _law(
-    records: Sequence[Record], values: Sequence[list[list[float]]]
-) -> tuple[PowerLaw | None, str]:
+def _law(records: Sequence[Record]) -> tuple[PowerLaw | None, str]:
     """The power law, or why there is none."""
     if records[0].train_size == NO_ROWS:
         return None, "it trains on no rows"
@@ -183,24 +176,9 @@ def _law(
         kinds = {1: "one size has a score", 2: "two sizes have a score"}[len(set(sizes))]
         return None, f"only {kinds}, and a power law needs {PARAMETERS}"
     errors = [1 - record.quality[record.headline] for record in records]
-    law = fit(sizes, errors, _covariance(records, values))
-    return (law, "") if law.fits else (None, "no power law passes through these scores")
-
-
-def _covariance(
-    records: Sequence[Record], values: Sequence[list[list[float]]]
-) -> NDArray[np.float64]:
-    """Of the sizes' scores: the intervals' widths as variances, joined by the shared test rows."""
-    import numpy as np
-
-    by_row = np.array([np.mean(draws, axis=0) for draws in values])  # sizes × test rows
-    covariance = np.zeros((len(by_row), len(by_row)))
-    if by_row.shape[1] > 1:
-        covariance = np.cov(by_row) / by_row.shape[1]
     widths = [high - low for low, high in map(_interval, records)]
-    variances = (np.array(widths) / 2 / prices.TWO_SIDED) ** 2
-    np.fill_diagonal(covariance, np.maximum(variances, np.diag(covariance)))
-    return covariance
+    law = fit(sizes, errors, [width / 2 / prices.TWO_SIDED for width in widths])
+    return (law, "") if law.fits else (None, "no power law passes through these scores")
 
 
 def _with_law(curve: Curve, law: PowerLaw, largest: Record, params: Params) -> Curve:

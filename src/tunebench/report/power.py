@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
+from statistics import NormalDist
 
 from tunebench import results
 
 POWER = 0.8
+NORMAL = NormalDist()
 MOST_ROWS = 100_000  # more test rows than anybody labels to tell two methods apart
 TOO_MANY = f"more than {MOST_ROWS:,}"
 MORE_SEEDS = "more seeds"
@@ -36,20 +38,21 @@ def rows_needed(
         `TOO_MANY` or `MORE_SEEDS`.
     """
     import numpy as np
-    from scipy.stats import norm, sem, t
 
     differences = np.asarray(first) - np.asarray(second)
     seeds, rows = differences.shape
     by_row = differences.mean(axis=0)
     mean, variance = float(by_row.mean()), float(by_row.var())
-    power = float(norm.ppf(POWER))
+    power = NORMAL.inv_cdf(POWER)
     of_seeds = 0.0
     if seeds > 1:
+        from scipy.stats import sem, t
+
         error = float(sem(differences.mean(axis=1)))
         of_seeds = (float(t.isf(level / 2, seeds - 1)) + power) * error
     left = mean**2 - of_seeds**2
     if left <= 0:
         return MORE_SEEDS if of_seeds and mean else TOO_MANY
-    of_rows = float(norm.isf(level / 2)) * sqrt(variance + mean**2) + power * sqrt(variance)
+    of_rows = NORMAL.inv_cdf(1 - level / 2) * sqrt(variance + mean**2) + power * sqrt(variance)
     needed = of_rows**2 / left
     return TOO_MANY if needed > MOST_ROWS else max(rows + 1, int(results.rounded(needed, 2)))

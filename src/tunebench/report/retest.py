@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from statistics import fmean
 
 from tunebench.metrics import paired
 from tunebench.metrics.paired import Comparison
@@ -64,4 +62,4 @@ def _values(files: Sequence[Path], metric: str) -> tuple[list[list[str]], list[l
 
 
 def _mean(draws: Sequence[Sequence[float]]) -> float:
-    return fmean(chain.from_iterable(draws)) if any(draws) else -1.0
+    return sum(map(sum, draws)) / sum(map(len, draws)) if any(draws) else -1.0

@@ -6,6 +6,7 @@ Nothing is checked out: parameters and results are read from Git, predictions fr
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -132,17 +133,21 @@ class Repository:
                                        f"{each}^{{commit}}")  # fmt: skip
             if found and found.returncode == 0:
                 return found.stdout.strip()
-        if self._run("rev-parse", "--git-dir").returncode:
+        unusable = self._run("rev-parse", "--git-dir").stderr
+        if "not a git repository" in unusable:
             raise SourceError(
                 "this folder is in no Git repository, whose revisions could be compared; git init,"
                 " and commit params.yaml, dvc.lock and metrics/"
             )
+        if unusable:
+            raise SourceError(f"git: {' '.join(unusable.split())}")
         raise ParameterError([f"{name!r} is no Git revision or experiment; {self._nearest(name)}"])
 
     def _nearest(self, name: str) -> str:
         short = "--format=%(refname:short)"
         named = self._git("for-each-ref", short, "refs/heads", "refs/tags", "refs/remotes")
-        return suggest(name, [*named.splitlines(), *self._experiments, "HEAD"])
+        names = [*named.splitlines(), *self._experiments]
+        return suggest(name, names) if names else "nothing is committed yet"
 
     @cached_property
     def _experiments(self) -> dict[str, str]:
@@ -172,6 +177,7 @@ class Repository:
                 encoding="utf-8",
                 errors="replace",
                 check=False,
+                env=os.environ | {"LC_ALL": "C"},
             )
         except FileNotFoundError:
             raise TunebenchError("git: is not installed; apt-get install git") from None

@@ -75,6 +75,8 @@ def read(path: Path, metric: str) -> RowScores:
         EvaluationError: if its draws are of different rows.
     """
     table = _columns(path, metric)
+    if table["id"] and not any(table["draw"]):  # most runs have one draw
+        return RowScores(table["id"], [table["score"]], _frequent(table["gold"]))
     by_draw: dict[int, list[int]] = {}
     for index, draw in enumerate(table["draw"]):
         by_draw.setdefault(draw or 0, []).append(index)

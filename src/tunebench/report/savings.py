@@ -17,8 +17,8 @@ def savings(dear: Candidate, cheap: Candidate) -> str:
     """
     if dear.machine_s is None or cheap.machine_s is None:
         return ""
-    total = f"{cost(cheap)} instead of {cost(dear)} in all"
-    return ", ".join([total, *filter(None, _parts(dear, cheap))])
+    total, parts = f"{cost(cheap)} instead of {cost(dear)}", list(filter(None, _parts(dear, cheap)))
+    return ", ".join([f"{total} in all", *parts]) if len(parts) > 1 else total
 
 
 def cost(candidate: Candidate) -> str:

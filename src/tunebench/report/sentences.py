@@ -54,9 +54,9 @@ def cheapest(found: Recommendation, *, model: bool = False) -> Iterator[str]:
     spent = savings(found.best, chosen)
     costs = f": {spent}" if spent else ""
     if chosen is found.best and others == 1:
-        yield sentence(f"{rest} {_behind(other, model=model)}, which {_not_chosen(found)}")
+        yield sentence(f"{rest} {_behind(other, model=model)}, which is not {_in_vain(found)}")
     elif chosen is found.best:
-        yield sentence(f"{rest} {others} others, each of which {_not_chosen(found)}")
+        yield sentence(f"{rest} {others} others, none of which is {_in_vain(found)}")
     elif others == 1:
         yield sentence(f"{rest} {_behind(other, model=model)}, which is {_cheap(found)}{costs}")
     else:
@@ -77,17 +77,18 @@ def _cheap(found: Recommendation) -> str:
     """Why a run that is not the best is the one to use."""
     if found.chosen.machine_s is None:
         return "the one with the fewest rows"
+    if found.chosen is not found.cheapest:
+        return f"the best that is not shown to cost more for {found.requests:,} requests"
     of_few = "cheaper" if len(found.as_good) == 2 else "the cheapest"
     return f"{of_few} for {found.requests:,} requests"
 
 
-def _not_chosen(found: Recommendation) -> str:
-    """Why the best run is the one to use, said of the others that are as good."""
+def _in_vain(found: Recommendation) -> str:
+    """What none of the others that are as good is, so that the best is the one to use."""
     if found.best.machine_s is None:
-        return "has as many rows or more"
-    if found.cheapest is found.best:
-        return f"is not cheaper for {found.requests:,} requests"
-    return f"is not shown to be cheaper for {found.requests:,} requests"
+        return "trained on fewer rows"
+    shown = "" if found.cheapest is found.best else "shown to be "
+    return f"{shown}cheaper for {found.requests:,} requests"
 
 
 def pairs(rows: Sequence[Row], found: Recommendation) -> str:

@@ -4,17 +4,19 @@ SmolLM2-135M in float32, and the embedded model of the demo, by the metrics of t
 """
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunebench.config.schema import FullMethod, Model, PeftMethod, PromptingMethod
 from tunebench.errors import SourceError
-from tunebench.planning import memory, seconds, sizes, work
-from tunebench.planning.seconds import Speed
-from tunebench.planning.subject import Subject
+from tunebench.estimates import memory, seconds, sizes
+from tunebench.estimates.loaded import LoadedModel
+from tunebench.estimates.seconds import Speed
+from tunebench.estimates.work import Answering, Training
+from tunebench.planning import work
 from tunebench.planning.tokens import Tokens
-from tunebench.planning.work import Answering, Training
 
 SMOLLM2 = sizes.of_config(
     {
@@ -41,9 +43,9 @@ def method(**options: Any) -> PeftMethod:
     return PeftMethod(kind="peft", quantization=quantization, adapter=adapter | options)
 
 
-def smollm2(made: Any) -> Subject:
+def smollm2(made: Any) -> LoadedModel:
     assert SMOLLM2
-    return Subject.of(SMOLLM2, FLOAT32, made)
+    return LoadedModel.of(SMOLLM2, FLOAT32, made)
 
 
 def training(rows: int, steps: int, longest: int, **more: Any) -> Training:
@@ -91,10 +93,10 @@ def test_training_of_the_demo(
 ) -> None:
     assert TINY
     made = method(quantization="nf4", r=8, lora_dropout=0.1, target_modules=targets)
-    subject, run = Subject.of(TINY, FLOAT32, made), Training(8, 150, 150, tokens, longest, 4.0)
-    peak = memory.of_training(subject, run, "cpu")
+    model, run = LoadedModel.of(TINY, FLOAT32, made), Training(8, 150, 150, tokens, longest, 4.0)
+    peak = memory.of_training(model, run, "cpu")
     assert peak.total / 1e6 == pytest.approx(peak_mb, rel=0.05)
-    assert seconds.of_training(subject, run, SPEED, 0.0) == pytest.approx(taken_s, rel=0.25)
+    assert seconds.of_training(model, run, SPEED, 0.0) == pytest.approx(taken_s, rel=0.25)
 
 
 def test_trainable_weights_are_pefts() -> None:
@@ -179,10 +181,43 @@ def test_a_size_by_config_and_by_name() -> None:
     assert sizes.of_config({"hidden_size": 8}) is None
     named = sizes.of(Model(hub="owner/Some-Model-7B-chat"))
     assert named and named.known_by == "name"
-    assert named.parameters == 7_000_000_000
     assert 30 <= named.layers <= 34
     assert math.isclose(named.hidden, 4096, rel_tol=0.05)
-    assert sizes.of(Model(hub="owner/unnamed")) is None
+
+
+@pytest.mark.parametrize(
+    ("hub", "parameters"),
+    [
+        ("HuggingFaceH4/zephyr-7b-beta", 7_000_000_000),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 135_000_000),
+        ("Qwen/Qwen2.5-1.5B", 1_500_000_000),
+        ("openai-community/gpt2", None),
+        ("org/4bit-model", None),
+    ],
+)
+def test_parameters_by_a_name(
+    hub: str, parameters: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = sizes.of(Model(hub=hub))
+    assert (found and found.parameters) == parameters
+
+
+@pytest.mark.parametrize(
+    ("dtype", "made", "gigabytes"),
+    [
+        ("bfloat16", PromptingMethod(kind="prompting"), 14.0),
+        ("float32", FULL, 112.0),  # weights, gradients, two moments
+        ("bfloat16", FULL, 126.0),  # and the copy that autocast computes with
+        ("bfloat16", LORA, 14.65),
+        ("bfloat16", QLORA, 4.6),
+    ],
+)
+def test_least_memory_of_a_model_of_7_billion(dtype: str, made: Any, gigabytes: float) -> None:
+    size = sizes.of(Model(hub="owner/model-7b"))
+    assert size
+    model = LoadedModel.of(size, Model(hub="owner/model-7b", dtype=dtype), made)
+    assert memory.least(model) / 1e9 == pytest.approx(gigabytes, rel=0.02)
 
 
 def test_a_damaged_gguf_file_is_said(tmp_path: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tunebench.config.schema import Method, Model, PeftMethod
-from tunebench.planning.sizes import Size
+from tunebench.estimates.sizes import Size
 
 Trains = Literal["nothing", "adapter", "all"]
 
@@ -18,7 +18,7 @@ DEFAULT_TARGETS = ("q_proj", "v_proj")  # that PEFT knows for Llama and most oth
 
 
 @dataclass(frozen=True)
-class Subject:
+class LoadedModel:
     """One model with one method.
 
     `adapted` are the inputs and outputs of the linear modules of a layer that have an adapter.
@@ -34,8 +34,8 @@ class Subject:
     virtual_tokens: int = 0
 
     @classmethod
-    def of(cls, size: Size, model: Model, method: Method) -> Subject:
-        """The subject of a run; `dtype: auto` counts as float32, the larger one."""
+    def of(cls, size: Size, model: Model, method: Method) -> LoadedModel:
+        """The model of a run; `dtype: auto` counts as float32, the larger one."""
         dtype = "float32" if model.dtype == "auto" else model.dtype
         quantization = _quantization(getattr(method, "quantization", None))
         if method.kind == "prompting":
@@ -62,10 +62,14 @@ class Subject:
 
     @property
     def weight_bytes(self) -> float:
-        """Bytes of the loaded weights; embeddings and head are never quantized."""
+        """Bytes of the loaded weights; embeddings and head are never quantized.
+
+        All of them are trained in float32, beside which autocast holds a copy in `dtype`.
+        """
         size = self.size
         if self.trains == "all":
-            return 4.0 * size.parameters
+            copy = 0.0 if self.dtype == "float32" else self.width
+            return (4.0 + copy) * size.parameters
         if not self.quantization:
             return self.width * size.parameters
         linear = QUANTIZED_BYTES[self.quantization] * size.body
@@ -86,7 +90,7 @@ class Subject:
         """How many modules of the model have an adapter."""
         return len(self.adapted) * self.size.layers
 
-    def untouched(self) -> Subject:
+    def untouched(self) -> LoadedModel:
         """The same base without an adapter."""
         return replace(self, trains="nothing", adapted=(), virtual_tokens=0)
 

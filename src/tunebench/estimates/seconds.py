@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tunebench.planning.subject import Subject
-from tunebench.planning.work import Answering, Training
+from tunebench.estimates.loaded import LoadedModel
+from tunebench.estimates.work import Answering, Training
 
 MEASURED_FLOPS = 140e9
 # of the device's peak: training in batches; scoring, whose masks take the slower attention
@@ -44,34 +44,34 @@ class Speed:
         return MEASURED_FLOPS / self.flops
 
 
-def of_training(subject: Subject, work: Training, speed: Speed, touched: float) -> float:
+def of_training(model: LoadedModel, work: Training, speed: Speed, touched: float) -> float:
     """Seconds of loading and training, without the process's own.
 
     Args:
         touched: bytes that are touched for the first time.
     """
-    size = subject.size
-    per_token = 4.0 * size.body + (2.0 * size.body if subject.trains == "all" else 0.0)
+    size = model.size
+    per_token = 4.0 * size.body + (2.0 * size.body if model.trains == "all" else 0.0)
     attention = 12.0 * size.query_width * size.layers * _mean_length(work)
     labelled = 4.0 * size.vocabulary * size.hidden * work.labelled / max(1.0, _mean_length(work))
     if work.checkpointing:
         per_token, attention = per_token + 2.0 * size.body, attention * 4 / 3
     operations = work.tokens * (per_token + attention + labelled)
-    inputs = size.layers * sum(inputs for inputs, _ in subject.adapted)
-    outputs = size.layers * sum(outputs for _, outputs in subject.adapted)
-    numbers = (inputs + outputs) * TRAINED_NUMBER_S + inputs * DROPOUT_NUMBER_S * subject.dropout
+    inputs = size.layers * sum(inputs for inputs, _ in model.adapted)
+    outputs = size.layers * sum(outputs for _, outputs in model.adapted)
+    numbers = (inputs + outputs) * TRAINED_NUMBER_S + inputs * DROPOUT_NUMBER_S * model.dropout
     passes = work.steps * (1.5 if work.checkpointing else 1.0)
-    overhead = passes * (size.layers * TRAINED_LAYER_S + subject.modules * TRAINED_ADAPTER_S)
+    overhead = passes * (size.layers * TRAINED_LAYER_S + model.modules * TRAINED_ADAPTER_S)
     unpacked = 2 * passes * size.layers * LINEAR_MODULES * UNPACKED_S
-    update = UPDATE_S + subject.trainable * MOMENTS_READ / UPDATED_BYTES_PER_S * speed.scale
+    update = UPDATE_S + model.trainable * MOMENTS_READ / UPDATED_BYTES_PER_S * speed.scale
     return (
         operations / (TRAINING_SHARE * speed.flops)
         + work.tokens * numbers * speed.scale
         + overhead
-        + (unpacked if subject.quantization else 0.0)
+        + (unpacked if model.quantization else 0.0)
         + work.updates * update
         + touched * FAULT_S_PER_BYTE * speed.scale
-        + _tried(subject, work, speed)
+        + _tried(model, work, speed)
     )
 
 
@@ -79,44 +79,44 @@ def _mean_length(work: Training) -> float:
     return work.tokens / max(1.0, work.steps * work.rows)
 
 
-def _tried(subject: Subject, work: Training, speed: Speed) -> float:
+def _tried(model: LoadedModel, work: Training, speed: Speed) -> float:
     """Seconds of loading, and of trying the loss without prompts' logits on two rows."""
-    size = subject.size
+    size = model.size
     tokens = TRIED_ROWS * TRIED_PASSES * _mean_length(work)
     operations = 2.0 * (size.body + size.vocabulary * size.hidden) * tokens
     return 0.7 + operations / (ANSWERING_SHARE * speed.flops)
 
 
-def _passed(subject: Subject, tokens: float, length: float, passes: float, speed: Speed) -> float:
+def _passed(model: LoadedModel, tokens: float, length: float, passes: float, speed: Speed) -> float:
     """Seconds of forward passes over prompts."""
-    size = subject.size
+    size = model.size
     operations = tokens * (2.0 * size.body + 4.0 * size.query_width * size.layers * length)
-    numbers = size.layers * sum(map(sum, subject.adapted)) * ADAPTER_NUMBER_S
+    numbers = size.layers * sum(map(sum, model.adapted)) * ADAPTER_NUMBER_S
     return (
         operations / (ANSWERING_SHARE * speed.flops)
         + tokens * numbers * speed.scale
-        + passes * _overhead(subject)
+        + passes * _overhead(model)
     )
 
 
-def _overhead(subject: Subject) -> float:
+def _overhead(model: LoadedModel) -> float:
     """Seconds of one pass that do not grow with its tokens."""
-    layers = subject.size.layers
-    unpacked = layers * LINEAR_MODULES * UNPACKED_S if subject.quantization else 0.0
-    return layers * LAYER_S + subject.modules * ADAPTER_S + unpacked
+    layers = model.size.layers
+    unpacked = layers * LINEAR_MODULES * UNPACKED_S if model.quantization else 0.0
+    return layers * LAYER_S + model.modules * ADAPTER_S + unpacked
 
 
-def _written(subject: Subject, steps: float, rows: float, length: float, speed: Speed) -> float:
+def _written(model: LoadedModel, steps: float, rows: float, length: float, speed: Speed) -> float:
     """Seconds of so many steps that each write a token of so many rows."""
-    size = subject.size
-    cache = 2.0 * size.kv_width * size.layers * rows * length * subject.width
-    memory = subject.weight_bytes / MEMORY_BYTES_PER_S + 2 * cache / CACHE_BYTES_PER_S
+    size = model.size
+    cache = 2.0 * size.kv_width * size.layers * rows * length * model.width
+    memory = model.weight_bytes / MEMORY_BYTES_PER_S + 2 * cache / CACHE_BYTES_PER_S
     operations = 2.0 * rows * (size.body + size.vocabulary * size.hidden)
     computed = operations / (ANSWERING_SHARE * speed.flops)
-    return steps * (_overhead(subject) + max(memory * speed.scale, computed))
+    return steps * (_overhead(model) + max(memory * speed.scale, computed))
 
 
-def of_answering(subject: Subject, work: Answering, speed: Speed, room: int) -> float:
+def of_answering(model: LoadedModel, work: Answering, speed: Speed, room: int) -> float:
     """Seconds of answering a file of prompts.
 
     Args:
@@ -126,31 +126,31 @@ def of_answering(subject: Subject, work: Answering, speed: Speed, room: int) -> 
     rows = max(1, min(work.rows, int(room // typical)))
     batches = work.draws * math.ceil(work.rows / rows)
     passes = batches * (LABEL_PASSES if work.labels else 1)
-    seconds = _passed(subject, work.read_tokens, work.prompt, passes, speed)
+    seconds = _passed(model, work.read_tokens, work.prompt, passes, speed)
     if work.limit:
         steps = batches * min(work.limit, 1.5 * work.written)
-        seconds += _written(subject, steps, rows, work.prompt + work.written, speed)
+        seconds += _written(model, steps, rows, work.prompt + work.written, speed)
     return seconds
 
 
-def of_forgetting(subject: Subject, rows: int, tokens: int, speed: Speed) -> float:
+def of_forgetting(model: LoadedModel, rows: int, tokens: int, speed: Speed) -> float:
     """Seconds of the loss on another domain's text, before and after tuning."""
-    size = subject.size
+    size = model.size
     head = 2.0 * size.vocabulary * size.hidden * rows * tokens
     each = [
         _passed(one, rows * tokens, tokens, rows * tokens / 1024, speed)
         + head / (ANSWERING_SHARE * speed.flops)
-        for one in (subject, subject.untouched())
+        for one in (model, model.untouched())
     ]
     return 1.0 + sum(each)
 
 
 def of_requests(
-    subject: Subject, work: Answering, rows: int, requests: float, speed: Speed
+    model: LoadedModel, work: Answering, rows: int, requests: float, speed: Speed
 ) -> float:
     """Seconds of so many requests, each of a batch of prompts without a shared prefix."""
     tokens = rows * (work.prompt + work.labels)
-    once = _passed(subject, tokens, work.prompt, LABEL_PASSES if work.labels else 1, speed)
+    once = _passed(model, tokens, work.prompt, LABEL_PASSES if work.labels else 1, speed)
     if work.limit:
-        once += _written(subject, work.written, rows, work.prompt, speed)
+        once += _written(model, work.written, rows, work.prompt, speed)
     return requests * once

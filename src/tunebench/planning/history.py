@@ -18,7 +18,7 @@ from tunebench.config.schema import Params
 from tunebench.doctor import yaml12
 from tunebench.errors import TunebenchError
 from tunebench.planning.graph import Stage
-from tunebench.planning.prediction import DVC_S, FIXED_S, Model, Modelled
+from tunebench.planning.prediction import DVC_S, FIXED_S, Estimate, Predictor
 
 # what other models, or other kinds of work, may change of a prediction
 TRUSTED = 2.0
@@ -27,7 +27,7 @@ ON_GPU = "reserved_memory_bytes"  # among the metrics of memory on one
 
 
 @dataclass(frozen=True)
-class Happened:
+class RunMetrics:
     """What a stage's metrics say: seconds of its work, and its peak in bytes, each 0 if unknown."""
 
     seconds: float = 0.0
@@ -36,8 +36,8 @@ class Happened:
     flops: float = 0.0
 
 
-def of_metrics(stage: Stage) -> Happened | None:
-    """What happened in a stage's last run; None if it left no result."""
+def of_metrics(stage: Stage) -> RunMetrics | None:
+    """What a stage's last run measured; None if it left no result."""
     path = {
         "train": paths.train, "evaluate": paths.evaluation, "time_inference": paths.timing,
     }.get(stage.script)  # fmt: skip
@@ -50,9 +50,9 @@ def of_metrics(stage: Stage) -> Happened | None:
         return None  # it does not fit, ran out of memory, or diverged
 
 
-def _of_training(found: Mapping[str, Any]) -> Happened:
+def _of_training(found: Mapping[str, Any]) -> RunMetrics:
     share = found["model_flops_utilization"]
-    return Happened(
+    return RunMetrics(
         seconds=found["train_s"] + found["load_s"],
         peak_bytes=found["peak_memory_bytes"],
         on_gpu=ON_GPU in found,
@@ -60,12 +60,13 @@ def _of_training(found: Mapping[str, Any]) -> Happened:
     )
 
 
-def _of_asking(stage: Stage, found: Mapping[str, Any]) -> Happened:
+def _of_asking(stage: Stage, found: Mapping[str, Any]) -> RunMetrics:
     peaks = [value for name, value in found.items() if "peak_memory_bytes" in name]
     on_gpu = any(ON_GPU in name for name in found)
     if stage.script == "evaluate":
-        return Happened(found["evaluate_s"], found["peak_memory_bytes"], on_gpu)
-    return Happened(sum(_requests(found, merged) for merged in ("", "merged_")), max(peaks), on_gpu)
+        return RunMetrics(found["evaluate_s"], found["peak_memory_bytes"], on_gpu)
+    taken = sum(_requests(found, merged) for merged in ("", "merged_"))
+    return RunMetrics(taken, max(peaks), on_gpu)
 
 
 def _requests(found: Mapping[str, Any], prefix: str) -> float:
@@ -91,7 +92,7 @@ class Error:
     bytes: float
 
 
-class Past:
+class History:
     """Corrections of the models by earlier runs.
 
     Args:
@@ -99,12 +100,12 @@ class Past:
     """
 
     def __init__(
-        self, model: Model, stages: Sequence[Stage], lock: Mapping[str, Mapping[str, Any]]
+        self, predictor: Predictor, stages: Sequence[Stage], lock: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        self.model = model
-        self.happened = list(countdown.read_lines(paths.HAPPENED))
+        self.predictor = predictor
+        self.stage_times = list(countdown.read_lines(paths.STAGE_TIMES))
         found = {stage.name: of_metrics(stage) for stage in stages if stage.name in lock}
-        here = model.device.kind == "cuda"
+        here = predictor.device.kind == "cuda"
         kept = {name: one for name, one in found.items() if one and one.on_gpu == here}
         speeds = [one.flops for one in kept.values() if one.flops]
         self._flops = median(speeds) if speeds and not here else 0.0
@@ -112,64 +113,66 @@ class Past:
         self._fixed = self._fixed_seconds(stages, kept)
 
     def _errors(
-        self, stages: Sequence[Stage], kept: Mapping[str, Happened], lock: Mapping[str, Any]
+        self, stages: Sequence[Stage], kept: Mapping[str, RunMetrics], lock: Mapping[str, Any]
     ) -> Iterator[Error]:
         raw = yaml12.read(paths.PARAMS)
         for stage in stages:
-            happened = kept.get(stage.name)
-            if happened is None:
+            measured = kept.get(stage.name)
+            if measured is None:
                 continue
-            ran_with = _locked(lock[stage.name], raw, self.model.params)
-            if ran_with is None or (ran_with is not self.model.params and stage.script != "train"):
+            ran_with = _locked(lock[stage.name], raw, self.predictor.params)
+            if ran_with is None or (
+                ran_with is not self.predictor.params and stage.script != "train"
+            ):
                 continue
-            modelled = self.model.of(stage, flops=self._flops, params=ran_with)
-            if modelled and modelled.seconds and modelled.peak:
+            estimate = self.predictor.of(stage, flops=self._flops, params=ran_with)
+            if estimate and estimate.seconds and estimate.peak:
                 yield Error(
                     stage,
-                    happened.seconds / modelled.seconds,
-                    happened.peak_bytes - modelled.peak.total,
+                    measured.seconds / estimate.seconds,
+                    measured.peak_bytes - estimate.peak.total,
                 )
 
     def _fixed_seconds(
-        self, stages: Sequence[Stage], kept: Mapping[str, Happened]
+        self, stages: Sequence[Stage], kept: Mapping[str, RunMetrics]
     ) -> dict[str, float]:
         """Seconds beside the work, by script, of the stages that ran on this machine."""
         by_name = {stage.name: stage for stage in stages}
         found: dict[str, list[float]] = {}
-        for entry in {entry["stage"]: entry for entry in self.happened}.values():
+        for entry in {entry["stage"]: entry for entry in self.stage_times}.values():
             stage = by_name.get(entry["stage"])
             if stage is None:
                 continue
-            happened = kept.get(stage.name)
-            if happened is None and stage.script in ("train", "evaluate", "time_inference"):
+            measured = kept.get(stage.name)
+            if measured is None and stage.script in ("train", "evaluate", "time_inference"):
                 continue
-            modelled = self.model.of(stage)
-            beside = modelled.beside if modelled else 0.0
-            rest = entry["seconds"] - beside - (happened.seconds if happened else 0.0)
+            estimate = self.predictor.of(stage)
+            beside = estimate.beside if estimate else 0.0
+            rest = entry["seconds"] - beside - (measured.seconds if measured else 0.0)
             if rest > 0:
                 found.setdefault(stage.script, []).append(rest + DVC_S)
         return {script: median(values) for script, values in found.items()}
 
-    def seconds(self, stage: Stage, modelled: Modelled | None) -> float:
+    def seconds(self, stage: Stage, estimate: Estimate | None) -> float:
         """Seconds that a stage will take, all in all."""
         fixed = self._fixed.get(stage.script, FIXED_S[stage.script])
-        if modelled is None:
+        if estimate is None:
             return fixed
-        return fixed + modelled.beside + modelled.seconds * self.factor(stage)
+        return fixed + estimate.beside + estimate.seconds * self.factor(stage)
 
     def factor(self, stage: Stage) -> float:
-        """By what the modelled seconds of a stage are to be multiplied."""
+        """By what the estimate seconds of a stage are to be multiplied."""
         group, close = self._like(stage)
         if not group:
             return 1.0
         factor = median(error.factor for error in group)
         return factor if close else min(TRUSTED, max(1 / TRUSTED, factor))
 
-    def peak_bytes(self, stage: Stage, modelled: Modelled | None) -> int:
+    def peak_bytes(self, stage: Stage, estimate: Estimate | None) -> int:
         """The peak of a stage; 0 where it is not known."""
-        if modelled is None or modelled.peak is None:
+        if estimate is None or estimate.peak is None:
             return 0
-        total = modelled.peak.total
+        total = estimate.peak.total
         group, close = self._like(stage)
         more = median(error.bytes for error in group) if group else 0.0
         most = (1.0 if close else TRUSTED_BYTES) * total

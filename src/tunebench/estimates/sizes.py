@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tunebench.config.schema import Model
-from tunebench.data import gguf_header, model_files
-from tunebench.doctor.study import IN_NAME
+from tunebench.data import gguf_header, model_files, pins
+from tunebench.data.sources.fingerprints import digests
 from tunebench.errors import SourceError
-from tunebench.init import lengths
+from tunebench.models import gguf_cache
 
 # names of the same number in different architectures' config.json
 NAMES = {
@@ -26,6 +27,7 @@ NAMES = {
 # of decoders without a config at hand: 12 × layers × hidden² weights, hidden = 128 × layers, as
 # Llama-2-7B (32 and 4096) and Qwen2.5-14B (48 and 5120) nearly have
 SHAPE = 128
+IN_NAME = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,30 @@ def of(model: Model) -> Size | None:
     path = Path(model.path or "")
     if path.suffix == gguf_header.SUFFIX and path.is_file():
         return _of_gguf(gguf_header.read(path))
-    folder = lengths.folder_of(model, ("config.json",))
+    folder = folder_of(model, ("config.json",))
     if folder is not None:
         weights = sorted(folder.glob("*.safetensors"))
         if size := of_config(model_files.read(folder / "config.json"), _counted(weights)):
             return size
     return _of_name(path.name or str(model.hub))
+
+
+def folder_of(
+    model: Model, names: Sequence[str] = ("config.json", "tokenizer_config.json")
+) -> Path | None:
+    """The folder of a model that is on this machine; None without the named files."""
+    if model.path is not None:
+        folder = Path(model.path)
+        if folder.suffix == gguf_header.SUFFIX and folder.is_file():
+            folder = gguf_cache.folder(digests([folder])[folder], model.dtype)
+        return folder if (folder / "config.json").exists() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in names:
+        cached = try_to_load_from_cache(str(model.hub), name, revision=model.revision or "main")
+        if not isinstance(cached, str):
+            return None
+    return Path(str(cached)).parent
 
 
 def of_config(config: Mapping[str, Any], parameters: int = 0) -> Size | None:
@@ -121,12 +141,9 @@ def of_config(config: Mapping[str, Any], parameters: int = 0) -> Size | None:
         query_width=query,
         kv_width=kv,
         vocabulary=vocabulary,
-        context=next((text[n] for n in CONTEXT if text.get(n)), None),
+        context=next((text[n] for n in pins.CONTEXT_FIELDS if text.get(n)), None),
         known_by="files" if parameters else "config",
     )
-
-
-CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 
 
 def _counted(weights: list[Path]) -> int:
