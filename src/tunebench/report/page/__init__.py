@@ -15,7 +15,7 @@ without JavaScript.
 - `beside`: published numbers beside measured ones
 - `tables`: the tables of `metrics/tables/`
 - `making`: settings, versions, device and commands of each run; files to download
-- `writing`: all of it as HTML
+- `content`: all of it, for the template and for the scripts; `writing`: as HTML
 
 `specs/*.vl.json` are Vega-Lite with `"<name>"` where a value of the data set goes, as DVC's plot
 templates have it. Data has fixed field names; labels, methods and texts are values only, so none of
@@ -25,6 +25,7 @@ what the reader has chosen (`state`, which is the address), which runs meet it (
 (`charts`, `run`, `rows`, `tables`, `view`).
 """
 
-from tunebench.report.page.writing import Parts, write
+from tunebench.report.page.content import Parts
+from tunebench.report.page.writing import write
 
 __all__ = ["Parts", "write"]

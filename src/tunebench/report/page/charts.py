@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-STATIC = {"width": 620, "label_width": 280}
+STATIC = {"width": 620, "label_width": 280, "cell_label_width": 160}
 VERSION = "6.4"  # of Vega-Lite, for the bundle and for the static pictures
 
 

@@ -87,6 +87,17 @@ def _title(best: PageRun, answered: Answered) -> str:
     )
 
 
+def details(run: PageRun, answers: Predictions) -> dict[str, Any]:
+    """What is shown of one run at a time."""
+    reliable = reliability(answers)
+    return {
+        "confusion": confusion(answers),
+        "labels": by_label(run),
+        "reliability": reliable,
+        "reliable": reliability_title(run.label, answers) if reliable else "",
+    }
+
+
 def confusion(answers: Predictions) -> dict[str, Any] | None:
     """A run's confusion matrix among the labels that are confused most; None without labels."""
     if not answers.labelled:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from tunebench.report import digits
@@ -111,12 +110,6 @@ def _title(tuned: Sequence[PageRun]) -> str:
 def _score(run: PageRun) -> float:
     assert run.score
     return run.score.value
-
-
-def by_dataset(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of a table by their data set."""
-    ordered = sorted(rows, key=lambda row: str(row["dataset"]))
-    return {name: list(group) for name, group in groupby(ordered, key=lambda row: row["dataset"])}
 
 
 @dataclass(frozen=True)
