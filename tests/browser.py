@@ -79,6 +79,18 @@ class Browser:
             name, value,
         )  # fmt: skip
 
+    def click(self, css: str) -> None:
+        """Press the mouse on the middle of the first such element."""
+        x, y = self.js(
+            "(each => { each.scrollIntoView({block: 'center'});"
+            " const {x, y, width, height} = each.getBoundingClientRect();"
+            " return [x + width / 2, y + height / 2]; })(document.querySelector(arguments[0]))",
+            css,
+        )
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            event = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+            self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+
     def messages(self) -> list[str]:
         """What the console holds since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]

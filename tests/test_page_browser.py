@@ -60,7 +60,7 @@ def test_charts_are_drawn_without_a_message(browser: Browser, report: Path) -> N
 def test_needs_filter_everything_and_live_in_the_address(browser: Browser, report: Path) -> None:
     browser.open(report)
     before = len(browser.texts("#ranking tbody tr"))
-    browser.choose("quality", "75")
+    browser.choose("quality", "55")
     kept = browser.texts("#ranking tbody tr")
     assert 0 < len(kept) < before == 8
     verdict = browser.texts("#verdict")
@@ -70,11 +70,11 @@ def test_needs_filter_everything_and_live_in_the_address(browser: Browser, repor
     points = browser.js("document.querySelectorAll('#ranking .live .mark-symbol path').length")
     assert points == 2 * len(kept) // 2
     address = browser.js("location.hash")
-    assert "quality=75" in address
+    assert "quality=55" in address
     browser.open(report, address)
     assert browser.texts("#ranking tbody tr") == kept
     assert browser.texts("#verdict") == verdict
-    assert browser.js("document.querySelector('[data-state=quality]').value") == "75"
+    assert browser.js("document.querySelector('[data-state=quality]').value") == "55"
     browser.choose("quality", "100.5")
     assert browser.texts("#verdict") == ["No run meets all of this."]
     browser.redrawn("document.querySelector('#forget').click()")
@@ -85,7 +85,7 @@ def test_needs_filter_everything_and_live_in_the_address(browser: Browser, repor
 
 def test_a_budget_and_a_latency_leave_out_what_exceeds_them(browser: Browser, report: Path) -> None:
     browser.open(report)
-    for name, value in (("latency", "14"), ("memory", "250"), ("budget", "0.3")):
+    for name, value in (("latency", "14"), ("memory", "230"), ("budget", "0.3")):
         browser.choose(name, value)
         assert 0 < len(browser.texts("#ranking tbody tr")) < 8, name
         browser.choose(name, "")
@@ -106,7 +106,7 @@ def test_axes_are_chosen(browser: Browser, report: Path) -> None:
     browser.open(report)
     browser.choose("x", "latency_p50_s")
     assert browser.texts("#cost .said") == [
-        "accuracy, % against latency p50, ms: no other run beats those on the line in both"
+        "Accuracy, % against latency p50, ms: no other run beats those on the line in both"
     ]
     assert "latency p50, ms" in browser.texts("#cost .live text")
     browser.choose("y", "machine_s")
@@ -159,12 +159,14 @@ def test_a_pair_opens_the_rows_it_answers_otherwise(browser: Browser, report: Pa
     )  # fmt: skip
     pairs = [(mine.split(" (")[0], theirs.split(" (")[0]) for mine, theirs in answers]
     assert pairs and all(mine != theirs for mine, theirs in pairs)
-    box = browser.js(
-        "(([each]) => (({x, y, width, height}) => [x + width / 2, y + height / 2])"
-        "(each.getBoundingClientRect()))"
-        "([...document.querySelectorAll('#pairs .live .mark-rect path')])"
-    )
-    assert len(box) == 2
+
+
+def test_a_click_into_the_matrix_opens_its_rows(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    assert browser.shown("#other-answer") == 0
+    browser.click("#pairs .live .mark-rect path")
+    browser.wait("document.querySelector('#other-answer').getClientRects().length")
+    assert "other=" in browser.js("location.hash")
 
 
 def test_dark(browser: Browser, report: Path) -> None:
@@ -245,8 +247,10 @@ def test_two_hundred_runs_of_two_thousand_rows(
     before = os.times()
     done = Project(folder).run("report")
     used = os.times()
-    assert (done.returncode, done.stderr) == (0, "")
-    assert used.elapsed - before.elapsed < 20
+    assert done.returncode == 0, done.stderr
+    seconds = used.elapsed - before.elapsed
+    print(f"report stage: {seconds:.1f} s, {large.stat().st_size / 1e6:.2f} MB")
+    assert seconds < 20
     assert large.stat().st_size < 6_000_000
     browser.open(large)
     assert browser.messages() == []
@@ -262,7 +266,8 @@ def test_two_hundred_runs_of_two_thousand_rows(
         "const field = document.querySelector('[data-state=quality]'); field.value = 60;"
         " field.dispatchEvent(new Event('input', {bubbles: true}))"
     )
-    assert browser.js(timed.format(sort)) < 100
-    assert browser.js(timed.format(need)) < 100
+    sorted_ms, filtered_ms = browser.js(timed.format(sort)), browser.js(timed.format(need))
+    print(f"drawn: {drawn:.0f} ms, sorted: {sorted_ms:.0f} ms, filtered: {filtered_ms:.0f} ms")
+    assert max(sorted_ms, filtered_ms) < 100
     assert drawn < 4000
     assert quote("quality=60") in quote(browser.js("location.hash"))

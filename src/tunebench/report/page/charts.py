@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
 
 STATIC = {"width": 620, "label_width": 280, "cell_label_width": 160}
+# the reader's font may be wider than that which the picture was measured with
+ROOM = {"left": 20, "top": 4, "right": 12, "bottom": 4}
 VERSION = "6.4"  # of Vega-Lite, for the bundle and for the static pictures
 
 
@@ -42,10 +44,20 @@ def svg(name: str, values: Mapping[str, Any]) -> str:
     """A specification's picture for a page: it takes its text colour from around it."""
     import vl_convert
 
-    known = specs()
-    spec = fill(known[name], {**STATIC, **values}) | {"config": known["config"]}
+    template, config = specs()[name], specs()["config"] | {"padding": ROOM}
+    given = {**STATIC, **values, "height": _height(template, values["rows"])}
+    spec = fill(template, given) | {"config": config}
     drawn: str = vl_convert.vegalite_to_svg(spec, vl_version=VERSION)
-    return drawn
+    return drawn.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the figure around it has a name
+
+
+def _height(template: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Pixels of a chart with a line for each value of a field, which its `usermeta` names."""
+    lines = template.get("usermeta")
+    if lines is None:
+        return None
+    count = len({row[lines["rows_of"]] for row in rows})
+    return int(lines["step"] * max(1, min(count, lines.get("most", count))))
 
 
 @cache

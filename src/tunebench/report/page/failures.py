@@ -18,6 +18,9 @@ from tunebench.report.page.runs import PageRun
 SHOWN = 12  # labels of the matrix: those that are confused most
 SHOWN_RUNS = 30  # of the chart of errors: the best
 BINS = 10
+# Vega has values as keys of plain JavaScript objects, where this one is no key; a word joiner has
+# no width
+DRAWN = {"__proto__": "\u2060__proto__"}
 KINDS = {
     predictions.RIGHT: "#c9ccd1",
     predictions.BANDS[3]: "#c9ccd1",
@@ -120,8 +123,8 @@ def confusion(answers: Predictions) -> dict[str, Any] | None:
     columns = shown + ([unanswered] if wrong[unanswered] else [])
     total = Counter(answers.gold)
     return {
-        "labels": shown,
-        "answers": columns,
+        "labels": [DRAWN.get(label, label) for label in shown],
+        "answers": [DRAWN.get(label, label) for label in columns],
         "left_out": len(labels) - len(shown),
         "totals": [total[label] for label in shown],
         "cells": [

@@ -92,7 +92,8 @@ def cost(runs: Sequence[PageRun], looks: dict[str, Look]) -> Figure | None:
 
 def cost_title(x: Axis, y: Axis) -> str:
     """What the scatter shows."""
-    return f"{y.title} against {x.title}: no other run beats those on the line in both"
+    title = f"{y.title} against {x.title}: no other run beats those on the line in both"
+    return title[0].upper() + title[1:]
 
 
 def axes_json(runs: Sequence[PageRun]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from tunebench import metrics
@@ -62,6 +62,11 @@ class PageRun:
     def score(self) -> Measure | None:
         """Its headline metric in per cent; None where it has none."""
         return self.measures.get(self.record.headline)
+
+    @property
+    def rank(self) -> float:
+        """A key that orders runs, the highest score first and those without one last."""
+        return -self.score.value if self.score else inf
 
     def as_json(self) -> dict[str, Any]:
         """What the page's scripts read."""

@@ -8,15 +8,24 @@ function fill(part, values) {
   return hole ? values[hole[1]] : part;
 }
 
+// pixels of a chart with a line for each value of a field, which its `usermeta` names
+function heightOf({ usermeta: lines }, rows) {
+  const count = lines ? new Set(rows.map(row => row[lines.rows_of])).size : 0;
+  return lines && lines.step * Math.max(1, Math.min(count, lines.most ?? count));
+}
+
 async function draw(host, name, values) {
   const width = host.clientWidth, narrow = width < 500;
   if (!width) return;
   const sizes = { width, label_width: narrow ? 130 : 280, cell_label_width: narrow ? 80 : 160 };
-  const filled = fill(page.specs[name], { ...page.common, ...sizes, ...values });
+  const height = heightOf(page.specs[name], values.rows);
+  const filled = fill(page.specs[name], { ...page.common, ...sizes, height, ...values });
   host.drawn?.finalize();
-  // `ast`: expressions are interpreted, since the page's policy lets nothing evaluate text
-  const options = { actions: false, renderer: "svg", ast: true };
+  // `ast`: expressions are interpreted, since the page's policy lets nothing evaluate text; errors
+  // are logged, and not that a layer has no rows, as one without a fitted law
+  const options = { actions: false, renderer: "svg", ast: true, logLevel: 1 };
   host.drawn = await vegaEmbed(host, { ...filled, config: page.specs.config }, options);
+  one("svg", host).ariaHidden = "true"; // the host has a name; the tables have the numbers
   host.drawn.view.addEventListener("click", (_, item) => {
     if (item?.datum?.other !== undefined) compare(item.datum.run, item.datum.other);
   });
@@ -40,7 +49,8 @@ const drawnAxis = letter =>
   axes().find(axis => axis.title === figureOf("cost")?.values[`${letter}_title`]);
 function costValues(figure) {
   const [x, y] = [drawnAxis("x"), drawnAxis("y")];
-  say(figure, `${y.title} against ${x.title}: no other run beats those on the line in both`);
+  const title = `${y.title} against ${x.title}: no other run beats those on the line in both`;
+  say(figure, title[0].toUpperCase() + title.slice(1));
   return {
     rows: page.runs.filter(meets).map(run => pointOf(run, x, y)).filter(Boolean),
     x_title: x.title, x_scale: x.scale, x_ticks: x.ticks,

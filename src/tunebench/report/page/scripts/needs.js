@@ -62,5 +62,5 @@ function verdict() {
     : `${money(cost(run))} for training${page.priced ? ", labels" : ""} and ` +
       `${requests().toLocaleString("en")} requests`;
   return `${met} of ${total} runs meet this. Cheapest of those ${kind}, as far as can be told: ` +
-    `${run.label}, ${axes()[0].title} ${text}, ${price}${unsure}.`;
+    `${run.label}, ${axes()[0].title.split(",")[0]} ${text}, ${price}${unsure}.`;
 }
