@@ -248,9 +248,9 @@ def test_two_hundred_runs_of_two_thousand_rows(
     done = Project(folder).run("report")
     used = os.times()
     assert done.returncode == 0, done.stderr
-    seconds = used.elapsed - before.elapsed
-    print(f"report stage: {seconds:.1f} s, {large.stat().st_size / 1e6:.2f} MB")
-    assert seconds < 20
+    wall_s, cpu_s = used.elapsed - before.elapsed, used.children_user - before.children_user
+    print(f"report: {wall_s:.1f} s ({cpu_s:.1f} s of CPU), {large.stat().st_size / 1e6:.2f} MB")
+    assert cpu_s < 25  # 19 to 20 on the machine where it took 18.5 s; other tests take their share
     assert large.stat().st_size < 6_000_000
     browser.open(large)
     assert browser.messages() == []

@@ -12,15 +12,16 @@ from fake_results import Fake, study
 from tunebench import config, paths, results
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
+from tunebench.metrics import statistics
 from tunebench.paths import Run
-from tunebench.report import comparisons, recommendation, summary
+from tunebench.report import comparisons, predictions, recommendation, summary
 from tunebench.report.page import (
     axes,
     charts,
     explorer,
+    failures,
     looks,
     pairs,
-    predictions,
     runs,
     serving,
 )
@@ -84,6 +85,11 @@ def test_rates_stand_beside_the_objective(params: Params) -> None:
     assert serving.rates(params, found, look, []) is None
 
 
+def test_bins_have_wilsons_interval() -> None:
+    for hits, count in ((0, 1), (3, 7), (40, 40), (117, 900)):
+        assert failures.wilson(hits, count) == pytest.approx(statistics.of_proportion(hits, count))
+
+
 def test_every_specification_draws_and_names_its_values() -> None:
     known = charts.specs()
     assert len(known) == 12
@@ -96,16 +102,7 @@ def test_chosen_rows_hold_each_runs_worst_errors() -> None:
     def answered(wrong: list[int]) -> predictions.Predictions:
         kinds = [predictions.WRONG if n in wrong else predictions.RIGHT for n in range(100)]
         merits = [(n not in wrong, float(n)) for n in range(100)]
-        return predictions.Predictions(
-            None,
-            [str(n) for n in range(100)],
-            [],
-            [],
-            kinds,
-            merits,
-            None,
-            [],  # type: ignore[arg-type]
-        )
+        return predictions.Predictions(Run(), 100, [], [], {}, kinds, merits, None, [])
 
     first, second = answered([90, 91, 92]), answered(list(range(50)))
     chosen = explorer.choose([first, second], 8)
@@ -137,7 +134,7 @@ def test_answers_are_read_with_their_confidence(project: Any) -> None:
     right = row | {"id": "b", "gold": "yes"} | logs
     read = predictions.read(write_answers(project, row | logs, right, right | {"draw": 1}))
     assert read is not None
-    assert read.ids == ["a", "b"]
+    assert read.rows == 2
     assert read.confidences == pytest.approx([0.8, 0.8])
     assert read.merits[0] == (False, pytest.approx(math.log(0.25)))
     assert read.merits[1] == (True, 0.0)

@@ -5,6 +5,7 @@
 - `tables`, `comparisons`, `confusion`, `inference`, `load_tests`, `deployment`, `published`: tables
 - `digits`: numbers with their unit, and as many digits as their interval carries
 - `cells`: labels that neither DVC's page nor a spreadsheet runs
+- `predictions`: what one run answered, row by row
 - `prices`, `costs`, `break_even`, `demand`, `throughput`: what a method costs
 - `row_scores`: each run's score on each test row, which paired tests compare
 - `power`: test rows that would tell two methods apart

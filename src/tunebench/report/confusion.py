@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tunebench import paths, results
 from tunebench.config.schema import Params
 from tunebench.paths import Run
+from tunebench.report import predictions
 from tunebench.report.summary import OPTIMISTIC
 from tunebench.report.tables import Row
 
@@ -40,8 +40,8 @@ def _runs(params: Params) -> Iterator[Run]:
 
 
 def _counts(run: Run) -> Iterator[Row]:
-    predictions = results.read_lines(paths.predictions(run))
-    rows = [(row["gold"], row["answer"]) for row in predictions if not row.get("draw")]
+    answered = predictions.read(run)
+    rows = list(zip(answered.gold, answered.answers, strict=True)) if answered else []
     labels = {label for pair in rows for label in pair}
     unanswered = NO_LABEL
     while unanswered in labels:  # a data set may have a label of that name

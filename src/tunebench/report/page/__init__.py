@@ -10,8 +10,7 @@ without JavaScript.
 - `figures`: one chart for each data set: its rows, its title in words, its specification
 - `charts`: specifications filled in, the browser's bundle, static pictures
 - `learning`, `volume`, `pairs`, `serving`: the rows and titles of their charts
-- `predictions`: what a run answered, for `failures` (kinds of error, confusion, reliability) and
-  `explorer` (test rows to read)
+- `failures`: kinds of error, confusion, reliability; `explorer`: test rows to read
 - `beside`: published numbers beside measured ones
 - `tables`: the tables of `metrics/tables/`
 - `making`: settings, versions, device and commands of each run; files to download

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from tunebench.config.schema import Params
+from tunebench.report import predictions
 from tunebench.report.page import (
     beside,
     charts,
@@ -20,7 +22,6 @@ from tunebench.report.page import (
     looks,
     making,
     pairs,
-    predictions,
     runs,
     serving,
     volume,
@@ -28,8 +29,8 @@ from tunebench.report.page import (
 from tunebench.report.page import tables as shown_tables
 from tunebench.report.page.figures import Figure
 from tunebench.report.page.looks import Look
-from tunebench.report.page.predictions import Predictions
 from tunebench.report.page.runs import PageRun
+from tunebench.report.predictions import Predictions
 from tunebench.report.recommendation import REQUESTS
 from tunebench.report.summary import Record
 from tunebench.report.tables import Row
@@ -93,8 +94,10 @@ class Content:
     @cached_property
     def answered(self) -> dict[int, Predictions]:
         """What each run with a score answered, by the page's id of the run."""
-        read = {run.id: predictions.read(run.run) for run in self.runs if run.score}
-        return {run: answers for run, answers in read.items() if answers}
+        scored = [run for run in self.runs if run.score]
+        with ThreadPoolExecutor() as pool:  # Arrow reads without Python's lock
+            read = list(pool.map(lambda run: predictions.read(run.run), scored))
+        return {run.id: answers for run, answers in zip(scored, read, strict=True) if answers}
 
     @cached_property
     def recommended(self) -> list[PageRun]:

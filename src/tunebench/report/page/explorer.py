@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from tunebench.report.page import predictions
-from tunebench.report.page.predictions import (
+from tunebench.report import predictions
+from tunebench.report.page.runs import PageRun
+from tunebench.report.predictions import (
     LONGEST_ANSWER,
     LONGEST_TEXT,
     RIGHT,
@@ -19,7 +20,6 @@ from tunebench.report.page.predictions import (
     cut,
     texts,
 )
-from tunebench.report.page.runs import PageRun
 
 BUDGET_BYTES = 2_400_000  # of the whole page
 STATIC_ROWS = 8
@@ -33,7 +33,7 @@ def choose(answered: Sequence[Predictions], count: int) -> list[int]:
     """
     errors = [[index for index in each.worst if each.kinds[index] != RIGHT] for each in answered]
     turns = (index for turn in zip_longest(*errors) for index in turn if index is not None)
-    every = range(len(answered[0].ids)) if answered else ()
+    every = range(answered[0].rows) if answered else ()
     return list(dict.fromkeys([*turns, *every]))[:count]
 
 
@@ -50,52 +50,58 @@ def build(
     if not count or not scored:
         return None
     scored.sort(key=lambda run: -(run.score.value if run.score else 0))
-    indices = choose([answered[run.id] for run in scored], count)
-    read = {run.id: texts(run.run, indices) for run in scored}
-    shortest = min(read.values(), key=lambda rows: sum(len(row["prompt"]) for row in rows))
-    kinds = sorted({kind for run in scored for kind in answered[run.id].kinds})
-    labels = _labels([answered[run.id] for run in scored])
+    held = [answered[run.id] for run in scored]
+    indices = choose(held, count)
+    kinds = sorted({kind for each in held for kind in each.kinds})
+    labels = sorted({label for each in held for label in each.answers if label is not None})
     built = {
         "kinds": kinds,
-        "total": len(answered[scored[0].id].ids),
         "labels": labels,
-        "rows": [
-            {"id": str(row["id"]), "text": cut(row["text_of_row"].strip(), LONGEST_TEXT),
-             "gold": cut(row["gold"], LONGEST_ANSWER)}
-            for row in shortest
-        ],
+        "total": held[0].rows,
+        "rows": _rows(held, indices),
         "answers": {
-            str(run.id): [
-                _answer(row, index, answered[run.id], kinds, labels)
-                for row, index in zip(read[run.id], indices, strict=True)
-            ]
-            for run in scored
+            str(each.id): _answers(answers, indices, kinds, labels)
+            for each, answers in zip(scored, held, strict=True)
         },
-    }  # fmt: skip
+    }
     return _within(built, budget)
 
 
-def _labels(answered: Sequence[Predictions]) -> list[str]:
-    """All answers, where they are labels: rows name them by their place here."""
-    return sorted({answer for each in answered for answer in each.answers if answer is not None})
+def _rows(held: Sequence[Predictions], indices: Sequence[int]) -> list[dict[str, str]]:
+    """Each row's id, text and right answer, from the run with the least around the text."""
+    first = [texts(each.run, indices[:1])[0]["prompt"] for each in held]
+    shortest = min(range(len(held)), key=lambda place: len(first[place]))
+    return [
+        {"id": str(row["id"]), "text": cut(row["text_of_row"].strip(), LONGEST_TEXT),
+         "gold": cut(row["gold"], LONGEST_ANSWER)}
+        for row in texts(held[shortest].run, indices)
+    ]  # fmt: skip
 
 
-def _answer(
-    row: Mapping[str, Any], index: int, answers: Predictions, kinds: Sequence[str],
-    labels: Sequence[str],
-) -> list[Any]:  # fmt: skip
+def _answers(
+    answers: Predictions, indices: Sequence[int], kinds: Sequence[str], labels: Sequence[str]
+) -> list[list[Any]]:
     """Answer (the place of a label, else a text), kind, and confidence or score in per cent."""
-    text = row["answer"] if row["answer"] is not None else row.get("text", "")
     measured = answers.confidences or (None if answers.labelled else answers.scores)
-    share = None if measured is None else round(100 * measured[index])
-    named = answers.labelled and row["answer"] is not None
-    answer = labels.index(row["answer"]) if named else cut(text or "", LONGEST_ANSWER)
-    return [answer, kinds.index(answers.kinds[index]), share]
+    place = {label: index for index, label in enumerate(labels)}
+    if answers.labelled:
+        written: list[Any] = [
+            place[label] if (label := answers.answers[index]) is not None
+            else cut(answers.unread[index], LONGEST_ANSWER)
+            for index in indices
+        ]  # fmt: skip
+    else:
+        written = [cut(row["answer"] or "", LONGEST_ANSWER) for row in texts(answers.run, indices)]
+    return [
+        [text, kinds.index(answers.kinds[index]),
+         None if measured is None else round(100 * measured[index])]
+        for text, index in zip(written, indices, strict=True)
+    ]  # fmt: skip
 
 
 def written(built: Mapping[str, Any], answer: int | str) -> str:
     """An answer as it was given."""
-    return built["labels"][answer] if isinstance(answer, int) else answer
+    return str(built["labels"][answer]) if isinstance(answer, int) else answer
 
 
 def _within(built: dict[str, Any], budget: int) -> dict[str, Any]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from math import sqrt
 from typing import Any
 
 from tunebench import paths, results
-from tunebench.metrics import statistics
-from tunebench.report import digits
+from tunebench.report import digits, predictions
 from tunebench.report.confusion import NO_LABEL
-from tunebench.report.page import predictions
 from tunebench.report.page.figures import ChartRow, Figure
-from tunebench.report.page.predictions import Predictions
 from tunebench.report.page.runs import PageRun
+from tunebench.report.predictions import Predictions
+from tunebench.report.prices import TWO_SIDED
 
 SHOWN = 12  # labels of the matrix: those that are confused most
 SHOWN_RUNS = 30  # of the chart of errors: the best
@@ -109,15 +109,18 @@ def confusion(answers: Predictions) -> dict[str, Any] | None:
     unanswered = NO_LABEL
     while unanswered in labels:  # a data set may have a label of that name
         unanswered = f"({unanswered})"
+    counted = Counter(zip(answers.gold, answers.answers, strict=True))
     pairs = Counter(
-        (gold, unanswered if answer is None else answer)
-        for gold, answer in zip(answers.gold, answers.answers, strict=True)
+        {
+            (gold, unanswered if answer is None else answer): count
+            for (gold, answer), count in counted.items()
+        }
     )
     wrong: Counter[str] = Counter()
     for (gold, answer), count in pairs.items():
         if gold != answer:
-            wrong.update({gold: count})
-            wrong.update({answer: count})
+            wrong[gold] += count
+            wrong[answer] += count
     order = sorted(labels, key=lambda label: (-wrong[label], label))[:SHOWN]
     shown = sorted(order)
     columns = shown + ([unanswered] if wrong[unanswered] else [])
@@ -162,23 +165,35 @@ def _percent(share: float | None) -> float | None:
 
 def reliability(answers: Predictions) -> list[ChartRow]:
     """How often answers of a confidence are right, in bins of equal width; empty if not scored."""
+    import numpy as np
+
     if answers.confidences is None:
         return []
-    bins: dict[int, list[int]] = {}
-    for index, confidence in enumerate(answers.confidences):
-        bins.setdefault(min(BINS - 1, int(confidence * BINS)), []).append(index)
-    return [_bin(answers, bins[number]) for number in sorted(bins)]
+    sure, right = np.array(answers.confidences), np.array(answers.scores)
+    places = np.minimum((sure * BINS).astype(int), BINS - 1)
+    counts, hits, sums = (
+        np.bincount(places, weights, minlength=BINS) for weights in (None, right, sure)
+    )
+    return [_bin(int(count), int(hit), total / count)
+            for count, hit, total in zip(counts, hits, sums, strict=True) if count]  # fmt: skip
 
 
-def _bin(answers: Predictions, rows: Sequence[int]) -> ChartRow:
-    assert answers.confidences is not None
-    hits = sum(answers.kinds[row] == predictions.RIGHT for row in rows)
-    low, high = (100 * end for end in statistics.of_proportion(hits, len(rows)))
-    right = 100 * hits / len(rows)
-    mean = 100 * sum(answers.confidences[row] for row in rows) / len(rows)
-    return {"confidence": round(mean, 1), "right": round(right, 1), "low": round(low, 1),
-            "high": round(high, 1), "rows": len(rows),
+def _bin(count: int, hits: int, confidence: float) -> ChartRow:
+    low, high = (100 * end for end in wilson(hits, count))
+    right = 100 * hits / count
+    return {"confidence": round(100 * confidence, 1), "right": round(right, 1),
+            "low": round(low, 1), "high": round(high, 1), "rows": count,
             "text": digits.with_interval(right, low, high)}  # fmt: skip
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """The interval of a proportion, as `statistics.of_proportion` has it.
+
+    That takes 2 ms by scipy, and 200 runs have 2,000 bins.
+    """
+    share, spread = hits / count, TWO_SIDED**2 / count
+    half = sqrt(spread * share * (1 - share) + spread**2 / 4)
+    return ((share + spread / 2 - half) / (1 + spread), (share + spread / 2 + half) / (1 + spread))
 
 
 def reliability_title(label: str, answers: Predictions) -> str:

@@ -17,7 +17,7 @@ from tunebench.report import cells, digits, staleness
 from tunebench.report.page.runs import PageRun
 from tunebench.report.tables import Row
 
-MOST_BYTES = 400_000  # of a CSV within the page; a larger one is where `metrics/` is
+MOST_CELLS = 40_000  # of a CSV within the page; a larger one is where `metrics/` is
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def downloads(tables: Mapping[str, Sequence[Row]]) -> list[Download]:
 
 def _download(name: str, rows: Sequence[Row]) -> Download:
     columns = list(dict.fromkeys(column for row in rows for column in row))
+    if len(rows) * len(columns) > MOST_CELLS:
+        return Download(name, len(rows), "")
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(cells.safe, columns))
     writer.writerows([cells.safe(row.get(column, "")) for column in columns] for row in rows)
     content = text.getvalue().encode("utf-8", "replace")
-    if len(content) > MOST_BYTES:
-        return Download(name, len(rows), "")
     return Download(name, len(rows), f"data:text/csv;base64,{base64.b64encode(content).decode()}")
 
 

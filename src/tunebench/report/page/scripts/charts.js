@@ -33,7 +33,7 @@ async function draw(host, name, values) {
 
 const say = (figure, text) => { one(`#${figure.id} .said`).textContent = text; };
 const shownIn = row =>
-  [row.run, row.other].every(id => id === null || id === undefined || meets(runs.get(id)));
+  [row.run, row.other].every(id => id === null || id === undefined || met.includes(runs.get(id)));
 
 function valuesOf(figure) {
   if (figure.chart === "cost") return costValues(figure);
@@ -52,7 +52,7 @@ function costValues(figure) {
   const title = `${y.title} against ${x.title}: no other run beats those on the line in both`;
   say(figure, title[0].toUpperCase() + title.slice(1));
   return {
-    rows: page.runs.filter(meets).map(run => pointOf(run, x, y)).filter(Boolean),
+    rows: met.map(run => pointOf(run, x, y)).filter(Boolean),
     x_title: x.title, x_scale: x.scale, x_ticks: x.ticks,
     y_title: y.title, y_scale: y.scale, y_ticks: y.ticks,
   };

@@ -27,10 +27,11 @@ function meets(run) {
   );
 }
 
+let met = []; // the runs that do, since what is chosen changed last
+
 // as `tunebench best` has it: of the runs that are not shown to cost more than the cheapest, nor
 // trained on more rows, the one with the highest score
 function toUse() {
-  const met = page.runs.filter(meets);
   const good = number("quality") === null ? met.filter(run => run.good) : met;
   const asked = good.length ? good : met;
   const [least] = [...asked].sort(byCost);
@@ -52,7 +53,6 @@ const money = value => (page.priced ? `$${short(value)}` : `${short(value)} s of
 function verdict() {
   const run = toUse(), total = scored().length;
   if (!run) return total ? "No run meets all of this." : "No run has a score.";
-  const met = page.runs.filter(meets).length;
   const [, low, , text] = measure(run, axes()[0].name);
   const asked = number("quality");
   const kind = asked === null && run.good ? "as good as the best" : "that meet this";
@@ -61,6 +61,7 @@ function verdict() {
     ? "what it costs was not measured"
     : `${money(cost(run))} for training${page.priced ? ", labels" : ""} and ` +
       `${requests().toLocaleString("en")} requests`;
-  return `${met} of ${total} runs meet this. Cheapest of those ${kind}, as far as can be told: ` +
+  return `${met.length} of ${total} runs meet this. ` +
+    `Cheapest of those ${kind}, as far as can be told: ` +
     `${run.label}, ${axes()[0].title.split(",")[0]} ${text}, ${price}${unsure}.`;
 }

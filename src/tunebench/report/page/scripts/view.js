@@ -29,9 +29,13 @@ const redraw = milliseconds => {
   clearTimeout(waiting);
   waiting = setTimeout(drawAll, milliseconds);
 };
-function update() {
-  for (const part of all("[data-dataset]")) part.hidden = part.dataset.dataset !== dataset();
-  fillChoices();
+function update({ needsAlone = false } = {}) {
+  if (!needsAlone) {
+    for (const part of all("[data-dataset]")) part.hidden = part.dataset.dataset !== dataset();
+    fillChoices();
+    showRows();
+  }
+  met = page.runs.filter(meets);
   for (const field of all("[data-state]")) {
     if (field.type === "radio") field.checked = field.value === dataset();
     else if (field.tagName === "INPUT" && field !== document.activeElement) {
@@ -40,10 +44,9 @@ function update() {
   }
   for (const row of all("tr[data-run]")) {
     const run = runs.get(Number(row.dataset.run));
-    row.hidden = run.score !== null && !meets(run);
+    row.hidden = run.score !== null && !met.includes(run);
   }
   one("#verdict").textContent = verdict();
-  showRows();
   redraw(60);
 }
 function set(changes) {
@@ -52,17 +55,18 @@ function set(changes) {
     else state.delete(name);
   }
   history.replaceState(null, "", state.size ? `#${state}` : location.pathname + location.search);
-  update();
+  update({ needsAlone: Object.keys(changes).every(name => NEEDS.includes(name)) });
 }
 
-const NEEDS = ["quality", "latency", "requests", "budget", "memory"];
+const NEEDS = ["quality", "latency", "percentile", "requests", "budget", "memory"];
 const OF_DATASET = ["run", "other", "label", "kind", "row", "x", "y", "group", "percentile"];
 const without = names => Object.fromEntries(names.map(name => [name, ""]));
 document.addEventListener("input", event => {
   const field = event.target.closest("[data-state]");
   if (!field) return;
-  const forgotten = without(field.dataset.state === "data" ? OF_DATASET : ["row"]);
-  set({ ...forgotten, [field.dataset.state]: field.value });
+  const name = field.dataset.state;
+  const forgotten = name === "data" ? OF_DATASET : NEEDS.includes(name) ? [] : ["row"];
+  set({ ...without(forgotten), [name]: field.value });
 });
 document.addEventListener("click", event => {
   const within = css => event.target.closest(css);

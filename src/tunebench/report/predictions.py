@@ -1,11 +1,12 @@
-"""What one run answered to its test rows, in the columns that the page needs."""
+"""What one run answered to its test rows, as the page and the confusion matrices need it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from tunebench import paths, results
@@ -26,14 +27,16 @@ LONGEST_ANSWER = 500
 class Predictions:
     """A run's answers, row by row; of several draws of solved examples the first.
 
-    `merits` orders rows, the worst first; `confidences` are probabilities of the answers where
-    labels were scored, else None; `scores` the headline metric of each row.
+    `gold` and `answers` are labels, and empty where texts are written; `unread` has the texts that
+    name no label, by row. `merits` orders rows, the worst first; `confidences` are probabilities of
+    the answers where labels were scored, else None; `scores` the headline metric of each row.
     """
 
     run: Run
-    ids: list[str]
+    rows: int
     gold: list[str]
     answers: list[str | None]
+    unread: dict[int, str]
     kinds: list[str]
     merits: list[tuple[bool, float]]
     confidences: list[float] | None
@@ -42,12 +45,12 @@ class Predictions:
     @property
     def labelled(self) -> bool:
         """Whether the answers are labels."""
-        return not set(self.kinds) & set(BANDS)
+        return bool(self.answers)
 
     @property
     def worst(self) -> list[int]:
         """The rows' indices, the worst first."""
-        return sorted(range(len(self.ids)), key=self.merits.__getitem__)
+        return sorted(range(self.rows), key=self.merits.__getitem__)
 
 
 def read(run: Run) -> Predictions | None:
@@ -56,80 +59,88 @@ def read(run: Run) -> Predictions | None:
     Raises:
         SourceError: if the file is missing or damaged.
     """
-    columns = _first_draw(_columns(paths.predictions(run)))
-    if not columns["id"]:
+    labels, table = _table(paths.predictions(run))
+    rows = table.num_rows
+    if not rows:
         return None
-    summaries = columns["overlap"][0] is not None
-    scores = columns["overlap"] if summaries else [
-        float(gold == answer)
-        for gold, answer in zip(columns["gold"], columns["answer"], strict=True)
-    ]  # fmt: skip
-    confidences, margins = _sure(columns)
+    gold, answers, texts, ended = (
+        _values(table[name]) for name in ("gold", "answer", "text", "ended")
+    )
+    overlaps = _values(table["rouge"])
+    summaries = overlaps[0] is not None
+    right = [answer == own for answer, own in zip(answers, gold, strict=True)]
+    scores = overlaps if summaries else list(map(float, right))
+    confidences, margins = _sure(table, labels, gold, answers)
+    merits = [(False, score) for score in scores] if summaries else list(
+        zip(right, margins, strict=True)
+    )  # fmt: skip
     return Predictions(
-        run,
-        columns["id"],
-        [] if summaries else columns["gold"],  # long texts; the chosen rows are read again
-        [] if summaries else columns["answer"],
-        list(map(_kind, *(columns[name] for name in ("gold", "answer", "text", "ended")),
-                 columns["overlap"])),
-        [(not summaries and score == 1, score if summaries else margin)
-         for score, margin in zip(scores, margins, strict=True)],
-        confidences,
-        scores,
+        run, rows,
+        [] if summaries else gold,  # long texts; the chosen rows are read again
+        [] if summaries else answers,
+        {row: text or "" for row, text in enumerate(texts)
+         if answers[row] is None and not summaries},
+        list(map(_kind, gold, answers, texts, ended, overlaps)),
+        merits, confidences, scores,
     )  # fmt: skip
 
 
-def _columns(path: Path) -> dict[str, Any]:
-    """The columns of a file of predictions, `overlap` of them ROUGE-1, `scores` rows × labels.
+def _table(path: Path) -> tuple[list[str], pa.Table]:
+    """The labels that were scored, and the rows of the first draw.
 
     Arrow reads what is needed of 2,000 rows in a tenth of the time of Python's json. What it
     refuses, such as half a character, is read by json, which names a damaged line.
     """
     import pyarrow as pa
+    from pyarrow import compute
     from pyarrow import json as arrow
 
-    labels = _scored_labels(path)
+    name, labels = _scored(path)
     kinds: dict[str, Any] = {
-        "id": pa.string(), "draw": pa.int64(), "gold": pa.string(), "answer": pa.string(),
-        "text": pa.string(), "ended": pa.bool_(), "rouge": pa.struct({"rouge1": pa.float64()}),
-        **{name: pa.struct(dict.fromkeys(known, pa.float64())) for name, known in labels.items()},
+        "draw": pa.int64(), "gold": pa.string(), "answer": pa.string(), "text": pa.string(),
+        "ended": pa.bool_(), "rouge": pa.struct({"rouge1": pa.float64()}),
+        name: pa.struct(dict.fromkeys(labels, pa.float64())),
     }  # fmt: skip
-    options = arrow.ParseOptions(
-        explicit_schema=pa.schema(kinds), unexpected_field_behavior="ignore"
-    )
+    schema = pa.schema(kinds)
+    options = arrow.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     try:
         block = arrow.ReadOptions(block_size=max(1, path.stat().st_size))
         table = arrow.read_json(path, read_options=block, parse_options=options)
     except (pa.ArrowInvalid, OSError):
-        rows = [{name: _whole(row.get(name)) for name in kinds} for row in results.read_lines(path)]
-        table = pa.Table.from_pylist(rows, schema=pa.schema(kinds))
-    columns = {name: table[name].to_pylist() for name in ("id", "draw", "gold", "answer", "text",
-                                                          "ended")}  # fmt: skip
-    columns["overlap"] = [row and row["rouge1"] for row in table["rouge"].to_pylist()]
-    return columns | {"labels": [], "scores": None} | _matrix(table, labels)
+        rows = [{key: _whole(row.get(key)) for key in kinds} for row in results.read_lines(path)]
+        table = pa.Table.from_pylist(rows, schema=schema)
+    # draws follow one another in the file
+    table = table.filter(compute.equal(compute.fill_null(table["draw"], 0), 0))
+    overlap = compute.struct_field(table["rouge"], "rouge1")
+    place = table.column_names.index("rouge")
+    return labels, table.set_column(place, "rouge", overlap).rename_columns(
+        ["scores" if column == name else column for column in table.column_names]
+    )
 
 
-def _scored_labels(path: Path) -> dict[str, list[str]]:
+def _scored(path: Path) -> tuple[str, list[str]]:
     """The column with the scores that decide, and its labels, as the first row has them."""
     try:
         with path.open(encoding="utf-8") as file:
             first = json.loads(file.readline() or "{}")
     except (OSError, ValueError):
-        return {}  # whoever reads the file says what is wrong with it
+        first = {}  # whoever reads the file says what is wrong with it
     for name in ("scores_normalized", "scores"):
         if isinstance(first, dict) and first.get(name):
-            return {name: list(first[name])}
-    return {}
+            return name, list(first[name])
+    return "scores", []
 
 
-def _matrix(table: pa.Table, labels: Mapping[str, list[str]]) -> dict[str, Any]:
-    import numpy as np
-
-    for name, known in labels.items():
-        fields = table[name].combine_chunks().flatten()
-        return {"labels": known, "scores": np.array([field.to_numpy(zero_copy_only=False)
-                                                     for field in fields]).T}  # fmt: skip
-    return {}
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """A column as Python's values, each text once: runs repeat their labels thousands of times."""
+    if column.null_count == len(column):
+        return [None] * len(column)
+    coded = column.combine_chunks()
+    if str(coded.type) != "string":
+        return list(coded.to_pylist())
+    coded = coded.dictionary_encode()
+    known = [*map(intern, coded.dictionary.to_pylist()), None]
+    return [known[code] for code in coded.indices.fill_null(-1).to_numpy().tolist()]
 
 
 def _whole(value: Any) -> Any:
@@ -137,31 +148,23 @@ def _whole(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _first_draw(columns: dict[str, Any]) -> dict[str, Any]:
-    """The rows of the first draw, with which a file begins."""
-    count = sum(not draw for draw in columns.pop("draw"))
-    labels = columns.pop("labels")
-    return {"labels": labels} | {
-        name: None if column is None else column[:count] for name, column in columns.items()
-    }
-
-
-def _sure(columns: Mapping[str, Any]) -> tuple[list[float] | None, list[float]]:
+def _sure(
+    table: pa.Table, labels: Sequence[str], gold: Sequence[str], answers: Sequence[str]
+) -> tuple[list[float] | None, list[float]]:
     """The probability of each answer, and the gold label's margin to it; 0 without scores.
 
     Probabilities are a softmax over the labels, as in `metrics.calibration`.
     """
     import numpy as np
 
-    if columns["scores"] is None:
-        return None, [0.0] * len(columns["id"])
-    place = {label: index for index, label in enumerate(columns["labels"])}
-    rows, scores = np.arange(len(columns["id"])), columns["scores"]
-    gold, answered = (
-        scores[rows, [place[label] for label in columns[name]]] for name in ("gold", "answer")
-    )
+    if not labels:
+        return None, [0.0] * len(gold)
+    fields = table["scores"].combine_chunks().flatten()
+    scores = np.array([field.to_numpy(zero_copy_only=False) for field in fields]).T
+    place, rows = {label: index for index, label in enumerate(labels)}, np.arange(len(gold))
+    own, answered = (scores[rows, [place[label] for label in column]] for column in (gold, answers))
     confidences = 1 / np.exp(np.minimum(scores - answered[:, None], 0)).sum(axis=1)
-    return confidences.tolist(), (gold - answered).tolist()
+    return confidences.tolist(), (own - answered).tolist()
 
 
 def texts(run: Run, indices: Sequence[int]) -> list[dict[str, Any]]:
