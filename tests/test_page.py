@@ -254,7 +254,7 @@ def test_parts_of_other_modules_have_their_places(project: Any, valid: dict[str,
     assert "<p>It is &lt;b&gt;enough&lt;/b&gt;.</p>" in text
     assert "<td>2.0 (1.0 to 3.1)</td>" in text
     assert "1,000 labels ($50), training (9 s)" in text
-    assert "90%: 1,500 (1,200 to more than can be told)" in text
+    assert "90%: 1,500 (1,200 or more)" in text
     assert "What changed from v1 to now" in text and "within noise" in text
     learned = next(each for each in data_of(text)["figures"] if each["chart"] == "learning")
     assert [row["rows"] for row in learned["rows"] if row["kind"] == "fitted"] == [100, 4000]

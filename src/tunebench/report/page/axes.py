@@ -70,6 +70,6 @@ def decades(values: Iterable[float]) -> list[float]:
     known = sorted(values)
     least, most = known[0], known[-1]
     powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    steps = (1,) if len(powers) > 4 else (1, 3) if len(powers) > 3 else (1, 2, 5)
+    steps = {2: (1, 2, 3, 5, 7), 3: (1, 2, 5), 4: (1, 3)}.get(len(powers), (1,))
     ticks = [step * 10.0**power for power in powers for step in steps]
     return [tick for tick in ticks if least / 1.2 <= tick <= most * 1.2]

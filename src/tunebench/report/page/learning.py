@@ -154,6 +154,6 @@ def _reached(target: Target) -> str:
     """Rows to reach a score, with their interval as far as the law is read."""
     if target.rows is None:
         return "not within four times the largest size"
-    low = "fewer" if target.low is None else f"{target.low:,.0f}"
-    high = "more than can be told" if target.high is None else f"{target.high:,.0f}"
-    return f"{target.rows:,.0f} ({low} to {high})"
+    low, high = ("" if end is None else f"{end:,.0f}" for end in (target.low, target.high))
+    ends = f"{low} to {high}" if low and high else f"{low} or more" if low else f"up to {high}"
+    return f"{target.rows:,.0f} ({ends})" if low or high else f"{target.rows:,.0f}"

@@ -49,7 +49,11 @@ function asCheap(run, least) {
 }
 
 const short = value => Number(value.toPrecision(3)).toLocaleString("en");
-const money = value => (page.priced ? `$${short(value)}` : `${short(value)} s of the machine`);
+const money = value => (page.priced ? `$${short(value)}` : `${duration(value)} of the machine`);
+const duration = seconds =>
+  seconds >= 7200 ? `${short(seconds / 3600)} h`
+    : seconds >= 120 ? `${short(seconds / 60)} min`
+      : `${short(seconds)} s`;
 function verdict() {
   const run = toUse(), total = scored().length;
   if (!run) return total ? "No run meets all of this." : "No run has a score.";
@@ -59,7 +63,7 @@ function verdict() {
   const unsure = asked !== null && low < asked ? "; its interval reaches below what you need" : "";
   const price = cost(run) === null
     ? "what it costs was not measured"
-    : `${money(cost(run))} for training${page.priced ? ", labels" : ""} and ` +
+    : `${money(cost(run))} for training${axisNamed("usd_for_labels") ? ", labels" : ""} and ` +
       `${requests().toLocaleString("en")} requests`;
   return `${met.length} of ${total} runs meet this. ` +
     `Cheapest of those ${kind}, as far as can be told: ` +
