@@ -75,6 +75,6 @@ async function drawAll() {
     await draw(one(`#${figure.id} .live`), figure.chart, valuesOf(figure));
   }
   await drawRun();
-  const { dataset: told } = document.documentElement; // for whoever waits for the charts
-  told.drawn = Number(told.drawn || 0) + 1;
+  const root = document.documentElement; // counts for whoever waits for the charts
+  root.dataset.drawn = Number(root.dataset.drawn || 0) + 1;
 }
