@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
@@ -84,7 +84,7 @@ def collect(params: Params) -> list[Record]:
     ]
 
 
-def nest(records: list[Record]) -> dict[str, Any]:
+def nest(records: Sequence[Record]) -> dict[str, Any]:
     """The records as model → data set → method → train size → metric."""
     nested: dict[str, Any] = {}
     for record in records:
