@@ -22,10 +22,10 @@ from tunebench.timing.clock import MAX_WARMUP_REQUESTS, MAX_WARMUP_S
 FIXED_S = {
     "check": 2.5, "download": 2.9, "forgetting_text": 3.0, "fetch_model": 12.0, "subsample": 3.3,
     "format_prompts": 4.0, "train": 9.7, "evaluate": 9.3, "time_inference": 8.3, "load_test": 20.0,
-    "report": 3.7,
+    "report": 3.7, "baselines": 6.0,
 }  # fmt: skip
 DVC_S = 0.9  # of these, of DVC itself
-ROW_S = {"download": 5e-5, "subsample": 2e-5, "format_prompts": 2e-4}
+ROW_S = {"download": 5e-5, "subsample": 2e-5, "format_prompts": 2e-4, "baselines": 5e-4}
 RATES = 6  # that a load test tries
 MERGED = {"LORA", "ADALORA", "IA3", "OFT", "BOFT", "LOHA", "LOKR", "VERA", "FOURIERFT", "HRA"}
 

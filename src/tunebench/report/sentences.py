@@ -19,7 +19,8 @@ LONGEST_LABEL = 40  # characters
 def named(record: Record, *, model: bool = False) -> str:
     """`qlora on 400 rows`, of a prompting run its method alone."""
     rows = "" if record.train_size == NO_ROWS else f" on {counted(record.train_rows, 'row')}"
-    return f"{record.model} with {record.method}{rows}" if model else f"{record.method}{rows}"
+    whose = f"{record.model} with " if model and not record.beside_models else ""
+    return f"{whose}{record.method}{rows}"
 
 
 def counted(number: int, noun: str) -> str:
