@@ -209,7 +209,7 @@ def _published_faults(section: Section) -> Iterator[str]:
                 place = f"published.results[{index}].{key}"
                 yield from _undefined(place, row[key], f"{key}s", section)
         kind = _entry(section, "methods", row.get("method")).get("kind")
-        if kind in AXES and (kind == "prompting") != (row.get("train_size") is None):
+        if str(kind) in AXES and (kind == "prompting") != (row.get("train_size") is None):
             remedy = "has none; remove it" if kind == "prompting" else "needs one: train_size: 1.0"
             yield f"published.results[{index}].train_size: a {kind} method {remedy}"
 
