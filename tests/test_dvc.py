@@ -70,7 +70,9 @@ def test_results_and_page_hold_every_run(project: Repository) -> None:
         "reviews": ["majority"], "mine": ["majority"],
     }  # fmt: skip
     page = (project.folder / "report/index.html").read_text()
-    assert {">zero_shot<", ">lora<", ">majority<", ">reviews<", ">mine<"} <= set(re.findall(r">\w+<", page))
+    assert {">zero_shot<", ">lora<", ">majority<", ">reviews<", ">mine<"} <= set(
+        re.findall(r">\w+<", page)
+    )
     assert not re.search(r"""(src|href)=["']?http""", page.partition("<script")[0])
 
 

@@ -46,7 +46,8 @@ class Part:
 
     def of(self, texts: Sequence[str]) -> Matrix:
         """The TF-IDF of any texts; features that are not known are left out."""
-        return self._weighed(_counts(self.kind, self._vectorizer, texts))
+        counts = _counts(self.kind, self._vectorizer, texts) if self.names else _none(texts)
+        return self._weighed(counts)
 
     @cached_property
     def _vectorizer(self) -> Any:
@@ -58,6 +59,8 @@ class Part:
         from scipy.sparse import diags_array
         from sklearn.preprocessing import normalize
 
+        if 0 in counts.shape:  # which scikit-learn refuses to normalize
+            return counts
         if self.settings.sublinear_tf:
             counts.data = 1 + np.log(counts.data)
         return normalize(counts @ diags_array(self.idf.astype(np.float64)))
@@ -106,6 +109,13 @@ def _counted(vectorizer: Any, texts: Sequence[str]) -> Matrix:
         return vectorizer.transform(texts) if texts else csr_matrix((0, len(vectorizer.vocabulary)))
     if any(map(vectorizer.build_analyzer(), texts)):
         return vectorizer.fit_transform(texts)
+    return _none(texts)
+
+
+def _none(texts: Sequence[str]) -> Matrix:
+    """Texts without a feature."""
+    from scipy.sparse import csr_matrix
+
     return csr_matrix((len(texts), 0))
 
 

@@ -122,6 +122,7 @@ def _sentences(
     record = found.best.record
     yield sentences.best(found)
     yield from sentences.cheapest(found)
+    yield from sentences.without_model(found)
     yield sentences.pairs(compared, found)
     tuned = [each.record for each in found.candidates if each.record.train_size != NO_ROWS]
     curve = next((curve for curve in curves if tuned and curve.method == tuned[0].method), None)

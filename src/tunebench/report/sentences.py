@@ -92,6 +92,20 @@ def _in_vain(found: Recommendation) -> str:
     return f"{shown}cheaper for {found.requests:,} requests"
 
 
+def without_model(found: Recommendation) -> Iterator[str]:
+    """Whether a language model is needed: how far behind the best baseline is."""
+    baseline = next((each for each in found.candidates if each.record.beside_models), None)
+    if baseline is None or len(found.candidates) == 1:
+        return
+    if baseline is found.best:
+        yield "It needs no language model."
+    elif baseline.as_good:
+        who = _behind(baseline, model=False)
+        yield f"Without a language model: {who}, which {_rows(found)} cannot tell from the best."
+    else:
+        yield f"Without a language model the best is {_behind(baseline, model=False)}."
+
+
 def pairs(rows: Sequence[Row], found: Recommendation) -> str:
     """How many differences between methods are real, and the test rows that the others need."""
     left = [row["test_rows_needed"] for row in rows if row["distinguishable"] == "no"]

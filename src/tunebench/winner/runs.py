@@ -11,7 +11,7 @@ from tunebench import config, evaluation, models, paths, results
 from tunebench.config.schema import Params, TuningMethod
 from tunebench.errors import ParameterError, SourceError, suggest
 from tunebench.models import outcomes
-from tunebench.paths import Run
+from tunebench.paths import BASELINE, Run
 from tunebench.report import staleness
 
 
@@ -82,6 +82,13 @@ def _trained(run: Run) -> Path | None:
 
 def _check_defined(params: Params, run: Run) -> None:
     """Check that params.yaml defines the names of a run, and that it has the parts of its kind."""
+    if run.model == BASELINE:
+        raise ParameterError(
+            [
+                f"{run}: has no language model to answer or to export; what it learnt is in"
+                f" {paths.adapter(run)}, and tunebench.baselines.kinds.load reads it"
+            ]
+        )
     for kind, name, choices in (
         ("model", run.model, params.models),
         ("data set", run.dataset, params.datasets),
