@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from faults import faults_of
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tunebench.baselines import kinds
@@ -185,3 +186,51 @@ def test_lead_chooses_on_validation_rows() -> None:
     assert chosen.sentences == 2
     assert chosen.scores["2"] == 1.0
     assert [answer["answer"] for answer in chosen.answer(texts, [])] == validation.targets
+
+
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "linear", "C": []}, "methods.own.C: is empty; name at least one"),
+    ({"kind": "linear", "C": [-1.0]}, "methods.own.C[0]: -1.0 should be greater than 0"),
+    ({"kind": "linear", "C": 1.0}, "methods.own.C: 1.0 should be a valid list"),
+    (
+        {"kind": "linear", "ngram_range": [2, 1]},
+        "methods.own.ngram_range: [2, 1] is no range; write two numbers, the smaller one first",
+    ),
+    (
+        {"kind": "linear", "penalty": "l1"},
+        "methods.own.penalty: unknown key; choose from: C, char_ngram_range, kind, max_features,"
+        " min_df, ngram_range, sublinear_tf",
+    ),
+    (
+        {"kind": "lead", "sentences": [0]},
+        "methods.own.sentences[0]: 0 should be greater than or equal to 1",
+    ),
+    ({"kind": "lead", "sentences": []}, "methods.own.sentences: is empty; name at least one"),
+    ({"kind": "liner"}, "methods.own.kind: 'liner' is unknown; did you mean 'linear'?"),
+]
+
+
+@pytest.mark.parametrize(("method", "expected"), FAULTS, ids=[text for _, text in FAULTS])
+def test_settings_are_checked(
+    method: dict[str, Any], expected: str, valid: dict[str, Any], tmp_path: Path
+) -> None:
+    valid["methods"]["own"] = method
+    assert expected in faults_of(valid, tmp_path)
+
+
+@pytest.mark.parametrize("kind", BASELINES)
+def test_a_baseline_is_named_under_its_own_list(
+    kind: str, valid: dict[str, Any], tmp_path: Path
+) -> None:
+    valid["methods"]["own"] = {"kind": kind}
+    valid["grid"]["tuning"] = ["own"]
+    assert faults_of(valid, tmp_path) == [
+        f"grid.tuning[0]: 'own' is a {kind} method; name it under grid.baselines"
+    ]
+
+
+def test_sizes_are_needed(valid: dict[str, Any], tmp_path: Path) -> None:
+    valid["methods"]["own"] = {"kind": "linear"}
+    valid["grid"] |= {"tuning": [], "baselines": ["own"], "train_sizes": []}
+    faults = faults_of(valid, tmp_path)
+    assert "grid: baselines need at least one entry in train_sizes and in seeds" in faults

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Matrix = Any  # scipy.sparse, texts × features
 
 PARTS = ("words", "characters")
+# on generated posts, features of one text alone bring 9 points of accuracy at 100 rows; on 250 film
+# reviews they take one away
+FEW_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,10 @@ def _kept(counts: Matrix, settings: LinearMethod) -> tuple[NDArray[np.intp], NDA
 
     rows = counts.shape[0]
     texts_with = np.bincount(counts.indices, minlength=counts.shape[1])
-    least = settings.min_df if isinstance(settings.min_df, int) else settings.min_df * rows
+    min_df = settings.min_df
+    if min_df is None:
+        min_df = 1 if rows < FEW_ROWS else 2
+    least = min_df if isinstance(min_df, int) else min_df * rows
     kept = np.flatnonzero(texts_with >= least)
     if not len(kept):
         kept = np.arange(counts.shape[1])

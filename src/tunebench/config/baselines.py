@@ -50,9 +50,9 @@ class LinearMethod(BaselineMethod):
     """The least and the most words of a feature, `[1, 2]` for words and pairs."""
     char_ngram_range: NgramRange = [1, 4]
     """The least and the most characters of a feature, within words (`char_wb`)."""
-    min_df: Count | Annotated[float, Field(ge=0, lt=1)] = 5e-4
+    min_df: Count | Annotated[float, Field(ge=0, lt=1)] | None = None
     """Features of fewer training texts are left out: an integer is a number of texts, a float a
-    fraction of them."""
+    fraction of them. Where it is left out itself, those of a single text, from 200 texts on."""
     max_features: Count | None = None
     """Only so many of the commonest features of words, and of characters; all where left out."""
     sublinear_tf: bool = True
