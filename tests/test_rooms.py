@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "winner": {
         "metrics", "data", "prompts", "models", "formatting", "answering", "evaluation",
-        "serving", "report",
+        "baselines", "serving", "report",
     },
 }  # fmt: skip
 FRAME = (  # bottom up

@@ -15,7 +15,7 @@ from tunebench.metrics import words
 
 FILE = "model.json"
 HEADLINE = metrics.HEADLINE["summarization"]
-ROWS = 500  # on which the number of sentences is chosen: 2 ms each for every number
+ROWS = 200  # on which the number of sentences is chosen: a millisecond each for every number
 
 
 @dataclass(frozen=True)
