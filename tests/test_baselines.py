@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tunebench.baselines import kinds
 from tunebench.baselines.examples import NEVER, Examples
-from tunebench.baselines.features import Part, joined
+from tunebench.baselines.features import PARTS, Part, joined
 from tunebench.baselines.lead import Lead, lead
 from tunebench.baselines.linear import Linear
 from tunebench.baselines.majority import Majority
@@ -93,7 +93,9 @@ def test_commonest_features_are_kept() -> None:
     assert part.names == ["aa"] or part.names == [], "single letters are no words"
     part, matrix = Part.fitted("words", ["bb bb bb", "aa aa", "cc", "aa bb"], settings)
     assert part.names == ["aa", "bb"]
-    assert joined([matrix]).shape == (4, 2)
+    both = joined([matrix, matrix]).toarray()
+    assert both[:, 2:] == pytest.approx(PARTS["characters"] * both[:, :2])
+    assert both.shape == (4, 4)
 
 
 def test_features_of_few_texts_are_kept_where_nothing_else_is_left() -> None:

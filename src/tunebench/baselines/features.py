@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 Matrix = Any  # scipy.sparse, texts × features
 
-PARTS = ("words", "characters")
+# kind of feature → its weight beside the others, as in scikit-learn's FeatureUnion; at 2,500 film
+# reviews, characters of half the weight bring half a point, of the same weight nothing
+PARTS = {"words": 1.0, "characters": 0.5}
 # on generated posts, features of one text alone bring 9 points of accuracy at 100 rows; on 250 film
 # reviews they take one away
 FEW_ROWS = 200
@@ -70,10 +72,12 @@ class Part:
 
 
 def joined(columns: Sequence[Matrix]) -> Matrix:
-    """The parts' columns side by side."""
+    """The parts' columns side by side, with their weights; in the order of `PARTS`."""
     from scipy.sparse import hstack
 
-    return hstack(columns, format="csr")
+    weights = PARTS.values()
+    weighed = [weight * part for weight, part in zip(weights, columns, strict=True)]
+    return hstack(weighed, format="csr")
 
 
 def _vectorizer(kind: str, settings: LinearMethod, names: list[str] | None) -> Any:
