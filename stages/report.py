@@ -4,25 +4,7 @@ from pathlib import Path
 
 from tunebench import config, paths, results, stage
 from tunebench.paths import Run
-from tunebench.report import (
-    answer,
-    break_even,
-    comparisons,
-    confusion,
-    costs,
-    demand,
-    deployment,
-    headlines,
-    learning,
-    load_tests,
-    page,
-    published,
-    repeatability,
-    staleness,
-    summary,
-    tables,
-)
-from tunebench.report.row_scores import ScoreBook
+from tunebench.report import answer, gathered, headlines, staleness, summary, tables
 
 
 def outputs(_: Run) -> list[Path]:
@@ -36,35 +18,15 @@ def main(
     """Write the headline metrics, all results as nested JSON, tables, plots and the page."""
     params = config.load()
     staleness.check(params)
-    params = repeatability.measured(params)
-    records, scores = summary.collect(params), ScoreBook()
-    headlines.write(headline_files, headlines.build(records))
-    results.write(nested, summary.nest(records))
-    built_tables = (
-        tables.build(records)
-        | comparisons.build(params, records, scores)
-        | tables.searches(params)
-        | published.build(params.published, records)
-        | load_tests.build(records, params)
-        | costs.build(records, params)
-        | break_even.build(records, params)
-        | demand.build(records, params)
-        | deployment.build(params)
-    )
-    for name, rows in built_tables.items():
+    found = gathered.gather(params)
+    headlines.write(headline_files, headlines.build(found.records))
+    results.write(nested, summary.nest(found.records))
+    for name, rows in found.tables.items():
         tables.write(table_files / f"{name}.csv", rows)
-    plots = (
-        tables.plots(records, params)
-        | {"confusion": confusion.build(params)}
-        | costs.plot(records, params)
-    )
     for name, columns in tables.PLOTS.items():
-        tables.write(plot_files / f"{name}.csv", plots[name], columns=columns)
-    curves = learning.build(params, records, scores)
-    answers = answer.build(params, records, built_tables.get("comparisons", []), curves, scores)
-    parts = page.Parts(answers, curves, scores)
-    page.write(report / paths.PAGE.name, params, records, built_tables, further=plots, parts=parts)
-    answer.show(answers)
+        tables.write(plot_files / f"{name}.csv", found.plots[name], columns=columns)
+    found.write_page(report / paths.PAGE.name)
+    answer.show(found.parts.answers)
 
 
 if __name__ == "__main__":

@@ -38,18 +38,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-# each test there starts from what the one before it left; xdist's own groups do nothing with
-# pytest 9.2, in which a test's name can no longer be changed
-IN_ORDER = "tests/test_dvc.py"
-LONGEST = "tests/test_disturbed.py"
+# these stay with one worker, in their order: in the first each test starts from what the one before
+# it left, and the others share what takes long to make. xdist's own groups do nothing with pytest
+# 9.2, in which a test's name can no longer be changed
+TOGETHER = tuple(
+    f"tests/test_{name}.py" for name in ("dvc", "bad_input", "export", "page_browser", "predict")
+)
+FIRST = (*TOGETHER, "tests/test_disturbed.py")
 
 
 class Scheduler(LoadScopeScheduling):
-    """Hands each test to the next free worker, and that one file to one worker, in its order."""
+    """Hands each test to the next free worker, and a file of TOGETHER to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         name = nodeid.split("::")[0]
-        return name if name == IN_ORDER else nodeid
+        return name if name in TOGETHER else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
@@ -58,7 +61,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # what takes minutes in one worker starts first
-    items.sort(key=lambda item: not item.nodeid.startswith((IN_ORDER, LONGEST)))
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
     if not (ROOT.parent / "shared").is_dir():
         absent = pytest.mark.skip(reason="../shared, the real data and models, is not here")
         for item in items:

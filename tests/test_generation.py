@@ -1,5 +1,6 @@
 """Greedy text equals a plain reference, token by token, at any batch size."""
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from tunebench.answering import generation
 from tunebench.answering.generation.greedy import Writer
 from tunebench.answering.prefix_cache import PrefixCache
-from tunebench.prompts import Prompt, encoding, tokenization
+from tunebench.prompts import Prompt, batching, encoding, tokenization
 
 LIMIT = 12
 
@@ -153,6 +154,34 @@ def test_rows_that_end_leave_the_batch(
         end = next((place for place, token in enumerate(all_of_it) if token in ends), 29)
         assert row == all_of_it[: end + 1]
     assert sizes[0] == 8 > sizes[-1]
+
+
+@pytest.mark.parametrize("longest_first", [True, False])
+def test_rows_read_together_are_padded_to_their_own_longest(
+    longest_first: bool, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    draw, shared = random.Random(3), list(range(10, 30))
+    rests = sorted((14, 9, 6, 3, 2, 1), reverse=longest_first)
+    ids = [shared + [draw.randrange(30, 300) for _ in range(count)] for count in rests]
+    monkeypatch.setattr(batching, "CPU_BATCH_TOKENS", 16)
+    read: list[int] = []
+    with torch.inference_mode():
+        prefix = PrefixCache.of(model, ids, share=True)
+        assert prefix.tokens == len(shared)
+        writer = Writer(prefix, 3, frozenset(), LIMIT)
+        alone = [writer.write([row])[0] for row in ids]
+        handle = model.register_forward_pre_hook(
+            lambda _, __, given: read.append(given["input_ids"].numel()), with_kwargs=True
+        )
+        try:
+            assert writer.write(ids) == alone
+        finally:
+            handle.remove()
+    reads = read[: -(LIMIT - 1)]
+    assert len(reads) > 2 and max(reads) <= max(16, *rests)
+    assert sum(rests) <= sum(reads) < len(ids) * max(rests)
 
 
 def test_settings_that_the_loop_does_not_know_go_to_generate(

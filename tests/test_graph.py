@@ -124,6 +124,7 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
         {
             paths.PUBLISHED,
             paths.COST,
+            paths.REPORT,
             paths.DATA / "predictions",
             paths.METRICS / "evaluate",
             paths.METRICS / "history",

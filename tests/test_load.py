@@ -96,6 +96,7 @@ def plan(percent: float, seconds: float, *, first: int, most: int) -> Plan:
     return Plan([Limit("latency", 1 - percent / 100, seconds)], first=first, hold=first, most=most)
 
 
+@pytest.mark.slow
 def test_a_hopeless_rate_ends_early(tmp_path: Path) -> None:
     with loaded(tmp_path, f"--service-s {SERVICE_S}") as (source, _):
         load = source.decide(20.0, plan(90, 0.5, first=50, most=1000), seed=0)
@@ -120,6 +121,7 @@ def test_errors_are_counted(tmp_path: Path) -> None:
     assert all("500" in error for error in errors)
 
 
+@pytest.mark.slow
 def test_requests_that_hang_time_out(tmp_path: Path) -> None:
     with loaded(tmp_path, "--hang 5", timeout_s=1.0) as (source, _):
         load = source.load(20.0, 20, seed=0)
@@ -180,6 +182,7 @@ def put_to_test(
     )
 
 
+@pytest.mark.slow
 def test_a_load_test_too_short_to_decide(
     tiny: models.Base, prompts: list[Prompt], tmp_path: Path
 ) -> None:
@@ -229,6 +232,7 @@ def test_a_whole_load_test(tiny: models.Base, prompts: list[Prompt], tmp_path: P
     assert told["late_latency_p90_s"] < 0.1
 
 
+@pytest.mark.slow
 def test_an_eighth_of_errors_meets_no_objective(
     tiny: models.Base, prompts: list[Prompt], tmp_path: Path
 ) -> None:
@@ -242,6 +246,7 @@ def test_an_eighth_of_errors_meets_no_objective(
     assert told["latency_p50_s"] < 5
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_under_load(
     tiny: models.Base, prompts: list[Prompt], tmp_path: Path
 ) -> None:
@@ -256,6 +261,7 @@ def test_a_server_that_answers_garbage(
         put_to_test(tiny, prompts, tmp_path, "--garbage")
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs(tiny: models.Base, prompts: list[Prompt], tmp_path: Path) -> None:
     with pytest.raises(ServingError, match=r"servers\.own: answers no request: .*Timeout"):
         put_to_test(tiny, prompts, tmp_path, "--hang 1", timeout_s=0.5)

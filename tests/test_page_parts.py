@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from fake_results import Fake, study
+from typer.testing import CliRunner
+from versions import Versions
 
 from tunebench import config, paths, results
+from tunebench.cli import app
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
 from tunebench.metrics import statistics
@@ -191,3 +194,30 @@ def test_scales(values: list[float], kind: str, ticks: list[float] | None) -> No
 def test_pairs_without_comparisons_are_no_figure() -> None:
     assert pairs.build([], []) is None
     assert runs.axes([]) == []
+
+
+def test_the_page_of_what_changed(params: Params, valid: dict[str, Any], project: Any) -> None:
+    versions = Versions(project.folder)
+    versions.params = study(valid, prompting=2, tuning=2)
+    versions.results = summary.nest(summary.collect(params))
+    versions.commit("start")
+    versions.params["hardware"]["usd_per_hour"] = 4.0
+    versions.write()
+    asked = ["compare", "main", "--page", "changes.html"]
+
+    done = CliRunner().invoke(app, asked)
+
+    assert done.output.startswith("wrote changes.html: what changed since main")
+    written = Path("changes.html").read_text()
+    (section,) = re.findall(r'<section id="changes".*?</section>', written, re.DOTALL)
+    assert "<td" in section.partition("hardware.usd_per_hour")[2].partition("</tr>")[0]
+    assert section.count("the same") == 6  # every run's score
+    assert 'href="#changes"' in written
+
+    for wrong, said in (
+        (["compare", "main", "HEAD", "--page", "two.html"], "leave the second REV out"),
+        (["compare", "main", "--page", "params.yaml/changes.html"], "choose another file"),
+    ):
+        refused = CliRunner().invoke(app, wrong, env={"COLUMNS": "200"})
+        assert refused.exit_code in (1, 2) and said in refused.output, refused.output
+    assert not Path("two.html").exists()

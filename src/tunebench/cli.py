@@ -84,6 +84,10 @@ def compare(
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="for a pull request")] = False,
     json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="write the report page of the files as they are, with what changed"),
+    ] = None,
 ) -> None:
     """Say what changed between two revisions, and which differences are more than noise."""
     from tunebench.report import changes_text
@@ -91,7 +95,13 @@ def compare(
 
     if json and markdown:
         raise typer.BadParameter("choose one of --json and --markdown")
-    if json:
+    if page and after:
+        raise typer.BadParameter("--page shows the files as they are: leave the second REV out")
+    if page:
+        from tunebench.report import changes_page
+
+        _print(lambda: changes_page.write(page, before))
+    elif json:
         _print(lambda: [dumps(comparing.between(before, after).as_json(), indent=2)])
     else:
         _print(lambda: changes_text.lines(before, after, markdown=markdown))

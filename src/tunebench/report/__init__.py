@@ -13,9 +13,9 @@
 - `learning`, `power_law`: the score by training rows, and what more rows would bring
 - `answer`, `sentences`, `savings`, `more_rows`: all of that in words, for `tunebench answer`
 - `repeatability`: how far its seconds and dollars can be trusted
-- `compare`, `retest`, `revisions`, `changes_text`: what changed since a Git revision
+- `compare`, `retest`, `revisions`, `changes_text`, `changes_page`: what changed since a revision
 - `staleness`: results of other settings than params.yaml has
-- `page`: `report/index.html`
+- `gathered`: all of it; `page`: `report/index.html`
 - `inspection`: one run, for `tunebench show`
 - `experiments`: DVC's experiments side by side, for `tunebench experiments`
 """

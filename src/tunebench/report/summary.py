@@ -102,7 +102,7 @@ def of_model(records: Sequence[Record], model: str, dataset: str) -> list[Record
     ]
 
 
-def nest(records: list[Record]) -> dict[str, Any]:
+def nest(records: Sequence[Record]) -> dict[str, Any]:
     """The records as model → data set → method → train size → metric."""
     nested: dict[str, Any] = {}
     for record in records:

@@ -29,10 +29,10 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the new tokens' keys and values: selected rows × heads × tokens × head size."""
-        if not self.is_initialized:
+        if not self.is_initialized:  # with zeros: what is masked must be finite
             self.dtype, self.device = key_states.dtype, key_states.device
             self.buffers = [
-                states.new_empty(self.all_rows, states.shape[1], self.capacity, states.shape[-1])
+                states.new_zeros(self.all_rows, states.shape[1], self.capacity, states.shape[-1])
                 for states in (key_states, value_states)
             ]
             self.is_initialized = True
@@ -41,6 +41,10 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
             buffer[self.rows, :, self.used : end] = states
         self.look_at(self.rows, end)
         return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """How many tokens are used, of which the first may be padding that no one has written."""
+        return self.used
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep only these sequences of the batch."""

@@ -5,7 +5,7 @@ The KV cache is preallocated, finished rows leave the batch, and the shared pref
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class _State:
         self.last_logits = logits_to_keep(self.model, 1)
         self.mask = tensor(mask, self.model)
         self.positions = tensor(positions, self.model)
-        self._read(tensor(ids, self.model), start)
+        self._read(tensor(ids, self.model), start, pad_counts)
         if self.cache.get_seq_length() != self.mask.shape[1]:
             raise TypeError("the model keeps its state elsewhere, not in keys and values")
 
@@ -99,17 +99,20 @@ class _State:
             state[rows] for state in (self.mask, self.positions, self.next)
         )
 
-    def _read(self, ids: torch.Tensor, start: int) -> None:
-        """Prefill: run the contexts, a few at a time on a CPU, see `batching.at_once`."""
+    def _read(self, ids: torch.Tensor, start: int, pad_counts: Sequence[int]) -> None:
+        """Prefill: run the contexts, a few at a time on a CPU, see `batching.at_once`.
+
+        Padding that all of these have is left out: the cache is zero there, and masked.
+        """
         import torch
 
         rows, longest = ids.shape
-        at_once = max(1, batching.at_once(self.model, rows * longest) // longest)
+        at_once = batching.at_once(self.model, rows * longest)
         chosen = []
-        for first in range(0, rows, at_once):
-            part = slice(first, min(first + at_once, rows))
-            self._look_at(part, start)
-            chosen.append(self._run(ids[part], part))
+        for part in _parts([longest - pads for pads in pad_counts], at_once):
+            skipped = min(pad_counts[part])
+            self._look_at(part, start + skipped)
+            chosen.append(self._run(ids[part, skipped:], part, skipped))
         self._look_at(slice(rows), start + longest)
         self.next = torch.cat(chosen)
 
@@ -117,14 +120,29 @@ class _State:
         for layer in self.cache.layers:
             layer.look_at(rows, used)
 
-    def _run(self, ids: torch.Tensor, rows: slice) -> torch.Tensor:
+    def _run(self, ids: torch.Tensor, rows: slice, skipped: int = 0) -> torch.Tensor:
         logits: Any = self.model(
             input_ids=ids,
             attention_mask=self.mask[rows],
-            position_ids=self.positions[rows],
+            position_ids=self.positions[rows, skipped:],
             past_key_values=self.cache,
             use_cache=True,
             **self.last_logits,
         ).logits
         chosen: torch.Tensor = logits[:, -1].argmax(-1)
         return chosen
+
+
+def _parts(lengths: Sequence[int], tokens: int) -> Iterator[slice]:
+    """Neighbours that have at most so many tokens when padded to the longest of them, or one row.
+
+    >>> list(_parts([5, 4, 2, 2, 9], 10))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    first, longest = 0, 0
+    for row, length in enumerate(lengths):
+        longest = max(longest, length)
+        if row > first and longest * (row + 1 - first) > tokens:
+            yield slice(first, row)
+            first, longest = row, length
+    yield slice(first, len(lengths))
