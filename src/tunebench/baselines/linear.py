@@ -22,8 +22,6 @@ MODEL, WEIGHTS = "model.json", "model.safetensors"
 FOLDS = 3
 ROWS = 5_000  # of the training rows, for cross-validation: 20 fits of 25,000 would take minutes
 MAX_ITERATIONS = 1_000
-# of the gradient; the rough one ranks values of C in a third of the time
-TOLERANCE, ROUGH_TOLERANCE = 1e-4, 1e-3
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def _cross_validated(
         splits = list(StratifiedKFold(folds).split(targets, targets))
     for train, held_out in splits:
         for c in candidates:
-            weights, intercepts = _fitted(matrix[train], targets[train], c, tol=ROUGH_TOLERANCE)
+            weights, intercepts = _fitted(matrix[train], targets[train], c)
             logits = matrix[held_out] @ weights.T + intercepts
             known = np.full((len(held_out), targets.max() + 1), NEVER)
             known[:, np.unique(targets[train])] = log_softmax(logits, axis=1)
@@ -158,7 +156,7 @@ def _cross_validated(
 
 
 def _fitted(
-    matrix: Matrix, targets: NDArray[np.intp], c: float, *, tol: float = TOLERANCE
+    matrix: Matrix, targets: NDArray[np.intp], c: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights and intercepts for each label that occurs, in ascending order."""
     import numpy as np
@@ -168,7 +166,7 @@ def _fitted(
     occurring, counts = np.unique(targets, return_counts=True)
     if len(occurring) < 2 or not matrix.nnz:
         return np.zeros((len(occurring), matrix.shape[1])), np.log(counts / counts.sum())
-    model = LogisticRegression(C=c, tol=tol, max_iter=MAX_ITERATIONS)
+    model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS)
     with threadpool_limits(1):  # two threads take 20 times as long where others use the cores too
         model.fit(matrix, targets)
     weights, intercepts = model.coef_, model.intercept_

@@ -43,7 +43,7 @@ class LinearMethod(BaselineMethod):
 
     kind: Literal["linear"]
     """What the method does: it weighs words and characters."""
-    C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.1, 1.0, 10.0, 100.0]
+    C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [1.0, 10.0, 100.0]
     """Inverses of the regularization's strength; cross-validation on the training rows chooses
     one."""
     ngram_range: NgramRange = [1, 2]
