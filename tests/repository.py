@@ -155,6 +155,7 @@ def small_study() -> dict[str, Any]:
         "datasets": ["reviews"],
         "prompting": ["zero_shot"],
         "tuning": ["lora"],
+        "baselines": [],
         "train_sizes": [8],
     }
     params["evaluation"]["forgetting"] = {"dataset": "reviews", "rows": 6}

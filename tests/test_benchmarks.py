@@ -18,6 +18,7 @@ PEERS = {"label_scoring", "label_parity"}  # import one at once
 GPU = {"inference_gpu"}
 
 SMALL: dict[str, list[str]] = {
+    "baselines": ["--train-sizes", "40"],
     "coverage": ["--draws", "4", "--searches", "1"],
     "generation": ["--count", "2", "--new-tokens", "4", "--pipeline-batch-sizes", "1", "2"],
     "inference": ["--count", "2", "--new-tokens", "4", "--repeats", "1"],

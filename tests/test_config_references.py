@@ -23,6 +23,22 @@ FAULTS: list[tuple[str, Any, str]] = [
         "grid.prompting[0]: 'lora' is a peft method; name it under grid.tuning",
     ),
     (
+        "grid.baselines",
+        ["lora"],
+        "grid.baselines[0]: 'lora' is a peft method; name it under grid.tuning",
+    ),
+    (
+        "grid.baselines",
+        ["linaer"],
+        "grid.baselines[0]: 'linaer' is not defined under methods;"
+        " choose from: few_shot, full, lora, zero_shot",
+    ),
+    (
+        "models.baseline",
+        {"path": "model"},
+        "models.baseline: stands for methods without a model in paths; rename it",
+    ),
+    (
         "grid.models",
         ["big"],
         "grid.models[0]: 'big' is not defined under models; choose from: tiny",

@@ -121,7 +121,7 @@ FAULTS: list[tuple[str, Any, str]] = [
     (
         "methods.lora.kind",
         REMOVED,
-        "methods.lora.kind: is missing; choose from: full, peft, prompting",
+        "methods.lora.kind: is missing; choose from: full, lead, linear, majority, peft, prompting",
     ),
     (
         "methods.lora.quantisation",

@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     }
     for key in ("generator", "rows", "test_rows"):
         del params["datasets"]["mine"][key]
-    params["grid"]["datasets"] = ["reviews", "mine"]
+    params["grid"] |= {"datasets": ["reviews", "mine"], "baselines": ["majority", "lead"]}
     return Repository.made(tmp_path_factory.mktemp("dvc") / "project", params)
 
 
@@ -65,8 +65,14 @@ def test_results_and_page_hold_every_run(project: Repository) -> None:
         dataset: {method: list(sizes) for method, sizes in methods.items()}
         for dataset, methods in found["tiny"].items()
     } == {name: {"zero_shot": ["0"], "lora": ["8"]} for name in ("reviews", "mine")}
+    # which answers labels; `lead` does not
+    assert {name: list(methods) for name, methods in found["baseline"].items()} == {
+        "reviews": ["majority"], "mine": ["majority"],
+    }  # fmt: skip
     page = (project.folder / "report/index.html").read_text()
-    assert {">zero_shot<", ">lora<", ">reviews<", ">mine<"} <= set(re.findall(r">\w+<", page))
+    assert {">zero_shot<", ">lora<", ">majority<", ">reviews<", ">mine<"} <= set(
+        re.findall(r">\w+<", page)
+    )
     assert not re.search(r"""(src|href)=["']?http""", page.partition("<script")[0])
 
 
@@ -78,7 +84,7 @@ def test_metrics_show_is_one_table_of_methods(project: Repository) -> None:
     assert [row.split()[0] for row in rows if row.strip()] == [
         f"metrics/summary/{dataset}/{name}.json"
         for dataset in ("mine", "reviews")
-        for name in ("lora-8", "zero_shot")
+        for name in ("lora-8", "majority-8", "zero_shot")
     ]
     assert max(map(len, [header, *rows])) <= 160
 
@@ -201,7 +207,9 @@ def test_editing_a_row_reruns_what_depends_on_it(project: Repository) -> None:
 
     assert "download@mine" in ran
     assert {stage for stage in ran if "reviews" in stage or stage == "forgetting_text"} == set()
-    assert {"train@tiny-mine-lora-8-0", "evaluate_prompting@tiny-mine-zero_shot"} <= set(ran)
+    assert {
+        "train@tiny-mine-lora-8-0", "evaluate_prompting@tiny-mine-zero_shot", "baselines@mine",
+    } <= set(ran)  # fmt: skip
 
 
 def test_a_fault_stops_everything_and_leaves_results_alone(project: Repository) -> None:

@@ -14,6 +14,7 @@ TUNED = Run("tiny", "reviews", "qlora", 0.1, 3)
 SUBSET = Run("tiny", "reviews", train_size=0.1, seed=3)
 PROMPTED = Run("tiny", "reviews", "few_shot")
 TEST = Run("tiny", "reviews")
+OF_DATASET = Run(dataset="reviews")
 
 # the runs of stages that are not made for each tuned run
 RUNS = {
@@ -24,6 +25,7 @@ RUNS = {
     "evaluate_prompting": PROMPTED,
     "time_prompting": PROMPTED,
     "load_test_prompting": PROMPTED,
+    "baselines": OF_DATASET,
 }
 
 # stage → what it reads of other stages, and what it writes, as the code spells it
@@ -113,6 +115,10 @@ SPELLED: dict[str, tuple[set[Path], set[Path]]] = {
             paths.answers(PROMPTED),
         },
         {paths.load_test(PROMPTED), paths.served_folder(PROMPTED)},
+    ),
+    "baselines": (
+        {paths.baseline_settings("reviews"), paths.raw("reviews")},
+        set(paths.baseline_folders(Run(paths.BASELINE, "reviews"))),
     ),
     "report": (
         {

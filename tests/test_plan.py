@@ -41,14 +41,14 @@ def test_each_question_has_a_line(folder: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line[0] != " ")
     assert list(lines) == ["stages", "tokens", "download", "disk", "memory", "time"]
-    assert lines["stages"].startswith("20 of 20 to run: 1 download, ")
+    assert lines["stages"].startswith("21 of 21 to run: 1 download, ")
     assert re.search(r"training \d+ MB, evaluation \d+ MB, timing \d+ MB; this device", done.stdout)
     assert not (folder / "metrics").exists()
 
 
 def test_numbers_of_every_stage_as_json(folder: Path) -> None:
     found = json.loads(planned("--json").stdout)
-    assert found["to_run"] == len(found["predictions"]) == 20
+    assert found["to_run"] == len(found["predictions"]) == 21
     assert found["seconds"] == pytest.approx(
         sum(stage["seconds"] for stage in found["predictions"]), abs=1
     )

@@ -32,6 +32,9 @@ ROOMS: dict[str, set[str]] = {
     "answering": {"prompts", "models"},
     "evaluation": {"prompts", "models", "metrics", "answering"},
     "timing": {"prompts", "models", "metrics", "answering"},
+    "baselines": {
+        "metrics", "data", "prompts", "models", "answering", "evaluation", "timing",
+    },
     "serving": {"prompts", "models", "metrics", "answering", "evaluation", "timing"},
     "report": {"metrics", "models", "serving"},
     "estimates": {"data", "prompts", "models", "training"},
@@ -42,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "winner": {
         "metrics", "data", "prompts", "models", "formatting", "answering", "evaluation",
-        "serving", "report",
+        "baselines", "serving", "report",
     },
 }  # fmt: skip
 FRAME = (  # bottom up

@@ -32,6 +32,7 @@ SERVING = CHECK / "serving.json"
 VIRTUAL_TOKENS = CHECK / "virtual_tokens.json"
 FINGERPRINTS = DATA / "fingerprints.json"
 HEADLINES = METRICS / "summary"
+BASELINE = "baseline"  # in place of a model's name: the runs of methods that need none
 RESULTS = METRICS / "results.json"
 TABLES = METRICS / "tables"
 PLOTS = METRICS / "plots"
@@ -123,6 +124,23 @@ def check(name: str) -> Path:
 def timing_settings(dataset: str) -> Path:
     """What the timings of one data set depend on in params.yaml, by the stage `check`."""
     return CHECK / "timing" / f"{dataset}.json"
+
+
+def baseline_settings(dataset: str) -> Path:
+    """What the baselines of one data set depend on in params.yaml, by the stage `check`."""
+    return CHECK / "baselines" / f"{dataset}.json"
+
+
+def baseline_folders(run: Run) -> list[Path]:
+    """Folders of all baselines of a data set: what they learnt, predictions, provenance of timings;
+    and their metrics of training, evaluation and timing.
+    """
+    kinds = ("adapters", "predictions", "timings"), ("train", "evaluate", "time_inference")
+    return [
+        _of(top / kind, run, "")
+        for top, of in zip((DATA, METRICS), kinds, strict=True)
+        for kind in of
+    ]
 
 
 def raw(dataset: str) -> Path:

@@ -1,6 +1,6 @@
 """params.yaml, validated: `load` returns it as frozen objects or reports every fault.
 
-- `schema`, `data`, `inference`: the sections
+- `schema`, `data`, `baselines`, `inference`: the sections
 - `timed`: how requests are answered while they are timed
 - `reference`: `docs/params.md`, generated from them
 - `yaml_file`, `secrets`: the file itself, and what it must not hold
@@ -24,7 +24,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tunebench import paths
-from tunebench.config import combinations, data, inference, references, schema, secrets, yaml_file
+from tunebench.config import (
+    baselines,
+    combinations,
+    data,
+    inference,
+    references,
+    schema,
+    secrets,
+    yaml_file,
+)
 from tunebench.config.schema import Params
 from tunebench.errors import ParameterError, suggest
 
@@ -104,7 +113,8 @@ def _describe(detail: ErrorDetails, raw: Any) -> list[str]:
             hint = suggest(context["tag"], choices)
             return [f"{place}.kind: {context['tag']!r} is unknown; {hint}"]
         case "union_tag_not_found":
-            return [f"{place}.kind: is missing; choose from: full, peft, prompting"]
+            kinds = ", ".join(sorted(references.AXES))
+            return [f"{place}.kind: is missing; choose from: {kinds}"]
         case "literal_error":
             choices = re.findall(r"'([^']+)'", context["expected"])
             return [f"{place}: {value!r} is unknown; {suggest(value, choices)}"]
@@ -132,6 +142,7 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
         "prompting": schema.PromptingMethod,
         "peft": schema.PeftMethod,
         "full": schema.FullMethod,
+        **baselines.BASELINES,
         "evaluation": schema.Evaluation,
         "inference": inference.Inference,
         "hardware": schema.Hardware,

@@ -80,7 +80,8 @@ def _row_faults(params: Params) -> Iterator[str]:
             yield f"{place}.validation_rows: {held_out} is more than {source}, {limit}"
             continue
         available = train - (0 if validation else held_out)
-        for index, size in enumerate(params.grid.train_sizes if params.grid.tuning else ()):
+        trained = params.grid.tuning or params.grid.baselines
+        for index, size in enumerate(params.grid.train_sizes if trained else ()):
             rows_asked = size if isinstance(size, int) else int(Decimal(str(size)) * available)
             if not 1 <= rows_asked <= available:
                 yield (

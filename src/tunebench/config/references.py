@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunebench.config import data
+from tunebench.config.baselines import BASELINES
 from tunebench.config.options import merge
 from tunebench.errors import suggest
+from tunebench.paths import BASELINE
 
 Section = Mapping[str, Any]
 Grid = Mapping[str, list[Any]]
@@ -18,11 +20,16 @@ Grid = Mapping[str, list[Any]]
 # no dots in names: DVC reads methods.a.b as b within a
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
 
-KINDS = ("prompting", "peft", "full")
+# kind of a method → the list of grid that names it
+AXES = {
+    "prompting": "prompting",
+    **dict.fromkeys(("peft", "full"), "tuning"),
+    **dict.fromkeys(BASELINES, "baselines"),
+}
 
 # other files that `check` writes beside those of data sets and models
 FILES_BESIDE = ("published", "cost", "forgetting_text", "timing", "serving", "virtual_tokens",
-                "report")  # fmt: skip
+                "report", "baselines")  # fmt: skip
 
 
 def faults(raw: Any) -> Iterator[str]:
@@ -56,13 +63,13 @@ def _grid_faults(section: Section, grid: Grid) -> Iterator[str]:
     for axis, table in (("models", "models"), ("datasets", "datasets")):
         for index, name in enumerate(grid.get(axis, [])):
             yield from _undefined(f"grid.{axis}[{index}]", name, table, section)
-    for axis in ("prompting", "tuning"):
+    for axis in dict.fromkeys(AXES.values()):
         for index, name in enumerate(grid.get(axis, [])):
             place = f"grid.{axis}[{index}]"
             yield from _undefined(place, name, "methods", section)
             kind = _entry(section, "methods", name).get("kind")
-            expected_axis = "prompting" if kind == "prompting" else "tuning"
-            if kind in KINDS and expected_axis != axis:
+            expected_axis = AXES.get(str(kind), axis)
+            if expected_axis != axis:
                 yield f"{place}: {name!r} is a {kind} method; name it under grid.{expected_axis}"
 
 
@@ -76,7 +83,7 @@ def _forgetting_faults(section: Section) -> Iterator[str]:
 
 def _train_size_faults(section: Section, grid: Grid) -> Iterator[str]:
     size, sizes = section.get("inference", {}).get("train_size"), grid.get("train_sizes", [])
-    if grid.get("tuning") and str(size) not in map(str, sizes):
+    if (grid.get("tuning") or grid.get("baselines")) and str(size) not in map(str, sizes):
         choices = ", ".join(map(str, sizes))
         yield f"inference.train_size: {size!r} is none of grid.train_sizes; choose from: {choices}"
 
@@ -198,11 +205,11 @@ def _published_faults(section: Section) -> Iterator[str]:
         if not isinstance(row, Mapping):
             continue  # reported elsewhere
         for key in ("model", "dataset", "method"):
-            if row.get(key) is not None:
+            if row.get(key) is not None and (key, row[key]) != ("model", BASELINE):
                 place = f"published.results[{index}].{key}"
                 yield from _undefined(place, row[key], f"{key}s", section)
         kind = _entry(section, "methods", row.get("method")).get("kind")
-        if kind in KINDS and (kind == "prompting") != (row.get("train_size") is None):
+        if str(kind) in AXES and (kind == "prompting") != (row.get("train_size") is None):
             remedy = "has none; remove it" if kind == "prompting" else "needs one: train_size: 1.0"
             yield f"published.results[{index}].train_size: a {kind} method {remedy}"
 
@@ -215,6 +222,8 @@ def _name_faults(section: Section) -> Iterator[str]:
                     f"{table}.{name}: names become paths and keys; use letters, digits and _ only,"
                     " 64 at most"
                 )
+    if BASELINE in section.get("models", {}):
+        yield f"models.{BASELINE}: stands for methods without a model in paths; rename it"
     for name in section.get("datasets", {}):
         if name in section.get("models", {}):
             yield f"datasets.{name}: a model has this name too; rename one of them"

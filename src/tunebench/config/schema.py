@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import ConfigDict, Field, model_validator
 
 from tunebench.config.base import Count, Name, Settings, Text, TrainSize, Usd, one_of, only_with
+from tunebench.config.baselines import BaselineMethod, LeadMethod, LinearMethod, MajorityMethod
 from tunebench.config.data import Dataset, Template
 from tunebench.config.inference import Inference
 from tunebench.config.loading import Attention, DeviceMap
@@ -21,7 +22,7 @@ T = TypeVar("T")
 class Grid(Settings):
     """What runs: names defined in the other sections, sizes and seeds.
 
-    All keys are written out, empty lists too: `dvc.yaml` reads each of them.
+    All keys but `baselines` are written out, empty lists too: `dvc.yaml` reads each of them.
     """
 
     models: Annotated[list[Name], Field(min_length=1)]
@@ -32,6 +33,9 @@ class Grid(Settings):
     """Names of `kind: prompting` from `methods`; `[]` for none."""
     tuning: list[Name]
     """Names of `kind: peft` or `kind: full` from `methods`; `[]` for none."""
+    baselines: list[Name] = []
+    """Names of `kind: majority`, `kind: linear` or `kind: lead` from `methods`. Each runs on the
+    data sets of its task."""
     train_sizes: list[TrainSize]
     """How many training rows; smaller subsets of a seed are parts of its larger ones."""
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]]
@@ -40,10 +44,11 @@ class Grid(Settings):
 
     @model_validator(mode="after")
     def _something_runs(self) -> Grid:
-        if not self.prompting and not self.tuning:
-            raise ValueError("nothing to run: name a method under prompting or tuning")
-        if self.tuning and not (self.train_sizes and self.seeds):
-            raise ValueError("tuning methods need at least one entry in train_sizes and in seeds")
+        if not self.prompting and not self.tuning and not self.baselines:
+            raise ValueError("nothing to run: name a method under prompting, tuning or baselines")
+        trained = "tuning methods" if self.tuning else "baselines" if self.baselines else ""
+        if trained and not (self.train_sizes and self.seeds):
+            raise ValueError(f"{trained} need at least one entry in train_sizes and in seeds")
         return self
 
 
@@ -127,7 +132,10 @@ class FullMethod(TuningMethod):
     """Weights that all train cannot be quantized: leave it out."""
 
 
-Method = Annotated[PromptingMethod | PeftMethod | FullMethod, Field(discriminator="kind")]
+Method = Annotated[
+    PromptingMethod | PeftMethod | FullMethod | MajorityMethod | LinearMethod | LeadMethod,
+    Field(discriminator="kind"),
+]
 
 
 class Forgetting(Settings):
@@ -241,7 +249,7 @@ class Params(Settings):
     templates: dict[Name, Template]
     """Prompt formats by name."""
     methods: dict[Name, Method]
-    """Prompting and tuning methods by name."""
+    """Prompting and tuning methods, and baselines, by name."""
     training: Training
     """Training settings of all runs; data sets and methods override them key by key."""
     evaluation: Evaluation
@@ -275,9 +283,28 @@ class Params(Settings):
             return None
         return forgetting
 
-    def method(self, name: str) -> PromptingMethod | PeftMethod | FullMethod:
-        """The method that `--method` names."""
+    def any_method(self, name: str) -> PromptingMethod | TuningMethod | BaselineMethod:
+        """The method of that name, with a language model or without."""
         return _named(self.methods, name, "method")
+
+    def method(self, name: str) -> PromptingMethod | PeftMethod | FullMethod:
+        """The method of a language model that `--method` names."""
+        method = _named(self.methods, name, "method")
+        if isinstance(method, BaselineMethod):
+            raise ParameterError(
+                [f"--method: {name!r} has no language model: python -m stages.baselines runs it"]
+            )
+        return method
+
+    def baselines_for(self, dataset: str) -> dict[str, BaselineMethod]:
+        """The methods of `grid.baselines` that can answer a data set's task, by name."""
+        task = self.dataset(dataset).task
+        named = ((name, self.methods[name]) for name in self.grid.baselines)
+        return {
+            name: method
+            for name, method in named
+            if isinstance(method, BaselineMethod) and method.task == task
+        }
 
     def prompting_method(self, name: str) -> PromptingMethod:
         """The prompting method that `--method` names."""

@@ -44,7 +44,7 @@ def parameters() -> Iterator[Finding]:
         grid = params.grid
         counts = (
             (len(grid.models), "model"), (len(grid.datasets), "data set"),
-            (len(grid.prompting) + len(grid.tuning), "method"),
+            (len(grid.prompting) + len(grid.tuning) + len(grid.baselines), "method"),
         )  # fmt: skip
         named = ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in counts)
         yield ok("study", "params.yaml", f"valid: {params.study}: {named}", study=params.study)
@@ -83,7 +83,8 @@ def _fit(params: Params, name: str) -> Finding:
     count, by = known.parameters, "" if known.known_by == "files" else f" by its {known.known_by}"
     listed = ", ".join(f"{method} {size(need)}" for method, need in needs.items())
     values = {"parameters": count, "available_bytes": available, "least_bytes": needs}
-    text = f"{_count(count)} parameters{by}, {model.dtype}; at least {listed}"
+    text = f"{_count(count)} parameters{by}, {model.dtype}"
+    text += f"; at least {listed}" if listed else ""
     too_large = [method for method, need in needs.items() if available and need > available]
     if not too_large:
         fits = f"; fits in {size(available)} of {place}" if available else ""

@@ -164,7 +164,7 @@ def judge(predictions: Sequence[dict[str, Any]], answering: Answering) -> result
             row["rouge"] = {name: results.rounded(rows[name][index]) for name in rows}
         scores, intervals = metrics.means(rows), statistics.of_means(rows)
         further["rouge_tokenization"] = metrics.rouge_tokenization(gold)
-    if not answering.scored:
+    if not answering.scored and "tokens_out" in predictions[0]:
         further |= metrics.means({"output_tokens_mean": [row["tokens_out"] for row in predictions]})
     with_intervals = {
         name: number

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tunebench.config.schema import PeftMethod, PromptingMethod
+from tunebench.config.baselines import BASELINES, BaselineMethod
+from tunebench.config.schema import PeftMethod, PromptingMethod, TuningMethod
 from tunebench.errors import ParameterError, suggest
 from tunebench.init.answers import listed
 from tunebench.init.case import Case
@@ -46,7 +47,7 @@ def tuning(case: Case) -> list[str]:
     methods = {
         name: method
         for name, method in case.params.methods.items()
-        if not isinstance(method, PromptingMethod)
+        if isinstance(method, TuningMethod)
     }
     if case.answers.tuning is not None:
         return _given("--tuning", case.answers.tuning, methods)
@@ -67,6 +68,27 @@ def tuning(case: Case) -> list[str]:
     wide = [name for name in ranked if loras[name].adapter.get("target_modules") == "all-linear"]
     narrow = [name for name in ranked if name not in wide]
     return [*narrow[:1], *wide[:1]] or list(methods)[:1]
+
+
+def baselines(case: Case) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """The baselines of the task, and definitions of those that params.yaml lacks.
+
+    A kind is named as itself, unless params.yaml has another method of that name.
+    """
+    task = case.roles.task
+    defined = {
+        name: method.kind
+        for name, method in case.params.methods.items()
+        if isinstance(method, BaselineMethod) and method.task == task
+    }
+    missing = {
+        kind: {"kind": kind}
+        for kind, settings in BASELINES.items()
+        if settings.task == task
+        and kind not in defined.values()
+        and kind not in case.params.methods
+    }
+    return [*defined, *missing], missing
 
 
 def _given(option: str, text: str, methods: Mapping[str, Any]) -> list[str]:

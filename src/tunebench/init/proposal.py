@@ -45,11 +45,13 @@ def propose(case: Case) -> Proposal:
     written |= sizes.evaluated(case, measured)
     written["max_length"] = sizes.max_length(case, measured, with_shots)
     written["training"] = sizes.training(case, written["max_length"])
+    baselines, definitions = methods.baselines(case)
     grid: dict[str, list[Any]] = {
         "models": [model.name],
         "datasets": [proposal.name],
         "prompting": prompting,
         "tuning": methods.tuning(case),
+        "baselines": baselines,
         "train_sizes": sizes.train_sizes(case, measured, written),
         "seeds": sizes.seeds(case),
     }
@@ -58,6 +60,7 @@ def propose(case: Case) -> Proposal:
         **{("grid", key): value for key, value in grid.items()},
         ("datasets", proposal.name): written,
         **({("templates", template): definition} if definition else {}),
+        **{("methods", name): settings for name, settings in definitions.items()},
         **_beside(case, grid),
     }
     return proposal

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tunebench import results
 
@@ -20,16 +20,23 @@ T = TypeVar("T")
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
+def _cuda() -> Any:
+    """`torch.cuda` where this process uses a GPU, else None.
+
+    Importing torch takes seconds; a process that has not imported it has nothing on a GPU.
+    """
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() else None
+
+
 def reset_peak() -> bool:
     """Start a new peak of the GPU, or of this process; False if the system has no way to.
 
     Linux resets a process's high-water mark (`VmHWM`) when 5 is written to its `clear_refs`; see
     proc_pid_clear_refs(5).
     """
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    if cuda := _cuda():
+        cuda.reset_peak_memory_stats()
         return True
     try:
         CLEAR_REFS.write_text("5")
@@ -43,10 +50,8 @@ def peak_bytes() -> int:
 
     Where the peak could not be reset, it is that since the process's start.
     """
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
+    if cuda := _cuda():
+        return int(cuda.max_memory_allocated())
     if (peak := _status_bytes("VmHWM")) is not None:
         return peak
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -55,9 +60,8 @@ def peak_bytes() -> int:
 
 def reserved_bytes() -> int | None:
     """Peak memory in bytes that torch reserved on the GPU, its cache included; None without one."""
-    import torch
-
-    return int(torch.cuda.max_memory_reserved()) if torch.cuda.is_available() else None
+    cuda = _cuda()
+    return int(cuda.max_memory_reserved()) if cuda else None
 
 
 @dataclass(frozen=True)
@@ -101,10 +105,8 @@ class Phase:
 
 def _used_bytes() -> int:
     """Memory in use now, of the kind that `peak_bytes` returns; 0 where the system does not say."""
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.memory_allocated())
+    if cuda := _cuda():
+        return int(cuda.memory_allocated())
     return _status_bytes("VmRSS") or 0
 
 
@@ -120,9 +122,8 @@ def _status_bytes(name: str) -> int | None:
 
 def is_exhausted(error: BaseException) -> bool:
     """Whether an error is an out-of-memory error, of the GPU or of this process."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True
     # torch's message on a CPU, for which it has no class
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
@@ -142,11 +143,9 @@ def unless_exhausted(work: Callable[[], T]) -> T | None:
 
 def release() -> None:
     """Collect garbage, and empty torch's GPU cache."""
-    import torch
-
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if cuda := _cuda():
+        cuda.empty_cache()
 
 
 def _trim() -> None:

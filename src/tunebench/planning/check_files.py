@@ -34,6 +34,22 @@ def files(params: Params) -> dict[Path, Mapping[str, Any]]:
             | asdict(TimedAnswers.of(params, name))
             for name in params.grid.datasets
         },
+        **{
+            paths.baseline_settings(name): _baselines(params, name) for name in params.grid.datasets
+        },
+    }
+
+
+def _baselines(params: Params, name: str) -> Mapping[str, Any]:
+    """What the baselines of a data set depend on; nothing where it has none."""
+    methods, grid = params.baselines_for(name), params.grid
+    if not methods:
+        return {}
+    return {
+        "methods": {method: settings.model_dump() for method, settings in methods.items()},
+        **params.dataset(name).model_dump(include={"test_rows", "validation_rows"}),
+        **grid.model_dump(include={"train_sizes", "seeds"}),
+        "inference": params.inference.timing.model_dump(),
     }
 
 

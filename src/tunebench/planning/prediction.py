@@ -22,10 +22,11 @@ from tunebench.timing.clock import MAX_WARMUP_REQUESTS, MAX_WARMUP_S
 FIXED_S = {
     "check": 2.5, "download": 2.9, "forgetting_text": 3.0, "fetch_model": 12.0, "subsample": 3.3,
     "format_prompts": 4.0, "train": 9.7, "evaluate": 9.3, "time_inference": 8.3, "load_test": 20.0,
-    "report": 3.7,
+    "report": 3.7, "baselines": 2.5,
 }  # fmt: skip
 DVC_S = 0.9  # of these, of DVC itself
-ROW_S = {"download": 5e-5, "subsample": 2e-5, "format_prompts": 2e-4}
+ROW_S = {"download": 5e-5, "subsample": 2e-5, "format_prompts": 2e-4, "baselines": 3e-3}
+IMPORTS_S = 2.5  # of scikit-learn
 RATES = 6  # that a load test tries
 MERGED = {"LORA", "ADALORA", "IA3", "OFT", "BOFT", "LOHA", "LOKR", "VERA", "FOURIERFT", "HRA"}
 
@@ -80,7 +81,17 @@ class Predictor:
             return self.training(stage, works, speed=speed, params=params)
         if stage.script in ("evaluate", "time_inference", "load_test"):
             return self._asking(stage, speed)
+        if stage.script == "baselines":
+            return self._baselines(stage)
         return Estimate(beside=self._handled(stage), bytes=self._stored(stage))
+
+    def _baselines(self, stage: Stage) -> Estimate:
+        """What needs no language model; nothing where the data set has none of it."""
+        if not self.params.baselines_for(stage.run.dataset):
+            return Estimate()
+        grid, rows = self.params.grid, self.work.rows(stage.run.dataset)
+        trained = sum(map(rows.training, grid.train_sizes)) * len(grid.seeds)
+        return Estimate(beside=IMPORTS_S + ROW_S["baselines"] * trained, bytes=self._stored(stage))
 
     def training(
         self,

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 
 from tunebench import config
 from tunebench.config.schema import Params
+from tunebench.paths import BASELINE
 from tunebench.report import (
     comparisons,
     learning,
@@ -75,14 +76,15 @@ def build(
         if len(params.grid.models) > 1 and overall is not None:
             answers.append(_over_models(dataset, overall))
         for model in params.grid.models:
-            own = [record for record in of_dataset if record.model == model]
+            own = summary.of_model(records, model, dataset)
             found = _of_model(model, own, overall, params, scores)
             if found is None:
                 failed = list(sentences.failures(own, all_of_them=True))
                 answers.append(Answer(dataset, model, failed))
                 continue
             rows = [row for row in compared if (row["model"], row["dataset"]) == (model, dataset)]
-            known = [curve for curve in curves if (curve.model, curve.dataset) == (model, dataset)]
+            known = [curve for curve in curves
+                     if curve.dataset == dataset and curve.model in (model, BASELINE)]  # fmt: skip
             said = _sentences(found, rows, known, params, scores)
             answers.append(_answer(dataset, model, list(said), found))
     return answers
@@ -120,10 +122,11 @@ def _sentences(
     record = found.best.record
     yield sentences.best(found)
     yield from sentences.cheapest(found)
+    yield from sentences.without_model(found)
     yield sentences.pairs(compared, found)
     tuned = [each.record for each in found.candidates if each.record.train_size != NO_ROWS]
     curve = next((curve for curve in curves if tuned and curve.method == tuned[0].method), None)
-    yield more_rows.would_help(curve, tuned=bool(params.grid.tuning))
+    yield more_rows.would_help(curve, tuned=bool(params.grid.tuning or params.grid.baselines))
     if record.headline == ACCURACY:
         label, share = scores.frequent(found.best.run, record.headline)
         yield from sentences.frequent(found, label, share)

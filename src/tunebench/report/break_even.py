@@ -29,7 +29,8 @@ def build(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
     rows = [
         _row(*choices)
         for pair in combinations(timed, 2)
-        if (pair[0].model, pair[0].dataset) == (pair[1].model, pair[1].dataset)
+        if pair[0].dataset == pair[1].dataset
+        and (pair[0].model == pair[1].model or any(record.beside_models for record in pair))
         and len(choices := costs.alike(pair, params)) == 2
     ]
     return {"break_even": rows} if rows else {}

@@ -11,7 +11,7 @@ from tunebench import metrics, results
 from tunebench.config.schema import Params
 from tunebench.metrics import paired
 from tunebench.metrics.paired import Comparison
-from tunebench.paths import Run
+from tunebench.paths import BASELINE, Run
 from tunebench.report import power
 from tunebench.report.row_scores import ScoreBook
 from tunebench.report.summary import NO_ROWS, Record
@@ -39,7 +39,8 @@ class _Pair:
 def build(
     params: Params, records: Sequence[Record] = (), scores: ScoreBook | None = None
 ) -> dict[str, list[Row]]:
-    """The table `comparisons`: each pair of methods on one model, data set and train size.
+    """The table `comparisons`: each pair of methods on one model, data set and train size, and
+    of each method with the baselines.
 
     `difference` is the first method's mean minus the second's, with its 95% interval and the
     p-value of zero (`metrics.paired`). `p_adjusted` is Holm's correction over a `family`: the pairs
@@ -109,11 +110,13 @@ def _of_dataset(params: Params, model: str, dataset: str, scores: ScoreBook) -> 
 
     prompted = scored({name: [Run(model, dataset, name)] for name in grid.prompting})
     yield from compared(NO_ROWS, combinations(prompted, 2))
-    for size in grid.train_sizes if grid.tuning else []:
+    trained = dict.fromkeys(grid.tuning, model)
+    trained |= dict.fromkeys(params.baselines_for(dataset), BASELINE)
+    for size in grid.train_sizes if trained else []:
         tuned = scored(
             {
-                name: [Run(model, dataset, name, size, seed) for seed in grid.seeds]
-                for name in grid.tuning
+                name: [Run(of_model, dataset, name, size, seed) for seed in grid.seeds]
+                for name, of_model in trained.items()
             }
         )
         yield from compared(size, chain(product(prompted, tuned), combinations(tuned, 2)))

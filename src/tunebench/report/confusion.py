@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tunebench.config.schema import Params
-from tunebench.paths import Run
+from tunebench.paths import BASELINE, Run
 from tunebench.report import predictions
 from tunebench.report.summary import OPTIMISTIC
 from tunebench.report.tables import Row
@@ -37,6 +37,10 @@ def _runs(params: Params) -> Iterator[Run]:
                     yield Run(model, dataset, method)
                 for method in grid.tuning:
                     yield Run(model, dataset, method, params.inference.train_size, grid.seeds[0])
+    for dataset in grid.datasets:
+        if params.dataset(dataset).labelled:
+            for method in params.baselines_for(dataset):
+                yield Run(BASELINE, dataset, method, params.inference.train_size, grid.seeds[0])
 
 
 def _counts(run: Run) -> Iterator[Row]:

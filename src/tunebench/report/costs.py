@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import product
 
 from tunebench import metrics, results
 from tunebench.config.schema import Params, PromptingMethod
-from tunebench.report import prices, throughput
+from tunebench.report import prices, summary, throughput
 from tunebench.report.load_tests import is_tested
 from tunebench.report.prices import Bill, Usd
 from tunebench.report.summary import Record
@@ -67,7 +67,8 @@ def plot(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
     """
     rows = []
     timed = [record for record in records if throughput.is_timed(record, params)]
-    for place, group in groupby(timed, key=lambda record: (record.model, record.dataset)):
+    for place in product(params.grid.models, params.grid.datasets):
+        group = summary.of_model(timed, *place)
         rows += [
             {
                 "panel": ", ".join(place),
@@ -75,7 +76,7 @@ def plot(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
                 "requests": requests,
                 "usd": results.rounded(choice.bill.at(requests).usd, 4),
             }
-            for choice in alike(list(group), params)
+            for choice in alike(group, params)
             for requests in DRAWN
         ]
     return {"costs": rows}
@@ -108,7 +109,7 @@ def _choice(record: Record, served: Throughput, params: Params) -> Choice:
 
 def labels(record: Record, params: Params) -> float:
     """Dollars for the labelled rows of a method: solved examples, or training and validation."""
-    method = params.method(record.method)
+    method = params.any_method(record.method)
     # validation rows are disjoint from the training rows of the same seed
     rows = (
         method.shots

@@ -21,6 +21,12 @@ def build(params: Params) -> dict[str, list[Row]]:
             {"method": name, **_served(params.method(name))}
             for name in (*grid.prompting, *grid.tuning)
         ]
+        + [
+            {"method": name, **_row("a program with scikit-learn", "", "", "")}
+            for name in dict.fromkeys(
+                name for dataset in grid.datasets for name in params.baselines_for(dataset)
+            )
+        ]
     }
 
 

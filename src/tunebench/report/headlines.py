@@ -29,7 +29,7 @@ def build(records: Iterable[Record]) -> dict[Path, dict[str, Any]]:
     price are those of the merged model where there is one: that is what would be deployed.
     """
     records = list(records)
-    several = len({record.model for record in records}) > 1
+    several = len({record.model for record in records if not record.beside_models}) > 1
     tasks = {record.task for record in records}
     quality = [name for task, names in QUALITY.items() if task in tasks for name in names]
     return {

@@ -47,7 +47,8 @@ def _indented(values: Mapping[str, Any], depth: int = 1) -> Iterator[str]:
 
 
 def _prediction(row: Mapping[str, Any]) -> Iterator[str]:
-    yield f"\n{row['id']}  ({row['tokens_in']} tokens)"
+    tokens = f"  ({row['tokens_in']} tokens)" if "tokens_in" in row else ""
+    yield f"\n{row['id']}{tokens}"
     yield "  " + row["prompt"].replace("\n", "\n  ")
     yield f"  answer: {row.get('text', row['answer'])}"
     yield f"  gold:   {row['gold']}"

@@ -133,8 +133,14 @@ class Recommendation:
         model = self.best.record.model
         return replace(
             self,
-            candidates=[each for each in self.candidates if each.record.model == model],
-            failed=[record for record in self.failed if record.model == model],
+            candidates=[
+                each
+                for each in self.candidates
+                if each.record.model == model or each.record.beside_models
+            ],
+            failed=[
+                record for record in self.failed if record.model == model or record.beside_models
+            ],
         )
 
 

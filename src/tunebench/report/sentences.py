@@ -19,7 +19,8 @@ LONGEST_LABEL = 40  # characters
 def named(record: Record, *, model: bool = False) -> str:
     """`qlora on 400 rows`, of a prompting run its method alone."""
     rows = "" if record.train_size == NO_ROWS else f" on {counted(record.train_rows, 'row')}"
-    return f"{record.model} with {record.method}{rows}" if model else f"{record.method}{rows}"
+    whose = f"{record.model} with " if model and not record.beside_models else ""
+    return f"{whose}{record.method}{rows}"
 
 
 def counted(number: int, noun: str) -> str:
@@ -89,6 +90,20 @@ def _in_vain(found: Recommendation) -> str:
         return "trained on fewer rows"
     shown = "" if found.cheapest is found.best else "shown to be "
     return f"{shown}cheaper for {found.requests:,} requests"
+
+
+def without_model(found: Recommendation) -> Iterator[str]:
+    """Whether a language model is needed: how far behind the best baseline is."""
+    baseline = next((each for each in found.candidates if each.record.beside_models), None)
+    if baseline is None or len(found.candidates) == 1:
+        return
+    if baseline is found.best:
+        yield "It needs no language model."
+    elif baseline.as_good:
+        who = _behind(baseline, model=False)
+        yield f"Without a language model: {who}, which {_rows(found)} cannot tell from the best."
+    else:
+        yield f"Without a language model the best is {_behind(baseline, model=False)}."
 
 
 def pairs(rows: Sequence[Row], found: Recommendation) -> str:

@@ -18,7 +18,7 @@ from tunebench import paths, results
 from tunebench.config.schema import Params, TuningMethod
 from tunebench.config.timed import TimedAnswers
 from tunebench.errors import SourceError
-from tunebench.paths import Run
+from tunebench.paths import BASELINE, Run
 
 # settings whose provenance says what they became
 RESOLVED = [("dtype", "auto")]
@@ -62,10 +62,20 @@ def runs(params: Params) -> Iterator[Run]:
                 for size in grid.train_sizes
                 for seed in grid.seeds
             )
+    for dataset in grid.datasets:
+        yield from (
+            Run(BASELINE, dataset, method, size, seed)
+            for method in params.baselines_for(dataset)
+            for size in grid.train_sizes
+            for seed in grid.seeds
+        )
 
 
 def _expected(params: Params, run: Run) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Where each stage of a run wrote its provenance, and the settings that stand there."""
+    if run.model == BASELINE:
+        yield from _expected_of_baseline(params, run)
+        return
     dataset, method = params.dataset(run.dataset), params.method(run.method)
     shared = {"model": params.model(run.model), "method": method}
     if isinstance(method, TuningMethod):
@@ -85,10 +95,19 @@ def _expected(params: Params, run: Run) -> Iterator[tuple[Path, dict[str, Any]]]
         yield paths.served_provenance(run), shared | {"inference": params.inference.serving}
 
 
+def _expected_of_baseline(params: Params, run: Run) -> Iterator[tuple[Path, dict[str, Any]]]:
+    shared = {"method": params.any_method(run.method)}
+    yield paths.adapter(run) / paths.PROVENANCE, shared
+    yield paths.predictions_provenance(run), shared
+    if (run.train_size, run.seed) == (params.inference.train_size, params.grid.seeds[0]):
+        yield paths.timing_provenance(run), shared | {"inference": params.inference.timing}
+
+
 def _written(path: Path) -> dict[str, Any]:
     """The settings of a run's provenance, without what params.yaml does not say."""
     settings: dict[str, Any] = results.read(path)["settings"]
-    del settings["model"]["revision"]  # the commit that it was resolved to
+    if "model" in settings:  # which a baseline has not
+        del settings["model"]["revision"]  # the commit that it was resolved to
     if answering := settings.get("evaluation"):
         settings |= {"evaluation": answering["settings"], "generation": answering["generation"]}
     return settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
@@ -11,7 +11,7 @@ from tunebench import metrics, paths, results
 from tunebench.config.schema import Hardware, Params
 from tunebench.metrics import statistics
 from tunebench.models import outcomes
-from tunebench.paths import Run
+from tunebench.paths import BASELINE, Run
 from tunebench.report import prices
 
 NO_ROWS = "0"  # the train size of a prompting method
@@ -49,6 +49,11 @@ class Record:
     chosen: dict[str, str] = field(default_factory=dict)  # the epoch, if one was selected
 
     @property
+    def beside_models(self) -> bool:
+        """Whether it is a baseline, which has no model and stands beside the methods of each."""
+        return self.model == BASELINE
+
+    @property
     def headline(self) -> str:
         """The task's first metric."""
         return metrics.HEADLINE[self.task]
@@ -81,6 +86,19 @@ def collect(params: Params) -> list[Record]:
         for model in params.grid.models
         for dataset in params.grid.datasets
         for record in _of_dataset(params, model, dataset)
+    ] + [
+        record
+        for dataset in params.grid.datasets
+        for record in _trained(params, BASELINE, dataset, params.baselines_for(dataset))
+    ]
+
+
+def of_model(records: Sequence[Record], model: str, dataset: str) -> list[Record]:
+    """The records that are compared with one another: a model's on a data set, and baselines."""
+    return [
+        record
+        for record in records
+        if record.dataset == dataset and (record.model == model or record.beside_models)
     ]
 
 
@@ -111,7 +129,13 @@ def _of_dataset(params: Params, model: str, dataset: str) -> Iterator[Record]:
             status=_status(draws),
             note=_note(draws),
         )  # fmt: skip
-    for method in params.grid.tuning:
+    yield from _trained(params, model, dataset, params.grid.tuning)
+
+
+def _trained(params: Params, model: str, dataset: str, methods: Iterable[str]) -> Iterator[Record]:
+    """A record for each method that learns from training rows, and each size."""
+    task, machine = params.dataset(dataset).task, params.hardware
+    for method in methods:
         for size in params.grid.train_sizes:
             runs = [Run(model, dataset, method, size, seed) for seed in params.grid.seeds]
             trained = [results.read(paths.train(run)) for run in runs]

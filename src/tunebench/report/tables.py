@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ PLOTS = {
 
 def plots(records: Sequence[Record], params: Params) -> dict[str, list[Row]]:
     """Data of the DVC plots by name: the headline metric by training rows, the loss by step."""
-    return {"learning_curve": list(_learning_curve(records)), "loss": list(_losses(params))}
+    curves = _learning_curve(records, params.grid.models)
+    return {"learning_curve": list(curves), "loss": list(_losses(params))}
 
 
 def write(path: Path, rows: Sequence[Row], *, columns: Sequence[str] = ()) -> None:
@@ -105,16 +107,15 @@ def _identity(record: Record) -> Row:
     }
 
 
-def _learning_curve(records: Iterable[Record]) -> Iterable[Row]:
-    for record in records:
-        if not record.quality:
-            continue
-        yield {
-            "panel": f"{record.model}, {record.dataset}: {record.headline}",
-            "method": record.series,
-            "train_rows": record.train_rows,
-            "score": record.quality[record.headline],
-        }
+def _learning_curve(records: Sequence[Record], models: Sequence[str]) -> Iterable[Row]:
+    for model, record in product(models, records):
+        if record.quality and (record.model == model or record.beside_models):
+            yield {
+                "panel": f"{model}, {record.dataset}: {record.headline}",
+                "method": record.series,
+                "train_rows": record.train_rows,
+                "score": record.quality[record.headline],
+            }
 
 
 def _tuned(params: Params, seeds: Sequence[int]) -> list[Run]:

@@ -13,7 +13,7 @@ from tunebench.metrics import statistics
 from tunebench.models import memory
 from tunebench.prompts import Prompt
 from tunebench.timing.clock import timed
-from tunebench.timing.requests import TimedModel
+from tunebench.timing.requests import Answerer
 from tunebench.timing.writing import RequestTimes
 
 # batch sizes grow by this factor until throughput increases by less than this fraction
@@ -22,7 +22,7 @@ MIN_INCREASE = 0.05
 
 
 def throughput(
-    model: TimedModel,
+    model: Answerer,
     prompts: Sequence[Prompt],
     settings: Timing,
     singles: Sequence[Sequence[RequestTimes]],
@@ -57,7 +57,7 @@ def throughput(
         figures[name] = rate
         if interval:
             figures |= dict(zip(metrics.interval(name), interval, strict=True))
-        if model.score is None:
+        if model.writes_tokens:
             written = [tokens / seconds for _, tokens, seconds in rounds]
             figures[f"tokens_per_s_batch_{size}"], _ = statistics.of_geometric_mean(written)
         if settings.batch_sizes is None and rate < (1 + MIN_INCREASE) * highest:
@@ -81,9 +81,7 @@ def _growing() -> Iterator[int]:
         size *= GROWTH
 
 
-def _rounds(
-    model: TimedModel, prompts: Sequence[Prompt], size: int, settings: Timing
-) -> list[Round]:
+def _rounds(model: Answerer, prompts: Sequence[Prompt], size: int, settings: Timing) -> list[Round]:
     """Rounds of full batches, with at least as many prompts as single requests."""
     single_requests = min(settings.prompts, len(prompts))
     count = -(-single_requests // size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tunebench.answering import scoring
 from tunebench.answering.generation import Text
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from tunebench.prompts.tokenization import Tokenizer
+
+
+class Answerer(Protocol):
+    """What can be timed: it answers one prompt, or several as a batch."""
+
+    @property
+    def writes_tokens(self) -> bool:
+        """Whether an answer is made of tokens, which are counted and timed."""
+
+    def batch(self, prompts: Sequence[Prompt]) -> list[Text]:
+        """Answer some prompts as one batch; a label is a text of no tokens."""
+
+    def single(self, prompt: Prompt) -> RequestTimes:
+        """Answer one prompt."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,11 @@ class TimedModel:
         writes = not labels or new_tokens is not None
         writing = Writing.of(model, tokenizer, prompts, options, new_tokens) if writes else None
         return cls(tokenizer, labels, label_end, score, writing)
+
+    @property
+    def writes_tokens(self) -> bool:
+        """Whether texts are generated; labels are scored otherwise."""
+        return self.score is None
 
     def batch(self, prompts: Sequence[Prompt]) -> list[Text]:
         """Answer some prompts as one batch; a label is a text of no tokens."""

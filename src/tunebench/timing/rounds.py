@@ -15,7 +15,7 @@ from tunebench.progress import bar
 from tunebench.prompts import Prompt
 from tunebench.timing.batches import throughput
 from tunebench.timing.clock import WINDOW, is_steady, warm_up
-from tunebench.timing.requests import TimedModel
+from tunebench.timing.requests import Answerer
 from tunebench.timing.writing import RequestTimes
 
 TAILS = (90, 99)  # percentiles beside the median, in per cent
@@ -30,7 +30,7 @@ class Measurement:
 
 
 def measure(
-    model: TimedModel, prompts: Sequence[Prompt], settings: Timing, phase: memory.Phase
+    model: Answerer, prompts: Sequence[Prompt], settings: Timing, phase: memory.Phase
 ) -> Measurement:
     """Percentiles of latency (s), time to and per token (s), throughput by batch size, memory.
 
@@ -71,7 +71,7 @@ def measure(
 
 
 def _rounds(
-    model: TimedModel, prompts: Sequence[Prompt], repeats: int
+    model: Answerer, prompts: Sequence[Prompt], repeats: int
 ) -> Iterator[list[RequestTimes]]:
     """Every prompt as a single request, shuffled in each round; yielded in the prompts' order."""
     with bar(total=repeats * len(prompts), unit="request") as progress:
@@ -93,9 +93,9 @@ def _known(rounds: Sequence[Sequence[RequestTimes]], what: str) -> list[list[flo
     return known if all(known) else []
 
 
-def _tokens(model: TimedModel, rounds: Sequence[Sequence[RequestTimes]]) -> dict[str, float]:
+def _tokens(model: Answerer, rounds: Sequence[Sequence[RequestTimes]]) -> dict[str, float]:
     """The mean number of tokens of a text, its end included."""
-    if model.score is not None:
+    if not model.writes_tokens:
         return {}
     return {"output_tokens_mean": fmean(one.answer.tokens for singles in rounds for one in singles)}
 

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 
 from tunebench import evaluation, formatting, models, results, stage
+from tunebench.baselines import examples, kinds
+from tunebench.baselines.examples import Baseline
+from tunebench.config.baselines import BaselineMethod
 from tunebench.data import tables
 from tunebench.data.cleaning import Cleaner
 from tunebench.data.sources import files
@@ -29,7 +32,7 @@ from tunebench.models import memory
 from tunebench.paths import Run
 from tunebench.winner import runs
 from tunebench.winner.partial import Partial
-from tunebench.winner.runs import Ready
+from tunebench.winner.runs import Evaluated, Ready
 from tunebench.winner.written import Written
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ class Source:
     encoding: str | None = None
     id_column: str | None = None
 
-    def rows(self, ready: Ready) -> Iterator[TextRow]:
+    def rows(self, ready: Evaluated) -> Iterator[TextRow]:
         """The rows, of the data set's columns except its answer."""
         dataset = ready.params.dataset(ready.run.dataset)
         further = [] if self.id_column is None else [self.id_column]
@@ -76,8 +79,17 @@ class Counts:
     no_label: int = 0
     answers: Counter[str] = field(default_factory=Counter)
 
+    def add(self, answers: Sequence[dict[str, Any] | None], *, labelled: bool) -> None:
+        """Count some rows' answers, None where a row has no text."""
+        self.rows += len(answers)
+        self.empty += sum(answer is None for answer in answers)
+        if labelled:
+            named = [answer["answer"] for answer in answers if answer is not None]
+            self.answers.update(label for label in named if label is not None)
+            self.no_label += named.count(None)
 
-def predict(ready: Ready, source: Source, output: Path, *, force: bool = False) -> Counts:
+
+def predict(ready: Evaluated, source: Source, output: Path, *, force: bool = False) -> Counts:
     """Answer every row of a file, in its order, and write the answers.
 
     A CSV has the columns `id`, `answer` and `probability` (of the answer among the labels); `text`
@@ -135,15 +147,15 @@ def _check_unchanged(source: Source, stamp: tuple[int, int], partial: Partial) -
         )
 
 
-def _settings(ready: Ready, source: Source, output: Path) -> dict[str, Any]:
+def _settings(ready: Evaluated, source: Source, output: Path) -> dict[str, Any]:
     """All that answers depend on, by the name that an error gives it."""
-    trained = [] if ready.trained is None else sorted(ready.trained.glob("*.safetensors"))
-    hashes = digests([source.path, *trained])
-    model = {path.name: hashes[path] for path in trained}
+    hashes = digests([source.path, *ready.files])
+    model = {path.name: hashes[path] for path in ready.files}
+    base = ready.base.described() if isinstance(ready, Ready) else {}
     settings = {
         "file": hashes[source.path],
         "run": str(ready.run),
-        "model": ready.base.described() | model,
+        "model": base | model,
         "method": ready.method,
         "data set": ready.params.dataset(ready.run.dataset),
         "template": ready.params.templates,
@@ -157,8 +169,9 @@ def _settings(ready: Ready, source: Source, output: Path) -> dict[str, Any]:
     return jsonable
 
 
-def _answer_all(ready: Ready, source: Source, partial: Partial, suffix: str) -> Counts:
-    stamp, answerer = source.stamp(), _Answerer(ready)
+def _answer_all(ready: Evaluated, source: Source, partial: Partial, suffix: str) -> Counts:
+    stamp = source.stamp()
+    answerer = _Answerer(ready) if isinstance(ready, Ready) else _Baseline(ready)
     counts = Counts(**partial.counts | {"answers": Counter(partial.counts.get("answers"))})
     chunks = tables.grouped(
         source.rows(ready), rows_at_once=CHUNK_ROWS, characters_at_once=CHUNK_CHARACTERS
@@ -225,20 +238,41 @@ class _Answerer:
                 ) from None
             for index, answer in zip(asked, given, strict=True):
                 answers[index] = answer
-        counts.rows += len(rows)
-        counts.empty += len(rows) - len(asked)
         counts.cut += sum(prompt.cut for prompt in prompts)
-        if self.ready.answering.labels:
-            named = [answer["answer"] for answer in answers if answer is not None]
-            counts.answers.update(label for label in named if label is not None)
-            counts.no_label += named.count(None)
+        counts.add(answers, labelled=bool(self.ready.answering.labels))
+        return answers
+
+
+class _Baseline:
+    """What answers without a language model, read for the first rows."""
+
+    def __init__(self, ready: Evaluated) -> None:
+        self.ready = ready
+
+    @cached_property
+    def _learnt(self) -> Baseline[Any]:
+        method = self.ready.method
+        assert isinstance(method, BaselineMethod)
+        assert self.ready.trained is not None
+        return kinds.load(method, self.ready.trained)
+
+    def answers(
+        self, rows: Sequence[TextRow], counts: Counts, finished: Any
+    ) -> list[dict[str, Any] | None]:
+        """The answer to each row; None where it has no text."""
+        del finished  # a chunk takes seconds
+        labels = self.ready.answering.labels
+        asked = [examples.text_of(row) for row in rows if row["text"].strip()]
+        given = iter(self._learnt.answer(asked, labels))
+        answers = [next(given) if row["text"].strip() else None for row in rows]
+        counts.add(answers, labelled=bool(labels))
         return answers
 
 
 def lines(run: Run, source: Source, output: Path, *, force: bool) -> Iterator[str]:
     """Answer a file's rows as `predict` does, and say what was answered, for a terminal."""
     stage.set_up()
-    counts = predict(runs.ready(run), source, output, force=force)
+    counts = predict(runs.evaluated(run), source, output, force=force)
     answered = counts.rows - counts.empty
     yield f"{run} answered {answered:,} rows: {output}"
     if counts.empty:

@@ -8,38 +8,81 @@ from pathlib import Path
 from typing import Any
 
 from tunebench import config, evaluation, models, paths, results
-from tunebench.config.schema import Params, TuningMethod
+from tunebench.config.baselines import BaselineMethod
+from tunebench.config.schema import Evaluation, Params, PromptingMethod
 from tunebench.errors import ParameterError, SourceError, suggest
 from tunebench.models import outcomes
-from tunebench.paths import Run
+from tunebench.paths import BASELINE, Run
 from tunebench.report import staleness
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A run with all that its answers depend on.
+class Evaluated:
+    """A run with what its answers depend on, whatever answers.
 
-    `trained` is the folder of the tuned model that was evaluated; None for a prompting run. `pin`
-    is that of the base model, `card` that of the data set.
+    `trained` is the folder of what was trained and evaluated; None for a prompting run. `card` is
+    that of the data set.
     """
 
     run: Run
     params: Params
-    base: models.Base
-    method: models.Method
     answering: evaluation.Answering
-    pin: dict[str, Any]
     card: dict[str, Any]
     trained: Path | None
 
+    @property
+    def method(self) -> object:
+        """The method's settings."""
+        return self.params.any_method(self.run.method)
+
+    @property
+    def files(self) -> list[Path]:
+        """What was trained."""
+        folder = self.trained
+        files = (
+            [] if folder is None else [*folder.glob("*.safetensors"), *folder.glob("model.json")]
+        )
+        return sorted(files)
+
+
+@dataclass(frozen=True)
+class Ready(Evaluated):
+    """A run of a language model; `pin` is that of the base model."""
+
+    base: models.Base
+    pin: dict[str, Any]
+
+    @property
+    def method(self) -> models.Method:
+        """The method's settings."""
+        return self.params.method(self.run.method)
+
 
 def ready(run: Run) -> Ready:
-    """The run as `evaluate` saw it.
+    """The run of a language model as `evaluate` saw it.
+
+    Raises:
+        ParameterError: if params.yaml does not define it, or it has no language model.
+        SourceError: if it is not trained and evaluated, ended without a model, or was made with
+            other settings than params.yaml has.
+    """
+    found = evaluated(run)
+    if not isinstance(found, Ready):
+        raise ParameterError(
+            [
+                f"{run}: has no language model to export; `tunebench predict {run}` answers rows,"
+                f" and {found.trained} holds what it learnt"
+            ]
+        )
+    return found
+
+
+def evaluated(run: Run) -> Evaluated:
+    """The run as it was evaluated, with a language model or without.
 
     Raises:
         ParameterError: if params.yaml does not define it.
-        SourceError: if it is not trained and evaluated, ended without a model, or was made with
-            other settings than params.yaml has.
+        SourceError: as `ready`.
     """
     params = config.load()
     _check_defined(params, run)
@@ -53,17 +96,19 @@ def ready(run: Run) -> Ready:
             )
     if note := outcomes.note(results.read(metrics)):
         raise SourceError(f"{run}: has no answers: {note}; choose another run")
-    pin, card = results.read(paths.pin(run.model)), results.read(paths.card(run.dataset))
-    dataset = params.dataset(run.dataset)
+    card = results.read(paths.card(run.dataset))
+    if run.model == BASELINE:
+        answering = evaluation.Answering(card["labels"], Evaluation(), {})
+        return Evaluated(run, params, answering, card, _there(paths.adapter(run), run))
+    pin = results.read(paths.pin(run.model))
     return Ready(
         run=run,
         params=params,
         base=models.Base.pinned(params.model(run.model), pin),
-        method=params.method(run.method),
         answering=evaluation.Answering(
             labels=card["labels"],
             settings=params.evaluation,
-            generation=params.generation_for(dataset),
+            generation=params.generation_for(params.dataset(run.dataset)),
         ),
         pin=pin,
         card=card,
@@ -74,7 +119,10 @@ def ready(run: Run) -> Ready:
 def _trained(run: Run) -> Path | None:
     if run.train_size is None:
         return None
-    trained = Path(results.read(paths.selected(run))["trained"])
+    return _there(Path(results.read(paths.selected(run))["trained"]), run)
+
+
+def _there(trained: Path, run: Run) -> Path:
     if not trained.is_dir():
         raise SourceError(f"{trained}: is not there any more; run: {_repro(run)}")
     return trained
@@ -87,11 +135,21 @@ def _check_defined(params: Params, run: Run) -> None:
         ("data set", run.dataset, params.datasets),
         ("method", run.method, params.methods),
     ):
-        if name not in choices:
+        if name not in choices and (kind, name) != ("model", BASELINE):
             raise ParameterError(
                 [f"{run}: params.yaml defines no {kind} {name!r}; {suggest(name, choices)}"]
             )
-    tuned = isinstance(params.method(run.method), TuningMethod)
+    method = params.any_method(run.method)
+    if isinstance(method, BaselineMethod) != (run.model == BASELINE):
+        whose = Run(BASELINE, run.dataset, run.method, run.train_size, run.seed)
+        remedy = f"write {whose}" if run.model != BASELINE else "name the model before it"
+        raise ParameterError([f"{run}: is no run of {run.method!r}; {remedy}"])
+    task = params.dataset(run.dataset).task
+    if isinstance(method, BaselineMethod) and method.task != task:
+        raise ParameterError(
+            [f"{run}: {run.method!r} is a method of {method.task}, and {run.dataset} is {task}"]
+        )
+    tuned = not isinstance(method, PromptingMethod)
     if tuned and run.train_size is None:
         grid = params.grid
         example = f"{grid.train_sizes[-1]}-{grid.seeds[0]}" if grid.train_sizes else "1.0-0"
@@ -110,6 +168,8 @@ def _missing(params: Params, run: Run) -> str:
         ("prompting" if run.train_size is None else "tuning", run.method,
          grid.prompting if run.train_size is None else grid.tuning),
     ]  # fmt: skip
+    if run.model == BASELINE:
+        axes = [axes[1], ("baselines", run.method, params.baselines_for(run.dataset))]
     if run.train_size is not None:
         axes.append(("train_sizes", run.train_size, grid.train_sizes))
         axes.append(("seeds", run.seed, grid.seeds))
@@ -125,5 +185,7 @@ def _missing(params: Params, run: Run) -> str:
 
 def _repro(run: Run) -> str:
     """The command that makes a run's results; DVC names stages with its options and hyphens."""
+    if run.model == BASELINE:
+        return f"dvc repro baselines@{run.dataset}"
     stage = "evaluate_prompting" if run.train_size is None else "evaluate"
     return f"dvc repro {stage}@{str(run).replace('/', '-')}"

@@ -82,7 +82,8 @@ class Content:
     @cached_property
     def looks(self) -> dict[str, Look]:
         """Colour and shape of each method."""
-        return looks.of([*self.params.grid.prompting, *self.params.grid.tuning])
+        grid = self.params.grid
+        return looks.of([*grid.prompting, *grid.tuning, *grid.baselines])
 
     @cached_property
     def common(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunebench.paths import BASELINE
 from tunebench.report import digits
 from tunebench.report.learning import Curve, More, Target
 from tunebench.report.page.axes import BY_NAME
@@ -125,10 +126,12 @@ class Growth:
 
 def growth(curves: Sequence[Curve]) -> list[Growth]:
     """The readings of each curve that has a law."""
-    several = len({curve.model for curve in curves}) > 1
+    several = len({curve.model for curve in curves} - {BASELINE}) > 1
     return [
         Growth(
-            f"{curve.model}: {curve.method}" if several else curve.method,
+            f"{curve.model}: {curve.method}"
+            if several and curve.model != BASELINE
+            else curve.method,
             f"{curve.doubled.rows:,.0f}",
             points(curve.doubled.gain, curve.doubled.low, curve.doubled.high),
             _more(curve.doubled.more),

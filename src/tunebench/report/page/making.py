@@ -12,7 +12,7 @@ from typing import Any
 
 from tunebench import paths, results
 from tunebench.config.schema import Params
-from tunebench.paths import Run
+from tunebench.paths import BASELINE, Run
 from tunebench.report import cells, digits, staleness
 from tunebench.report.page.runs import PageRun
 from tunebench.report.tables import Row
@@ -108,6 +108,9 @@ def _made(run: Run, params: Params) -> Made:
 
 
 def _commands(run: Run) -> Iterator[str]:
+    if run.model == BASELINE:
+        yield f"python -m stages.baselines --dataset {run.dataset}"
+        return
     options = f"--model {run.model} --dataset {run.dataset} --method {run.method}"
     if run.train_size is not None:
         options += f" --train-size {run.train_size} --seed {run.seed}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tunebench.paths import BASELINE
 from tunebench.report.page.figures import ChartRow, Figure, points
 from tunebench.report.page.runs import PageRun
 from tunebench.report.summary import NO_ROWS
@@ -50,7 +51,7 @@ def _group(
     model: str, size: str, by_place: dict[tuple[str, str, str], PageRun], *, several: bool
 ) -> str:
     rows = next(run.record.train_rows for place, run in by_place.items()
-                if place[0] == model and place[2] == size)  # fmt: skip
+                if place[0] in (model, BASELINE) and place[2] == size)  # fmt: skip
     trained = f"{rows:,} rows" if size != NO_ROWS else "prompting"
     return f"{model}: {trained}" if several else trained
 
@@ -81,8 +82,9 @@ def _matrix(
 
 
 def _run(row: Row, name: str, size: str, by_place: dict[tuple[str, str, str], PageRun]) -> PageRun:
-    prompted = by_place.get((row["model"], row[name], NO_ROWS))
-    return prompted or by_place[row["model"], row[name], size]
+    places = [(row["model"], row[name], NO_ROWS), (row["model"], row[name], size),
+              (BASELINE, row[name], size)]  # fmt: skip
+    return next(by_place[place] for place in places if place in by_place)
 
 
 def _needed(rows: int | str) -> str:

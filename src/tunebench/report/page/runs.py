@@ -144,11 +144,11 @@ def _place(record: Record) -> tuple[str, ...]:
 
 def _labels(records: Sequence[Record]) -> list[str]:
     """A name for each record that is its own within its data set."""
-    several = len({record.model for record in records}) > 1
+    several = len({record.model for record in records if not record.beside_models}) > 1
     plain = []
     for record in records:
         rows = "" if record.train_size == NO_ROWS else f", {record.train_rows:,} rows"
-        model = f"{record.model}: " if several else ""
+        model = f"{record.model}: " if several and not record.beside_models else ""
         marked = " (optimistic)" if record.optimistic else ""
         plain.append(f"{model}{record.method}{rows}{marked}")
     places = [(record.dataset, label) for record, label in zip(records, plain, strict=True)]

@@ -28,14 +28,15 @@ def build(params: Params, runs: Sequence[PageRun], looks: dict[str, Look]) -> li
     for dataset in params.grid.datasets:
         groups = [
             costs.alike(
-                [record for record in records if (record.model, record.dataset) == (model, dataset)
-                 and throughput.is_timed(record, params)],
+                [record for record in summary.of_model(records, model, dataset)
+                 if throughput.is_timed(record, params)],
                 params,
             )
             for model in params.grid.models
         ]  # fmt: skip
-        choices = [(by_place[_place(choice.record)], choice) for group in groups
-                   for choice in group]  # fmt: skip
+        # a baseline stands in the group of each model, and is drawn once
+        by_record = {_place(choice.record): choice for group in groups for choice in group}
+        choices = [(by_place[place], choice) for place, choice in by_record.items()]
         if choices:
             drawn = [run for run, _ in choices]
             rows = list(_rows(choices))
