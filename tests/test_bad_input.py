@@ -328,7 +328,7 @@ def good_run(project: Any, finished: Path) -> None:
 def test_mistake(case: Case, project: Any, finished: Path, valid: Params) -> None:
     good_run(project, finished)
     before = project.files()
-    assert len(before) == 15
+    assert len(before) == 17
     case.harm(valid, project.folder)
     project.write_params(valid)
     for name, *options in STAGES[: case.stage]:
