@@ -71,7 +71,7 @@ def edit(change: Any) -> None:
 
 def test_nothing_waits_after_a_run(made: Path) -> None:
     assert waiting() == []
-    assert len(waiting(forced=True)) == 20
+    assert len(waiting(forced=True)) == 21
 
 
 def test_what_a_parameter_affects_waits(made: Path) -> None:
@@ -104,7 +104,7 @@ def test_changed_code_and_missing_outputs_run_again(made: Path) -> None:
 
 def test_no_lock_runs_all(made: Path) -> None:
     Path("dvc.lock").unlink()
-    assert len(waiting()) == 20
+    assert len(waiting()) == 21
 
 
 @pytest.mark.parametrize("content", ["stages: [", "stages: {train: 1}", "schema: '2.0'", "\x00"])

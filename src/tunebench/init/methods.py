@@ -88,7 +88,8 @@ def baselines(case: Case) -> tuple[list[str], dict[str, dict[str, str]]]:
         and kind not in defined.values()
         and kind not in case.params.methods
     }
-    return [*defined, *missing], missing
+    kinds = defined | {kind: kind for kind in missing}
+    return sorted(kinds, key=lambda name: list(BASELINES).index(kinds[name])), missing
 
 
 def _given(option: str, text: str, methods: Mapping[str, Any]) -> list[str]:
