@@ -271,7 +271,7 @@ def test_the_stage_says_it_in_one_line(project: Any, valid: dict[str, Any]) -> N
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("reviews: 3 training rows repeat an earlier one; ")
     assert Counter(Path(name).name for name in project.files()) == Counter(
-        ["reviews.json"] * 3
+        ["reviews.json"] * 4
         + [
             "published.json",
             "cost.json",
@@ -290,7 +290,7 @@ def test_the_stage_says_it_in_one_line(project: Any, valid: dict[str, Any]) -> N
     (project.folder / "rows" / "validation.csv").unlink()
     assert project.run("check").returncode == 0
     assert project.run("download", "--dataset", "reviews").returncode == 0
-    assert len(project.files()) == 12
+    assert len(project.files()) == 14
 
 
 def test_memory_does_not_grow_with_the_rows(

@@ -119,7 +119,7 @@ some_labels = st.lists(
 def told_apart(text: str) -> str:
     """Letters, marks, digits, signs and symbols: what no reading may drop."""
     line = normalize("NFC", text.strip().split("\n")[0].casefold())
-    line = line.replace("−", "-").replace("०", "0")
+    line = line.replace("−", "-").replace("०", "0").replace("\u200b", "")  # which no one sees
     line = regex.sub(r"^([\W_]*?)([+-]\s+)+(?=[\W_]*\p{L})", r"\1", line)  # a bullet
     line = regex.sub(r"(?<=[\p{L}\p{M}]) ?- ?(?=\p{L})", "", line)  # a hyphen of words
     return "".join(each for each in line if category(each)[0] in "LMNS" or each in "%#-")

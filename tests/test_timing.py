@@ -189,6 +189,8 @@ PHASE = memory.Phase(None)
 class Fake:
     """A subject whose single requests take as long as their prompt's number says."""
 
+    writes_tokens = True
+
     def __init__(self, seconds: Callable[[int], float] = lambda _: 1.0) -> None:
         self.score = None
         self.seconds = seconds

@@ -81,7 +81,7 @@ class _State:
         self.mask = tensor(mask, self.model)
         self.positions = tensor(positions, self.model)
         self._read(tensor(ids, self.model), start, pad_counts)
-        if self.cache.get_seq_length() != self.mask.shape[1]:
+        if not self.cache.layers[0].is_initialized:
             raise TypeError("the model keeps its state elsewhere, not in keys and values")
 
     def step(self) -> None:
