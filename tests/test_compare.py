@@ -58,6 +58,17 @@ def test_a_difference_is_tested_on_the_same_rows(versions: Versions) -> None:
     assert {each.verdict for each in backwards.values()} == {"the same"}
 
 
+def test_a_baseline_is_tested_on_the_same_rows(versions: Versions) -> None:
+    """Its predictions lie in one folder with those of the data set's other baselines."""
+    linear = "baseline/reviews/linear/1.0"
+    versions.add(linear, first(60))
+    versions.commit("a baseline")
+    versions.add(linear, first(72))
+    versions.write()
+    change = by_run(compare.between("HEAD"))[linear]
+    assert (change.difference, change.by, change.verdict) == (0.12, "paired test", "better")
+
+
 def test_noise_is_said_in_words(versions: Versions) -> None:
     versions.add(LORA, first(72), train_s=10.5)
     versions.add(PROMPTED, first(51))
@@ -215,11 +226,12 @@ def test_markdown_escapes_and_json_is_whole(versions: Versions) -> None:
 def test_the_lock_is_read_as_yaml_would() -> None:
     """Of this repository's own dvc.lock: the predictions of each run, by DVC's stages."""
     stages = yaml12.read(ROOT / "dvc.lock")["stages"]
-    outputs = [out for name, stage in stages.items() if name.startswith("evaluate")
+    outputs = [out for name, stage in stages.items()
+               if name.startswith(("evaluate", "baselines"))
                for out in stage["outs"] if out["path"].startswith("data/predictions/")]  # fmt: skip
     found = dict(revisions.locked((ROOT / "dvc.lock").read_text()))
     assert found == {out["path"].removeprefix("data/predictions/"): out["md5"] for out in outputs}
-    assert len(found) >= 12
+    assert len(found) >= 12 and "baseline/posts" in found
 
 
 RUNS, ROWS = 200, 2000

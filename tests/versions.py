@@ -47,11 +47,15 @@ class Versions:
         methods.setdefault(method, {})[size] = metrics
 
     def cached(self, place: str, predictions: bytes) -> None:
-        """Predictions in the cache, as DVC lays out a folder."""
-        entry = {"md5": self._stored(predictions), "relpath": "predictions.jsonl"}
-        listed = json.dumps([entry]).encode()
+        """Predictions in the cache, as DVC lays out a folder.
+
+        Those of a data set's baselines are in one, of which only one is known here.
+        """
         run = f"{place}-0" if place.count("/") == 3 else place
-        self.locked[run] = self._stored(listed, ".dir")
+        folder = "/".join(run.split("/")[:2]) if run.startswith("baseline/") else run
+        name = f"{run}/predictions.jsonl".removeprefix(f"{folder}/")
+        entry = {"md5": self._stored(predictions), "relpath": name}
+        self.locked[folder] = self._stored(json.dumps([entry]).encode(), ".dir")
 
     def _stored(self, content: bytes, ending: str = "") -> str:
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + ending

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tunebench import paths
@@ -39,7 +39,8 @@ class Revision:
     """One state of a study.
 
     `commit` is abbreviated, empty for the working tree. `results` are the metrics by place, as the
-    report wrote them. `locked` are the hashes of folders of predictions by run.
+    report wrote them. `locked` are the hashes of folders of predictions, by the run whose they are,
+    or by the folder of several.
     """
 
     name: str
@@ -59,10 +60,17 @@ class Revision:
 
     def predictions(self, run: Run, cache: Cache) -> Path | None:
         """The file of a run's predictions, of equal name if of equal content; None without one."""
-        found = cache.file(self.locked[str(run)]) if str(run) in self.locked else None
+        found = self._cached(PurePosixPath(str(run)), cache)
         if found is None and not self.commit and paths.predictions(run).exists():
             return paths.predictions(run)
         return found
+
+    def _cached(self, run: PurePosixPath, cache: Cache) -> Path | None:
+        """In the run's own folder, or in one that a stage made of several runs, as of baselines."""
+        for folder in (run, *run.parents):
+            if folder_hash := self.locked.get(str(folder)):
+                return cache.file(folder_hash, run.relative_to(folder) / paths.PREDICTIONS)
+        return None
 
 
 @dataclass(frozen=True)
@@ -82,14 +90,14 @@ class Cache:
             raise SourceError(f".dvc/config: {' '.join(str(error).split())}") from None
         return cls(Path(directory or ".dvc/cache") / "files" / "md5")
 
-    def file(self, folder_hash: str) -> Path | None:
-        """The predictions in a cached folder of that hash; None if they are not here."""
+    def file(self, folder_hash: str, name: PurePosixPath) -> Path | None:
+        """A file of a cached folder of that hash; None if it is not here."""
         try:
             entries = json.loads(self._path(folder_hash).read_bytes())
         except (OSError, ValueError):
             return None
         for entry in entries:
-            if entry["relpath"] == paths.PREDICTIONS:
+            if entry["relpath"] == str(name):
                 path = self._path(entry["md5"])
                 return path if path.exists() else None
         return None
@@ -205,11 +213,9 @@ def _revision(name: str, commit: str, subject: str, texts: Mapping[Path, str | N
 
 
 def locked(lock: str) -> Iterator[tuple[str, str]]:
-    """Each run and the hash of its predictions, as dvc.lock has them."""
+    """Each run, or folder of runs, and the hash of its predictions, as dvc.lock has them."""
     for stage in STAGE.split(lock):
-        if stage.startswith("evaluate"):
-            outputs = stage.partition("\n    outs:\n")[2]
-            yield from OUTPUT.findall(outputs)
+        yield from OUTPUT.findall(stage.partition("\n    outs:\n")[2])
 
 
 def _places(nested: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
