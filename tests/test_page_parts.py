@@ -15,14 +15,12 @@ from tunebench import config, paths, results
 from tunebench.cli import app
 from tunebench.config.schema import Params
 from tunebench.errors import SourceError
-from tunebench.metrics import statistics
 from tunebench.paths import Run
 from tunebench.report import comparisons, predictions, recommendation, summary
 from tunebench.report.page import (
     axes,
     charts,
     explorer,
-    failures,
     looks,
     pairs,
     runs,
@@ -86,11 +84,6 @@ def test_rates_stand_beside_the_objective(params: Params) -> None:
     failed = serving.rates(params, found, look, table[2:])
     assert failed is not None and failed.title == "No rate is shown to meet the objective"
     assert serving.rates(params, found, look, []) is None
-
-
-def test_bins_have_wilsons_interval() -> None:
-    for hits, count in ((0, 1), (3, 7), (40, 40), (117, 900)):
-        assert failures.wilson(hits, count) == pytest.approx(statistics.of_proportion(hits, count))
 
 
 def test_every_specification_draws_and_names_its_values() -> None:

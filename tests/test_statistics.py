@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from tunebench import metrics
 from tunebench.metrics import macro_f1, statistics
@@ -25,6 +26,15 @@ def test_a_proportion_has_an_interval_at_its_ends_too() -> None:
     assert statistics.of_proportion(25, 25) == pytest.approx((25 / (25 + 1.959964**2), 1.0))
     low, high = statistics.of_proportion(80, 100)
     assert (low, high) == pytest.approx((0.7112, 0.8666), abs=1e-4)
+
+
+def test_a_proportion_has_scipys_interval() -> None:
+    for hits, count in ((0, 1), (1, 1), (0, 40), (40, 40), (3, 7), (117, 900), (1, 25_000)):
+        theirs = binomtest(hits, count).proportion_ci(0.95, method="wilson")
+        ours = statistics.of_proportion(hits, count)
+        assert ours == pytest.approx((theirs.low, theirs.high), rel=1e-12, abs=1e-15)
+    with pytest.raises(ValueError, match="no rows"):
+        statistics.of_proportion(0, 0)
 
 
 def test_accuracy_is_a_proportion() -> None:

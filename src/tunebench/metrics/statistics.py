@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil, exp, hypot, log, sqrt
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ def of_proportion(hits: int, count: int) -> Interval:
     Raises:
         ValueError: if `count` is 0.
     """
-    from scipy.stats import binomtest
-
+    # by its formula: scipy's `binomtest` tests a hypothesis too, which takes 2 ms
     if not count:
         raise ValueError("no rows to judge by")
-    interval = binomtest(hits, count).proportion_ci(LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
+    share, spread = hits / count, NormalDist().inv_cdf(1 - TAIL) ** 2 / count
+    half = sqrt(spread * share * (1 - share) + spread**2 / 4)
+    low, high = ((share + spread / 2 + sign * half) / (1 + spread) for sign in (-1, 1))
+    return (low if hits else 0.0, high if hits < count else 1.0)
 
 
 def of_means(values: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
