@@ -16,16 +16,7 @@ def outputs(run: Run) -> list[Path]:
 
 def main(run: Run, folder: Path) -> None:
     """Write nested, stratified training rows, and validation rows that are in no subset."""
-    dataset = config.load().dataset(run.dataset)
-    train_size, seed = run.sized
-    validation = paths.split(run.dataset, "validation")
-    subset = sampling.subset(
-        sampling.labels_of(paths.split(run.dataset, "train"), stratify=dataset.labelled),
-        sampling.labels_of(validation, stratify=dataset.labelled) if validation.exists() else None,
-        train_size=train_size,
-        validation_rows=dataset.validation_rows,
-        seed=seed,
-    )
+    subset = sampling.subset_of_run(config.load().dataset(run.dataset), run)
     for split, (source, indices) in subset.items():
         reordering.copy(paths.split(run.dataset, source), indices, to=folder / f"{split}.parquet")
 

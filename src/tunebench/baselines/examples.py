@@ -74,27 +74,16 @@ def training(dataset: Dataset, run: Run) -> tuple[Examples, Examples]:
     Raises:
         ParameterError: if there are not that many rows.
     """
-    size, seed = run.sized
-    validation = paths.split(run.dataset, "validation")
-    chosen = sampling.subset(
-        sampling.labels_of(paths.split(run.dataset, "train"), stratify=dataset.labelled),
-        sampling.labels_of(validation, stratify=dataset.labelled) if validation.exists() else None,
-        train_size=size,
-        validation_rows=dataset.validation_rows,
-        seed=seed,
-    )
     parts = {
         split: Examples.of(tables.take(paths.split(run.dataset, source), indices))
-        for split, (source, indices) in chosen.items()
+        for split, (source, indices) in sampling.subset_of_run(dataset, run).items()
     }
     return parts["train"], parts.get("validation", Examples())
 
 
 def test(dataset: Dataset, name: str) -> list[Prompt]:
     """The test rows, those that every other method answers; their prompt is the text alone."""
-    path = paths.split(name, "test")
-    labels = sampling.labels_of(path, stratify=dataset.labelled)
-    sample = sampling.test_sample(labels, dataset.test_rows)
+    rows = tables.stream(paths.split(name, "test"), sampling.test_sample_of(dataset, name))
     return [
         Prompt(
             id=row["id"],
@@ -102,7 +91,7 @@ def test(dataset: Dataset, name: str) -> list[Prompt]:
             completion=row["target"],
             label=row["target"] if dataset.labelled else None,
         )
-        for row in tables.stream(path, sample)
+        for row in rows
     ]
 
 

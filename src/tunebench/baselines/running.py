@@ -70,7 +70,7 @@ def run_all(params: Params, dataset: str, labels: Sequence[str], folders: Folder
             results.write_lines(answers / paths.PREDICTIONS, predictions)
             results.write(answers / paths.PROVENANCE, _provenance(run, {"method": method}))
             results.write(folders.evaluate / name / f"{run.size_and_seed}.json", metrics)
-            if (str(size), seed) != (str(params.inference.train_size), grid.seeds[0]):
+            if not params.times(run):
                 continue
             timing = params.inference.timing
             metrics = time_inference(method, learnt, prompts, labels, timing)

@@ -15,6 +15,7 @@ from tunebench.config.loading import Attention, DeviceMap
 from tunebench.config.options import Adapter, Generation, Options, Search, Training, merge
 from tunebench.config.quantization import Quantization
 from tunebench.errors import ParameterError, suggest
+from tunebench.paths import Run
 
 T = TypeVar("T")
 
@@ -295,6 +296,11 @@ class Params(Settings):
                 [f"--method: {name!r} has no language model: python -m stages.baselines runs it"]
             )
         return method
+
+    def times(self, run: Run) -> bool:
+        """Whether a run is the one of its method that is timed; the size 1 is a row, 1.0 all."""
+        size, seed = str(self.inference.train_size), self.grid.seeds[:1]
+        return run.train_size is None or (str(run.train_size), [run.seed]) == (size, seed)
 
     def baselines_for(self, dataset: str) -> dict[str, BaselineMethod]:
         """The methods of `grid.baselines` that can answer a data set's task, by name."""

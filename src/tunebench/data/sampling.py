@@ -9,8 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
+from tunebench import paths
+from tunebench.config.data import Dataset
 from tunebench.data import tables
 from tunebench.errors import ParameterError
+from tunebench.paths import Run
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +155,23 @@ def subset(
     return {"train": ("train", [training[index] for index in chosen])} | validation_part
 
 
+def subset_of_run(dataset: Dataset, run: Run) -> dict[str, tuple[str, list[int]]]:
+    """The `subset` of a run's train size and seed, of the data set's splits on disk.
+
+    Raises:
+        ParameterError: as `subset`.
+    """
+    train_size, seed = run.sized
+    train, validation = (paths.split(run.dataset, split) for split in ("train", "validation"))
+    return subset(
+        labels_of(train, stratify=dataset.labelled),
+        labels_of(validation, stratify=dataset.labelled) if validation.exists() else None,
+        train_size=train_size,
+        validation_rows=dataset.validation_rows,
+        seed=seed,
+    )
+
+
 def _listed(labels: set[str]) -> str:
     """The labels, five of them at most."""
     shown = [repr(label) for label in sorted(labels)][:5]
@@ -180,6 +200,12 @@ def test_sample(labels: Labels, count: int | None) -> list[int]:
         return list(range(len(labels)))
     _check_count(count, len(labels), "test")
     return sorted(first_rows(labels, count))
+
+
+def test_sample_of(dataset: Dataset, name: str) -> list[int]:
+    """The `test_sample` of a data set's test rows on disk, which every method answers."""
+    labels = labels_of(paths.split(name, "test"), stratify=dataset.labelled)
+    return test_sample(labels, dataset.test_rows)
 
 
 def _check_count(count: int, available: int, split: str) -> None:

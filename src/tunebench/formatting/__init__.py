@@ -65,8 +65,7 @@ def test_prompts(
     dataset = params.dataset(run.dataset)
     prompt_format = _format(params, run, pin, labels)
     test_path = paths.split(run.dataset, "test")
-    row_labels = sampling.labels_of(test_path, stratify=dataset.labelled)
-    sample = sampling.test_sample(row_labels, dataset.test_rows)
+    sample = sampling.test_sample_of(dataset, run.dataset)
     for draw, shots in enumerate(_draws(params, run)):
         drawn = replace(prompt_format, shots=shots)
         rows = tables.stream(test_path, sample)

@@ -84,8 +84,7 @@ def _expected(params: Params, run: Run) -> Iterator[tuple[Path, dict[str, Any]]]
     generation = params.generation_for(dataset)
     answering = {"evaluation": params.evaluation, "generation": generation}
     yield paths.predictions_provenance(run), shared | answering
-    timed = (params.inference.train_size, params.grid.seeds[:1])
-    if run.train_size is not None and (run.train_size, [run.seed]) != timed:
+    if not params.times(run):
         return
     answers = to_jsonable_python(TimedAnswers.of(params, run.dataset))
     timing = {"inference": params.inference.timing, "answers": answers}
@@ -99,7 +98,7 @@ def _expected_of_baseline(params: Params, run: Run) -> Iterator[tuple[Path, dict
     shared = {"method": params.any_method(run.method)}
     yield paths.adapter(run) / paths.PROVENANCE, shared
     yield paths.predictions_provenance(run), shared
-    if (run.train_size, run.seed) == (params.inference.train_size, params.grid.seeds[0]):
+    if params.times(run):
         yield paths.timing_provenance(run), shared | {"inference": params.inference.timing}
 
 

@@ -101,9 +101,8 @@ def described(checked: Checked) -> Iterator[str]:
 def _rows(ready: Ready, exact: ExactPrompt) -> Iterator[dict[str, str]]:
     """The fields of each test row that was evaluated."""
     dataset = ready.params.dataset(ready.run.dataset)
-    path = paths.split(ready.run.dataset, "test")
-    labels = sampling.labels_of(path, stratify=dataset.labelled)
-    for row in tables.stream(path, sampling.test_sample(labels, dataset.test_rows)):
+    sample = sampling.test_sample_of(dataset, ready.run.dataset)
+    for row in tables.stream(paths.split(ready.run.dataset, "test"), sample):
         yield {name: row[name] for name in exact.fields}
 
 
