@@ -59,16 +59,14 @@ class Part:
         return _vectorizer(self.kind, self.settings, self.names)
 
     def _weighed(self, counts: Matrix) -> Matrix:
-        """Counts × idf, each text of length 1."""
-        import numpy as np
-        from scipy.sparse import diags_array
-        from sklearn.preprocessing import normalize
+        """The TF-IDF of counts, each text of length 1."""
+        from sklearn.feature_extraction.text import TfidfTransformer
 
-        if 0 in counts.shape:  # which scikit-learn refuses to normalize
+        if 0 in counts.shape:  # which scikit-learn refuses
             return counts
-        if self.settings.sublinear_tf:
-            counts.data = 1 + np.log(counts.data)
-        return normalize(counts @ diags_array(self.idf.astype(np.float64)))
+        transformer = TfidfTransformer(sublinear_tf=self.settings.sublinear_tf)
+        transformer.idf_ = self.idf
+        return transformer.transform(counts)
 
 
 def joined(columns: Sequence[Matrix]) -> Matrix:
