@@ -3,7 +3,7 @@
     python benchmarks/baselines.py --rows ../shared/data/imdb --train-sizes 2500 25000
     python benchmarks/baselines.py --train-sizes 40         # on generated posts, in seconds
 
-Prints one JSON line: for each method and number of training rows its accuracy on 2,000 test rows
+Prints one JSON line: for each method and number of training rows its accuracy on the test rows
 with the 95% interval, seconds of training, and seconds of a request. `--rows` is a folder with
 train and test rows in the columns `text` and `label`.
 """
@@ -22,19 +22,18 @@ from measure import ROOT, environment, machine
 from ruamel.yaml import YAML
 
 METHODS = ("majority", "linear")
-TEST_ROWS = 2_000
 
 
-def parameters(rows: Path | None, train_sizes: list[int]) -> dict[str, Any]:
+def parameters(rows: Path | None, train_sizes: list[int], test_rows: int) -> dict[str, Any]:
     """The project's own parameters with one data set, and no method but the baselines."""
     params: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
     posts = params["datasets"]["posts"]
     if rows is None:
-        dataset = posts | {"rows": {"train": max(train_sizes), "test": TEST_ROWS}}
+        dataset = posts | {"rows": {"train": max(train_sizes), "test": test_rows}}
     else:
         dataset = {key: value for key, value in posts.items() if key not in ("generator", "rows")}
         dataset["path"] = str(rows.resolve())
-    params["datasets"] = {"rows": dataset | {"test_rows": TEST_ROWS}}
+    params["datasets"] = {"rows": dataset | {"test_rows": test_rows}}
     params["models"]["tiny"]["path"] = str(ROOT / "assets" / "tiny")
     params["grid"] |= {"datasets": ["rows"], "prompting": [], "tuning": []}
     params["grid"] |= {"baselines": list(METHODS), "train_sizes": train_sizes, "seeds": [0]}
@@ -72,18 +71,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--train-sizes", type=int, nargs="+", default=[2_500])
+    parser.add_argument("--test-rows", type=int, default=2_000)
     given = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
         with (folder / "params.yaml").open("w") as file:
-            YAML().dump(parameters(given.rows, given.train_sizes), file)
+            YAML().dump(parameters(given.rows, given.train_sizes, given.test_rows), file)
         for stage in ("check", "download --dataset rows", "baselines --dataset rows"):
             subprocess.run(
                 [sys.executable, "-m", *f"stages.{stage}".split()],
                 cwd=folder, env=environment(), check=True,
             )  # fmt: skip
         found = measured(folder, given.train_sizes)
-    print(json.dumps({"machine": machine(), "test_rows": TEST_ROWS, **found}))
+    about = {"benchmark": "baselines", "machine": machine(), "test_rows": given.test_rows}
+    print(json.dumps(about | found))
 
 
 if __name__ == "__main__":

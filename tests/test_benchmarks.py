@@ -25,6 +25,7 @@ SMALL: dict[str, list[str]] = {
     "label_count": ["--prompts", "2", "--repeats", "1"],
     "label_end": ["--rows", "2", "--shots", "0"],
     "large_csv": ["--rows", "2000", "--train-size", "50"],
+    "large_study": ["--rows", "20", "--tuning", "1"],
     "memory": ["--megabytes", "1"],
     "queueing": ["--service-s", "0.01", "--requests", "20", "--utilizations", "0.5"],
     "steadiness": ["--draws", "2"],
